@@ -1,0 +1,27 @@
+"""The one exception for what a user can mend."""
+
+from __future__ import annotations
+
+
+class UserError(Exception):
+    """A mistake or an obstacle that the user can do something about.
+
+    Shown as one sentence without a traceback, followed by the command to type next; the process ends with exit
+    status 2. Anything else that is raised is our own defect and keeps its traceback.
+    """
+
+    def __init__(self, message: str, next_command: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.next_command = next_command
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """A hint naming the known word closest to `word`, or all of them where none is close."""
+    import difflib
+
+    close = difflib.get_close_matches(word, known, n=1)
+    return f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
