@@ -1,0 +1,230 @@
+"""Stacks: which pinned set of Ubuntu, CUDA, Python and PyTorch a lab runs on, and why.
+
+`docker/stacks/NAME.toml` holds what we choose, `docker/facts.toml` what exists in the world. Everything here is a pure
+function of those two and of what `labkit.machine` found, so every decision can be tested without the hardware.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit import tomlfile
+from labkit.errors import UserError, nearest
+from labkit.paths import ROOT
+
+STACKS = ROOT / "docker" / "stacks"
+LOCKS = ROOT / "docker" / "locks"
+FACTS = ROOT / "docker" / "facts.toml"
+
+# Newest first: the first one that a GPU and its driver can run is taken.
+GPU_STACKS = ("cu130", "cu126", "cu118", "notes")
+
+
+@dataclass(frozen=True)
+class Build:
+    """One way to get a stack's PyTorch: where its wheels come from and the lock that pins them."""
+
+    name: str
+    cuda: str  # "" without CUDA
+    lock: Path
+    cudnn: str = ""  # major.minor, where it was seen
+    wheels: str = ""  # address of a wheel index beside the package index; "" where the package index has them
+
+    @property
+    def pending(self) -> bool:
+        """True until somebody with access to `wheels` has recorded its hashes (scripts/lock.py)."""
+        return not self.lock.exists()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What `docker/stacks/NAME.toml` says."""
+
+    name: str
+    title: str
+    base: str
+    digest: str  # "sha256:..." or "pending"
+    os: str
+    python: str
+    native_python: tuple[str, ...]
+    torch: str
+    torchvision: str
+    requirements: Path
+    disk_gb: float
+    builds: tuple[Build, ...]
+
+    def build(self, name: str = "") -> Build:
+        """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
+        if name:
+            for build in self.builds:
+                if build.name == name:
+                    return build
+            hint = nearest(name, [build.name for build in self.builds])
+            raise UserError(f"stack {self.name} has no build '{name}' ({hint}).")
+        return next((build for build in self.builds if not build.pending), self.builds[0])
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A graphics card as nvidia-smi describes it."""
+
+    name: str
+    capability: str  # compute capability, "8.6"; "" where the driver is too old to say
+    memory_mb: int = 0
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A stack, which of its builds, whether the GPU is used, and the reason in one sentence."""
+
+    stack: Stack
+    build: Build
+    use_gpu: bool
+    reason: str
+
+    @property
+    def label(self) -> str:
+        return f"{self.stack.name}/{self.build.name}"
+
+
+def names() -> list[str]:
+    """The names of all stacks, in alphabetical order."""
+    return sorted(path.stem for path in STACKS.glob("*.toml"))
+
+
+def load(name: str) -> Stack:
+    """The stack called `name`. Raises UserError that offers the nearest name where there is none."""
+    if name not in names():
+        raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "invoke doctor")
+    path = STACKS / f"{name}.toml"
+    table = tomlfile.load(path)
+    builds = tuple(Build(**{**row, "lock": LOCKS / row["lock"]}) for row in table.pop("build", []))
+    try:
+        return Stack(
+            name=name,
+            builds=builds,
+            requirements=LOCKS / table.pop("requirements"),
+            native_python=tuple(table.pop("native_python")),
+            **table,
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def load_facts() -> dict[str, Any]:
+    """The tables of docker/facts.toml: `cuda` and `wheel`, each a list of rows."""
+    return tomlfile.load(FACTS)
+
+
+def check(stack: Stack, facts: dict[str, Any]) -> list[str]:
+    """What is wrong with `stack` in the light of `facts`, one sentence each; an empty list where nothing is."""
+    wrong = []
+    if stack.digest != "pending" and not re.fullmatch(r"sha256:[0-9a-f]{64}", stack.digest):
+        wrong.append(f"{stack.name}: digest is neither a sha256 nor 'pending'")
+    if not stack.builds:
+        wrong.append(f"{stack.name}: no [[build]]")
+    if stack.python not in stack.native_python:
+        wrong.append(f"{stack.name}: python {stack.python} is not among native_python")
+    for build in stack.builds:
+        where = f"{stack.name}/{build.name}"
+        wheel = find_wheel(facts, stack.torch, build.cuda)
+        if wheel is None:
+            wrong.append(f"{where}: no wheel of torch {stack.torch} for CUDA '{build.cuda}' in facts.toml")
+            continue
+        if wheel["torchvision"] != stack.torchvision:
+            wrong.append(f"{where}: torch {stack.torch} goes with torchvision {wheel['torchvision']}")
+        for python in stack.native_python:
+            if python not in wheel["python"]:
+                wrong.append(f"{where}: no wheel for Python {python}")
+        if build.cuda and find_cuda(facts, build.cuda) is None:
+            wrong.append(f"{where}: no row for CUDA {build.cuda} in facts.toml")
+        if not build.pending:
+            lock = build.lock.read_text(encoding="utf-8")
+            for package, version in (("torch", stack.torch), ("torchvision", stack.torchvision)):
+                if not re.search(rf"^{package}=={re.escape(version)}(\+\w+)?[ \\]", lock, re.MULTILINE):
+                    wrong.append(f"{where}: {build.lock.name} does not pin {package} {version}")
+    return wrong
+
+
+def find_wheel(facts: dict[str, Any], torch: str, cuda: str) -> dict[str, Any] | None:
+    """The row of facts.toml about this torch built with this CUDA."""
+    return next((row for row in facts["wheel"] if (row["torch"], row["cuda"]) == (torch, cuda)), None)
+
+
+def find_cuda(facts: dict[str, Any], version: str) -> dict[str, Any] | None:
+    """The row of facts.toml about this CUDA version."""
+    return next((row for row in facts["cuda"] if row["version"] == version), None)
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """'525.60.13' as (525, 60, 13), so that versions compare as numbers."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))
+
+
+def covers(architectures: list[str], capability: str) -> bool:
+    """Whether binaries for `architectures` ("8.0", or "12.0+PTX") run on a GPU of this compute capability.
+
+    A binary X.Y runs on X.Z with Z >= Y; PTX runs on everything newer (CUDA C++ programming guide, section on binary
+    and PTX compatibility).
+    """
+    gpu = version_key(capability)
+    for architecture in architectures:
+        built = version_key(architecture)
+        if (built[0] == gpu[0] and built[1] <= gpu[1]) or ("+PTX" in architecture and built <= gpu):
+            return True
+    return False
+
+
+def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> str:
+    """Why this build cannot use these GPUs with this driver, as a clause; '' where it can."""
+    if not gpus:
+        return "no NVIDIA GPU was found"
+    if not build.cuda:
+        return "this build is for the CPU"
+    cuda, wheel = find_cuda(facts, build.cuda), find_wheel(facts, stack.torch, build.cuda)
+    assert cuda is not None, f"check() lets no CUDA without a row pass: {build.cuda}"
+    assert wheel is not None, f"check() lets no wheel without a row pass: {stack.torch}"
+    needed = cuda["min_driver_wsl" if wsl else "min_driver"]
+    if version_key(driver) < version_key(needed):
+        return f"driver {driver} is older than the {needed} that CUDA {build.cuda} needs"
+    for gpu in gpus:
+        if not gpu.capability:
+            return f"the driver does not say the compute capability of {gpu.name}"
+        if not covers(wheel["architectures"], gpu.capability):
+            return f"torch {stack.torch} with CUDA {build.cuda} has no code for {gpu.name} ({gpu.capability})"
+    return ""
+
+
+def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> Choice:
+    """The stack to use on a machine with these GPUs and this driver, and the reason.
+
+    `asked` is a stack's name, or NAME/BUILD, given by the user: it is taken as it is, on the CPU where the GPU cannot
+    run it. Otherwise the newest stack that the driver and the compute capability of every GPU allow is taken, and the
+    CPU where there is none. A build whose hashes nobody has recorded yet is used only when asked for.
+    """
+    facts = load_facts()
+    if asked:
+        stack_name, _, build_name = asked.partition("/")
+        stack = load(stack_name)
+        build = stack.build(build_name)
+        why = obstacle(stack, build, gpus, driver, wsl, facts)
+        return Choice(stack, build, not why, "you asked for it" + (f"; on the CPU, since {why}" if why else ""))
+    cpu = load("cpu")
+    if not gpus:
+        return Choice(cpu, cpu.build(), False, "no NVIDIA GPU was found")
+    newest = load(GPU_STACKS[0])
+    reason = obstacle(newest, newest.build(), gpus, driver, wsl, facts)
+    for name in GPU_STACKS:
+        stack = load(name)
+        runnable = [build for build in stack.builds if not obstacle(stack, build, gpus, driver, wsl, facts)]
+        locked = [build for build in runnable if not build.pending]
+        if locked:
+            return Choice(stack, locked[0], True, f"driver {driver}, {gpus[0].name} ({gpus[0].capability})")
+        if runnable:
+            label = f"{stack.name}/{runnable[0].name}"
+            reason = f"the GPU can run {label}, whose wheels have no recorded hashes yet: ask for it with --stack {label}"
+            break
+    return Choice(cpu, cpu.build(), False, reason)
