@@ -225,6 +225,6 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
             return Choice(stack, locked[0], True, f"driver {driver}, {gpus[0].name} ({gpus[0].capability})")
         if runnable:
             label = f"{stack.name}/{runnable[0].name}"
-            reason = f"the GPU can run {label}, whose wheels have no recorded hashes yet: ask for it with --stack {label}"
+            reason = f"the GPU can run {label}, whose wheels have no recorded hashes: ask for it with --stack {label}"
             break
     return Choice(cpu, cpu.build(), False, reason)

@@ -1,0 +1,197 @@
+"""What each task of tasks.py does. Every function returns an exit status (None for success) or raises UserError."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import webbrowser
+from pathlib import Path
+
+from rich.table import Table
+
+from labkit import datasets, envs, labs, paths, runner, runs, stacks
+from labkit import doctor as doctors
+from labkit import machine as machines
+from labkit import report as reports
+from labkit.console import Console, say, warn
+from labkit.errors import UserError
+
+OUT = Console(highlight=False)  # tables go to standard output
+INSIDE_IMAGE = bool(os.environ.get("LAB_IMAGE"))
+
+
+def passed_on() -> list[str]:
+    """What follows `--` on the command line, untouched."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def choose(machine: machines.Machine, asked: str) -> stacks.Choice:
+    """The stack for this machine, said aloud with its reason; inside an image, the image's own."""
+    if INSIDE_IMAGE:
+        stack = stacks.load(os.environ["LAB_IMAGE"].partition("/")[0])
+        if asked and asked.partition("/")[0] != stack.name:
+            raise UserError(f"this image holds stack {stack.name}, not {asked}.", "leave --stack out")
+        return stacks.choose(list(machine.gpus), machine.driver, machine.wsl, os.environ["LAB_IMAGE"])
+    choice = stacks.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
+    say(f"stack: {choice.label}, {choice.stack.title} ({choice.reason})")
+    return choice
+
+
+def setup(stack: str, dry: bool) -> int | None:
+    machine = machines.probe()
+    choice = choose(machine, stack)
+    place = "here" if INSIDE_IMAGE else "venv"
+    check = runner.python_command(["-m", "labkit.selftest"], choice, place, machine)
+    if dry:
+        print(check.shown())
+        return None
+    if not INSIDE_IMAGE:
+        envs.ensure(choice.stack, choice.build)
+    status = check.run()
+    if status == 0:
+        flag = f" --stack {stack}" if stack else ""
+        say(f"\nReady. Next:  invoke lab cifar10{flag}            train on CIFAR-10 and get a report")
+        say(f"              invoke lab cifar10 --smoke{flag}    a quick proof on built-in pictures, no network")
+    return status
+
+
+def doctor(stack: str) -> int | None:
+    marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
+    findings = doctors.diagnose(machines.probe(ask_index=True), stack)
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for finding in findings:
+        table.add_row(marks[finding.level], finding.subject, finding.what)
+        if finding.next_command:
+            table.add_row("", "", f"[bold]next:[/bold] {finding.next_command}")
+    OUT.print(table)
+    problems = [finding for finding in findings if finding.level == "problem"]
+    OUT.print(f"\n{len(problems)} to mend, see above." if problems else "\nAll that is needed is there: invoke setup")
+    return 1 if problems else None
+
+
+def labs_table() -> None:
+    table = Table("unit", "lab", "what you learn", "内容", "notes", "data", box=None)
+    for lab in labs.table():
+        table.add_row(str(lab.unit), lab.name, lab.title, lab.title_zh, lab.sections, ", ".join(lab.datasets))
+    OUT.print(table)
+    OUT.print("\ninvoke lab NAME trains one; invoke lab NAME -- --help shows its options.")
+
+
+def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: str, dry: bool) -> int | None:
+    if name in ("--help", "-h"):
+        return subprocess.run([sys.argv[0], "--search-root", str(paths.ROOT), "--help", "lab"]).returncode
+    if name.startswith("-"):
+        raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
+    lab = labs.find(name)
+    arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
+    place, why = runner.where(where, INSIDE_IMAGE)
+    machine = machines.probe()
+    choice = choose(machine, stack)
+    say(f"where: {place} ({why})")
+    flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    if dry:
+        print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine).shown())
+        return None
+    if place == "venv":
+        envs.ensure(choice.stack, choice.build)
+    asks_help = {"--help", "-h"} & set(arguments)
+    if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
+        flags = ["--sample"]
+    runner.lab_command(lab, [*flags, *arguments], choice, place, machine).replace_process()
+    return None
+
+
+def prepare_data(name: str, command: str) -> bool:
+    """Have the real data set `name` ready ('' for none); False where it cannot be had, after saying why."""
+    if not name:
+        return True
+    try:
+        state = datasets.ensure(name)
+    except datasets.Unreachable as error:
+        warn(error.message)
+        warn(f"So this run trains on the built-in sample of {name}. For the real data: invoke data {name} with a network,")
+        warn(f"or carry an archive in: invoke data {name} --import=PATH. Then {command} again.")
+        return False
+    say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
+    return True
+
+
+def datasets_table() -> None:
+    table = Table("data set", "title", "state", "size", "licence", "labs", box=None)
+    for row in datasets.table():
+        used = [lab.name for lab in labs.table() if row.name in lab.datasets]
+        table.add_row(row.name, row.title, row.state, row.size, row.licence, ", ".join(used))
+    OUT.print(table)
+    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (LAB_DATA moves it); invoke data NAME downloads one.")
+
+
+def data(name: str, verify: bool, import_: str, unverified: bool, delete: bool, yes: bool) -> int | None:
+    if sum([verify, bool(import_), delete]) > 1:
+        raise UserError("--verify, --import and --delete are done one at a time.")
+    if unverified and not import_:
+        raise UserError("--unverified goes with --import only.", f"invoke data {name} --import=PATH --unverified")
+    if delete:
+        state = datasets.state(name)
+        if state.kind == "absent":
+            say(f"{name} is not on this machine")
+            return None
+        question = f"Delete {paths.shown(state.path)} ({state.size_bytes / 1e6:.0f} MB)? [y/N] "
+        if not yes and input(question).strip().lower() not in ("y", "yes"):
+            say("nothing deleted")
+            return 1
+        datasets.delete(name)
+        say(f"{name} deleted")
+        return None
+    if verify:
+        state = datasets.verify(name)
+    elif import_:
+        state = datasets.import_(name, runner.caller_folder() / Path(import_).expanduser(), unverified)
+    else:
+        state = datasets.ensure(name)
+    say(f"{name}: {state.kind}, {state.size_bytes / 1e6:.0f} MB in {paths.shown(state.path)}")
+    return None
+
+
+def runs_table() -> None:
+    table = Table("run", "state", "result", "data", "started (UTC)", box=None)
+    rows = runs.table()
+    for row in rows:
+        table.add_row(row.name, row.status, row.result, row.data, row.started)
+    if rows:
+        OUT.print(table)
+    else:
+        OUT.print("No run yet: invoke lab cifar10")
+
+
+def report(run: str) -> None:
+    page = reports.render(runs.find(run or "latest"))
+    OUT.print(str(page), soft_wrap=True)
+    if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
+        webbrowser.open(page.as_uri())
+
+
+def test(stack: str) -> int:
+    """Host tests, then tests/stack inside each family's stack; see labkit/testing.py."""
+    from labkit import testing
+
+    return testing.run_all(stack, passed_on())
+
+
+def lint() -> int:
+    python = str(envs.ensure_tools())
+    os.chdir(paths.ROOT)
+    commands = [[python, "-m", "ruff", "check", "."], [python, "-m", "mypy"]]
+    return max([subprocess.run(command).returncode for command in commands])
+
+
+def clean(dry: bool) -> None:
+    caches = [path for name in (".mypy_cache", ".ruff_cache", ".pytest_cache") for path in paths.ROOT.glob(name)]
+    environments = [path for path in envs.VENV.glob("*") if path.is_dir() and path.name != "host"]
+    samples = list(paths.data_dir().glob("*-sample"))
+    for folder in [*environments, *samples, *caches]:
+        say(f"{'would remove' if dry else 'removing'} {paths.shown(folder)}")
+        if not dry:
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"kept: {paths.shown(paths.data_dir())} (data sets) and {paths.shown(paths.runs_dir())} (runs)")

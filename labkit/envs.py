@@ -1,0 +1,168 @@
+"""Native environments: `.venv/STACK`, made by uv from the stack's lock, the same packages as in its image."""
+
+from __future__ import annotations
+
+import configparser
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from labkit import paths
+from labkit.console import say, warn
+from labkit.errors import UserError
+from labkit.machine import free_gb, has_library, output_of, uv
+from labkit.stacks import LOCKS, Build, Stack
+
+VENV = paths.ROOT / ".venv"
+OWN_VERSION = "import sys; print('%d.%d' % sys.version_info[:2], sys.prefix == sys.base_prefix)"
+
+
+def python_of(stack: Stack) -> Path:
+    """The interpreter of the stack's environment, whether or not it exists yet."""
+    return VENV / stack.name / "bin" / "python"
+
+
+def ready(stack: Stack, build: Build) -> bool:
+    """Whether the stack's environment is complete and made from today's lock."""
+    stamp = VENV / stack.name / "stamp.json"
+    if not stamp.exists() or not python_of(stack).exists():
+        return False
+    return bool(json.loads(stamp.read_text(encoding="utf-8")).get("fingerprint") == fingerprint(stack, build))
+
+
+def fingerprint(stack: Stack, build: Build) -> str:
+    """A hash of everything that decides what is in the environment."""
+    content = wanted(stack, build) + "\0".join([stack.torch, stack.torchvision, build.name, str(paths.ROOT)])
+    return hashlib.sha256(content.encode()).hexdigest()
+
+
+def wanted(stack: Stack, build: Build) -> str:
+    """The requirements to install: the lock with the one OpenCV that this machine can import.
+
+    The lock pins opencv-python, whose windows need libGL, and the same version without windows; both at once clash.
+    """
+    source = stack.requirements if build.pending else build.lock
+    unused = "opencv-python-headless" if has_library("libGL.so.1") else "opencv-python"
+    return re.sub(rf"^{unused}[=<].*\n(?:[ ]+--hash.*\n)*", "", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
+
+
+def find_python(versions: tuple[str, ...]) -> str:
+    """An interpreter of one of these versions, the earliest listed first; uv may download the first as a last resort.
+
+    Looked for on PATH, in pyenv's folder (its shims answer only for the active version) and among uv's own. Raises
+    UserError where none is found and none can be had.
+    """
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for version in versions:
+        candidates = [shutil.which(f"python{version}"), shutil.which("python3")]
+        candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
+        candidates.append(output_of(uv(), "python", "find", "--no-python-downloads", version))
+        for candidate in filter(None, candidates):
+            if output_of(candidate, "-c", OWN_VERSION) == f"{version} True":
+                return str(candidate)
+    say(f"Python {versions[0]} is not installed here; asking uv to download it")
+    if subprocess.run([uv(), "python", "install", versions[0]], stdout=sys.stderr).returncode == 0:
+        return output_of(uv(), "python", "find", versions[0])
+    raise UserError(
+        f"this stack needs Python {' or '.join(versions)}, none is installed and none could be downloaded.",
+        f"install one (pyenv install {versions[0]}, or your distribution's python{versions[0]}), then the same command",
+    )
+
+
+@contextmanager
+def one_at_a_time(name: str) -> Iterator[None]:
+    """Hold the lock of one environment; a second process waits and says so."""
+    VENV.mkdir(exist_ok=True)
+    with open(VENV / f"{name}.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is making .venv/{name}; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def ensure(stack: Stack, build: Build) -> None:
+    """Make `.venv/STACK` unless it is there already; interrupted at any moment, the next call starts it over."""
+    if ready(stack, build):
+        return
+    with one_at_a_time(stack.name):
+        if not ready(stack, build):
+            make(stack, build)
+
+
+def make(stack: Stack, build: Build) -> None:
+    """Make the environment from nothing. The stamp that says it is complete is written last."""
+    folder = VENV / stack.name
+    if free_gb(VENV) < stack.disk_gb:
+        free = f"only {free_gb(VENV):.1f} GB are free in {VENV}"
+        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}.", "invoke clean")
+    started = time.monotonic()
+    python = find_python(stack.native_python)
+    said = output_of(python, "--version")
+    say(f"making .venv/{stack.name}: {said}, torch {stack.torch}, about {stack.disk_gb:g} GB")
+    run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
+    install(python_of(stack), wanted(stack, build), pinned=not build.pending)
+    if build.pending:
+        warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
+        pytorch = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
+        options = ["--python", str(python_of(stack)), "--index", build.wheels, "--index-strategy", "unsafe-best-match"]
+        run_uv("pip", "install", *options, *pytorch)
+    packages = output_of(str(python_of(stack)), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])")
+    (Path(packages) / "labkit.pth").write_text(f"{paths.ROOT}\n", encoding="utf-8")
+    stamp = {"fingerprint": fingerprint(stack, build), "stack": f"{stack.name}/{build.name}", "python": said}
+    (folder / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
+    say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")
+
+
+def install(python: Path, requirements: str, pinned: bool = True) -> None:
+    """Install requirements (the text of a lock) into the environment of `python`."""
+    with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
+        file.write(requirements)
+        file.flush()
+        options = ["--require-hashes"] if pinned else []
+        options += ["--build-constraints", str(LOCKS / "build.txt"), "--python", str(python), "-r", file.name]
+        run_uv("pip", "install", *options)
+
+
+def ensure_tools() -> Path:
+    """The interpreter of `.venv/dev` with pytest, ruff and mypy, made from docker/locks/dev.txt where missing."""
+    folder, lock = VENV / "dev", (LOCKS / "dev.txt").read_text(encoding="utf-8")
+    stamp, python = folder / "lock.txt", folder / "bin" / "python"
+    with one_at_a_time("dev"):
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
+            run_uv("venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(folder))
+            install(python, lock)
+            stamp.write_text(lock, encoding="utf-8")
+    return python
+
+
+def run_uv(*arguments: str) -> None:
+    """Run uv with its own progress shown. Raises UserError when it fails."""
+    settings = dict(os.environ)
+    mirror = pip_index()
+    if mirror and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(settings):
+        settings["UV_DEFAULT_INDEX"] = mirror
+    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=settings).returncode != 0:
+        raise UserError(
+            f"uv {arguments[0]} failed (its own message is above).",
+            "invoke doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
+        )
+
+
+def pip_index() -> str:
+    """The package index that the user set for pip, '' for none: uv does not read pip's configuration."""
+    config = configparser.ConfigParser(interpolation=None)
+    files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
+    config.read([Path(file).expanduser() for file in files if file])
+    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="")

@@ -1,0 +1,77 @@
+"""Where a lab runs and the exact command: `here` inside one of our images, else `venv`, an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit import envs, labs, paths
+from labkit.errors import UserError, nearest
+from labkit.machine import Machine
+from labkit.stacks import Choice
+
+PLACES = ("auto", "here", "venv")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments, and what its environment has beyond the caller's."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+
+    def shown(self) -> str:
+        """The command as one line to paste into a shell."""
+        settings = [f"{name}={shlex.quote(value)}" for name, value in sorted(self.environment.items())]
+        return " ".join([*settings, *(shlex.quote(word) for word in self.argv)])
+
+    def run(self) -> int:
+        """Run it and return its exit status."""
+        return subprocess.run(self.argv, env={**os.environ, **self.environment}).returncode
+
+    def replace_process(self) -> None:
+        """Become this command, so that signals and the exit status are its own."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
+
+
+def where(asked: str, inside_image: bool) -> tuple[str, str]:
+    """The place where the lab runs and the reason. Raises UserError for a place that does not exist here."""
+    if asked not in ("", *PLACES):
+        raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
+    if asked == "here" and not inside_image:
+        raise UserError("--where here works inside one of our images only.", "invoke lab NAME --where venv")
+    if asked == "here" or (inside_image and asked in ("", "auto")):
+        return "here", "inside one of our images"
+    return "venv", "you asked for it" if asked == "venv" else "an environment of its own"
+
+
+def lab_command(lab: labs.Lab, arguments: list[str], choice: Choice, place: str, machine: Machine) -> Command:
+    """The command that runs `lab` with its own `arguments`."""
+    return python_command([str(lab.program), *arguments], choice, place, machine)
+
+
+def python_command(arguments: list[str], choice: Choice, place: str, machine: Machine) -> Command:
+    """The stack's Python with these arguments: a pure function of what is given and of the user's settings."""
+    python = sys.executable if place == "here" else str(envs.python_of(choice.stack))
+    environment = {
+        "LAB_STACK": choice.label,
+        "LAB_DATA": str(paths.data_dir()),
+        "LAB_RUNS": str(paths.runs_dir()),
+        "PYTHONPATH": str(paths.ROOT),
+    }
+    if machine.gpus and not choice.use_gpu:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
+    if machine.tcmalloc and not choice.use_gpu and not os.environ.get("LD_PRELOAD"):
+        environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
+    return Command((python, *arguments), environment)
+
+
+def caller_folder() -> Path:
+    """The folder in which the user typed the command."""
+    return Path(os.environ.get("PWD") or os.getcwd())

@@ -1,0 +1,161 @@
+"""The front door: `./inv --list` shows the tasks, `./inv TASK --help` explains one. The work is in labkit/cli.py."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+HOST = ROOT / ".venv" / "host"
+
+# Started by an invoke of the user's own: the pinned one in .venv/host takes over (and is made first if missing).
+if Path(sys.argv[0]).name in ("invoke", "inv") and not os.environ.get("LAB_IMAGE") and Path(sys.prefix) != HOST:
+    os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
+
+from invoke import Context, Exit, task  # noqa: E402
+
+sys.path.insert(0, str(ROOT))
+
+
+def call(name: str, *arguments: object) -> None:
+    """Run labkit.cli.NAME; what the user can mend ends with one sentence and exit status 2, not with a traceback."""
+    from labkit import cli
+    from labkit.errors import UserError
+
+    try:
+        status = getattr(cli, name)(*arguments)
+    except UserError as error:
+        raise Exit(str(error), code=2) from None
+    except KeyboardInterrupt:
+        raise Exit("stopped", code=130) from None
+    if status:
+        sys.exit(status)
+
+
+WHERE = "auto (default), here (inside our image) or venv (an environment of its own)"
+STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `invoke doctor` chooses"
+DRY = "print the exact command instead of running it"
+
+
+@task(help={"stack": STACK, "dry": DRY})
+def setup(c: Context, stack: str = "", dry: bool = False) -> None:
+    """Choose the stack for this machine, install it and try it.
+
+    Safe to repeat: what is there already is kept, what was interrupted is finished.
+
+      invoke setup                  the stack that fits this machine
+      invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
+    """
+    call("setup", stack, dry)
+
+
+@task(help={"stack": STACK})
+def doctor(c: Context, stack: str = "") -> None:
+    """Say what works on this machine, what does not, and what to type."""
+    call("doctor", stack)
+
+
+@task
+def labs(c: Context) -> None:
+    """List the labs in the order of the course."""
+    call("labs_table")
+
+
+@task(
+    help={
+        "name": "which lab; `invoke labs` lists them",
+        "smoke": "a short proof on the built-in sample that everything works and learns",
+        "sample": "train on the built-in sample data instead of the real data set",
+        "resume": "go on with a stopped run: its name (`invoke runs`) or latest",
+        "stack": STACK,
+        "where": WHERE,
+        "dry": DRY,
+    }
+)
+def lab(
+    c: Context,
+    name: str,
+    smoke: bool = False,
+    sample: bool = False,
+    resume: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> None:
+    """Train a lab: prepares stack and data, ends in a report.
+
+    The lab's own options come after `--`:
+
+      invoke lab cifar10                                      the default recipe
+      invoke lab cifar10 --smoke                              a quick proof, no network needed
+      invoke lab cifar10 -- --model resnet18 --epochs 20      another model
+      invoke lab cifar10 -- --help                            all options of the lab
+      invoke lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
+    """
+    call("lab", name, smoke, sample, resume, stack, where, dry)
+
+
+@task
+def datasets(c: Context) -> None:
+    """List the data sets: what is here, how large, which licence."""
+    call("datasets_table")
+
+
+@task(
+    help={
+        "name": "which data set; `invoke datasets` lists them",
+        "verify": "read every file again and compare it with the published hashes",
+        "import_": "take this archive or folder instead of downloading",
+        "unverified": "with --import: accept bytes that are not the published ones; every report will say so",
+        "delete": "remove the data set from this machine",
+        "yes": "with --delete: do not ask",
+    }
+)
+def data(
+    c: Context,
+    name: str,
+    verify: bool = False,
+    import_: str = "",
+    unverified: bool = False,
+    delete: bool = False,
+    yes: bool = False,
+) -> None:
+    """Download a data set; or import, verify or delete it.
+
+      invoke data cifar10                                     download (continues an interrupted one)
+      invoke data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
+      LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror before all others
+    """
+    call("data", name, verify, import_, unverified, delete, yes)
+
+
+@task
+def runs(c: Context) -> None:
+    """List the runs, the newest first."""
+    call("runs_table")
+
+
+@task(help={"run": "name of the run (`invoke runs`); default: the newest"})
+def report(c: Context, run: str = "") -> None:
+    """Open the report of a run."""
+    call("report", run)
+
+
+@task(help={"stack": "only the tests inside this stack (cpu or notes)"})
+def test(c: Context, stack: str = "") -> None:
+    """Run all tests: the tools, and every lab on both stack families.
+
+    What follows `--` goes to pytest: `invoke test --stack notes -- -k resume -x`
+    """
+    call("test", stack)
+
+
+@task
+def lint(c: Context) -> None:
+    """Check style and types (ruff, mypy)."""
+    call("lint")
+
+
+@task(help={"dry": "only say what would be removed"})
+def clean(c: Context, dry: bool = False) -> None:
+    """Remove environments, samples and caches; keep data and runs."""
+    call("clean", dry)
