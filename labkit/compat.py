@@ -1,0 +1,115 @@
+"""The one place that knows how PyTorch 1.5 (the notes' version) and today's PyTorch differ."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any, ContextManager
+
+import torch
+
+from labkit.errors import UserError
+
+MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither this nor `weights_only`
+
+
+def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
+    """The dtype that `device` multiplies fastest without losing accuracy, and why: (dtype, reason).
+
+    bfloat16 only where the processor has instructions for it; elsewhere it would be emulated and slower than float32.
+    """
+    if not MODERN:
+        return torch.float32, f"PyTorch {torch.__version__} has no autocast"
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if major >= 8:
+            return torch.bfloat16, f"compute capability {major}.{minor} has bfloat16 tensor cores"
+        return torch.float32, f"compute capability {major}.{minor} has no bfloat16"
+    for feature in ("amx_bf16", "avx512_bf16"):
+        if feature in _cpu_flags():
+            return torch.bfloat16, f"the processor has {feature}"
+    return torch.float32, "the processor has no bfloat16 instructions"
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> ContextManager[Any]:
+    """A context in which the heavy operations run in `dtype`; for float32 it does nothing."""
+    if dtype == torch.float32 or not MODERN:
+        return contextlib.nullcontext()
+    context: ContextManager[Any] = torch.autocast(device.type, dtype=dtype)
+    return context
+
+
+def save(obj: Any, path: Path) -> None:
+    """Write tensors in plain containers to `path`; whoever looks sees the old file or the whole new one."""
+    partial = path.with_name(path.name + ".partial")
+    with open(partial, "wb") as file:
+        torch.save(obj, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load(path: Path) -> Any:
+    """What `save` wrote, on the CPU. Nothing in the file can run: it may hold only tensors and plain containers.
+
+    Raises UserError where `path` cannot be read, is no such file, or asks for anything else.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        if MODERN:
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        # `torch.load` of 1.5 would hand a TorchScript archive to another loader.
+        if data[:2] == b"PK":
+            raise pickle.UnpicklingError(f"a newer PyTorch than {torch.__version__} wrote it")
+        return torch.load(io.BytesIO(data), map_location="cpu", pickle_module=_Restricted)
+    except Exception as error:  # a damaged file raises whatever its first wrong byte leads to
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        if isinstance(error, pickle.UnpicklingError) and MODERN:
+            reason = "it holds more than tensors and plain containers, or is damaged"
+        raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}") from None
+
+
+_ADMITTED = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "Counter"): collections.Counter,
+    ("torch", "Size"): torch.Size,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ADMITTED:
+            return _ADMITTED[module, name]
+        if module == "torch" and name.endswith("Storage") and isinstance(getattr(torch, name, None), type):
+            return getattr(torch, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only tensors and plain containers may be in it")
+
+
+class _Restricted:
+    """Stands in for the pickle module in `torch.load` of PyTorch 1.5."""
+
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: Any, **keywords: Any) -> Any:
+        return _Unpickler(file, **keywords).load()
+
+
+def _cpu_flags() -> frozenset[str]:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return frozenset()
+    for line in text.splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.split(":", 1)[1].split())
+    return frozenset()

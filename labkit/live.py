@@ -1,0 +1,145 @@
+"""What can be watched while a lab runs: a progress bar in the terminal, and curves in visdom when it answers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+import threading
+import time
+import warnings
+from typing import Any, Callable
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from labkit.console import console, say
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Bar:
+    """A progress bar with rate and time left; where nobody watches, a plain line now and then.
+
+    `with run.progress(total=50_000, unit="img") as bar: ...; bar.advance(128, loss=0.7)`
+    """
+
+    def __init__(self, total: int, start: int = 0, unit: str = "img") -> None:
+        self._total, self._done, self._unit = total, start, unit
+        self._first, self._began = start, time.monotonic()
+        self._said = self._began
+        self._shown = ""
+        self._rich: Progress | None = None
+        if sys.stderr.isatty():
+            self._rich = Progress(
+                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), BarColumn(bar_width=None),
+                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[shown]}"),
+                console=console, refresh_per_second=4,
+            )  # fmt: skip
+            self._task = self._rich.add_task("", total=total, completed=start, rate="", shown="")
+
+    def __enter__(self) -> Bar:
+        if self._rich:
+            self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich:
+            self._rich.stop()
+        elif self._done > self._first:
+            self._say()
+
+    def advance(self, amount: int = 1, **shown: float) -> None:
+        """Count `amount` more units, and show the latest values of whatever is worth watching."""
+        self._done += amount
+        if shown:
+            self._shown = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        if self._rich:
+            self._rich.update(self._task, completed=self._done, rate=self._rate(), shown=self._shown)
+        elif time.monotonic() - self._said >= PLAIN_LINE_EVERY_S:
+            self._say()
+
+    def _rate(self) -> str:
+        per_second = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
+        return f"{per_second:,.0f} {self._unit}/s" if per_second >= 10 else f"{per_second:.2g} {self._unit}/s"
+
+    def _say(self) -> None:
+        now = time.monotonic()
+        left_s = (self._total - self._done) * (now - self._began) / max(self._done - self._first, 1)
+        left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left" if self._done < self._total else ""
+        parts = [f"{self._done:,}/{self._total:,} {self._unit}", self._rate(), left, self._shown]
+        say("  " + "  ".join(part for part in parts if part))
+        self._said = now
+
+
+class Windows(threading.Thread):
+    """Keeps the curves of a run drawn in visdom, whether its server comes, goes or was never there.
+
+    `snapshot()` returns {panel: {line: (steps, values)}}. Each panel is drawn whole, so that a server which was
+    started late, or restarted, shows everything; training never waits for it.
+    """
+
+    REDRAW_S, RETRY_S, TOLD_AT_MOST = 2.0, 10.0, 1000
+
+    def __init__(self, environment: str, snapshot: Callable[[], dict[str, dict[str, tuple[Any, Any]]]]) -> None:
+        super().__init__(name="visdom", daemon=True)
+        self._environment, self._snapshot = environment, snapshot
+        self._news, self._over = threading.Event(), threading.Event()
+
+    def changed(self) -> None:
+        """Say that there is something new to draw."""
+        self._news.set()
+
+    def close(self) -> None:
+        """Draw the last state, if a server is there and quick about it."""
+        self._over.set()
+        self._news.set()
+        if self.is_alive():
+            self.join(timeout=3.0)
+
+    def run(self) -> None:
+        client = None
+        while True:
+            self._news.wait()
+            over = self._over.is_set()
+            self._news.clear()
+            client = client or _connect(self._environment)
+            try:
+                if client:
+                    self._draw(client)
+            except Exception:  # whatever a client does when its server goes away must not reach the training
+                client = None
+            if over:
+                return
+            self._over.wait(self.REDRAW_S if client else self.RETRY_S)
+
+    def _draw(self, client: Any) -> None:
+        import numpy as np
+
+        for panel, lines in self._snapshot().items():
+            length = max(len(steps) for steps, _ in lines.values())
+            stride = -(-length // self.TOLD_AT_MOST)
+            x, y = np.full((2, length, len(lines)), np.nan)
+            for column, (steps, values) in enumerate(lines.values()):
+                x[: len(steps), column], y[: len(values), column] = steps, values
+            x, y = x[::stride], y[::stride]
+            options = {"title": panel.replace("_", " "), "legend": list(lines), "xlabel": "step"}
+            if len(lines) == 1:
+                x, y = x[:, 0], y[:, 0]
+            client.line(Y=y, X=x, win=panel, opts=options)
+
+
+def _connect(environment: str) -> Any | None:
+    """A visdom client, or None where nothing listens."""
+    port = int(os.environ.get("VISDOM_PORT", "8097"))
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.3):
+        logging.getLogger("visdom").setLevel(logging.CRITICAL)
+        with warnings.catch_warnings(), contextlib.suppress(Exception):
+            warnings.simplefilter("ignore")
+            import visdom
+
+            client = visdom.Visdom(port=port, env=environment, raise_exceptions=True, use_incoming_socket=False)
+            client.session.trust_env = False  # a proxy cannot reach this machine's own loopback
+            return client
+    return None

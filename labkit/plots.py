@@ -1,0 +1,102 @@
+"""How plots look in every lab: one style, one palette, no pyplot and so no window and no global figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Mapping, Sequence, Tuple
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+
+# Okabe and Ito's palette (jfly.uni-koeln.de/color), which people with colour-blindness tell apart; its yellow is
+# left out, being too pale for a line on white.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
+
+History = Mapping[str, Tuple[Sequence[int], Sequence[float]]]
+
+_INK, _FAINT = "#333333", "#e3e3e3"
+matplotlib.use("Agg")
+matplotlib.rcParams.update(
+    {
+        "figure.dpi": 144,
+        "savefig.dpi": 144,
+        "figure.facecolor": "white",
+        "font.size": 9.5,
+        "axes.titlesize": 10.5,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.labelcolor": _INK,
+        "axes.edgecolor": "#999999",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "grid.color": _FAINT,
+        "grid.linewidth": 0.8,
+        "text.color": _INK,
+        "xtick.color": _INK,
+        "ytick.color": _INK,
+        "xtick.major.size": 0,
+        "ytick.major.size": 0,
+        "lines.linewidth": 1.8,
+        "legend.frameon": False,
+        "image.interpolation": "nearest",
+    }
+)
+
+
+def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 3.0) -> tuple[Figure, Any]:
+    """A figure and its (rows, columns) array of axes; `width` of the whole and `height` of one row, in inches."""
+    made = Figure(figsize=(width, height * rows))
+    axes = made.subplots(rows, columns, squeeze=False)
+    return made, axes
+
+
+def split(name: str) -> tuple[str, str]:
+    """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel."""
+    for line in ("train", "test"):
+        if name.startswith(line + "_"):
+            return name[len(line) + 1 :], line
+    return name, name
+
+
+def panels(history: History) -> dict[str, list[str]]:
+    """The logged names of `history` by panel, in the order in which they were first logged."""
+    grouped: dict[str, list[str]] = {}
+    for name in history:
+        grouped.setdefault(split(name)[0], []).append(name)
+    return grouped
+
+
+def curves(history: History, path: Path) -> None:
+    """Draw every scalar of `history` against its step, two panels a row, into the PNG `path`."""
+    grouped = panels(history)
+    columns = min(2, len(grouped))
+    made, axes = figure((len(grouped) + 1) // 2, columns, width=4.6 * columns, height=2.7)
+    for axis, (panel, names) in zip(axes.flat, grouped.items()):
+        for name in names:
+            steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
+            line = split(name)[1]
+            # train and test keep their colours in every panel, whichever was logged first
+            colour = COLOURS[1] if line == "test" else COLOURS[0]
+            if len(values) > 200:
+                axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
+                steps, values = _smooth(steps, values, len(values) // 50)
+            axis.plot(steps, values, color=colour, label=line, marker="o" if len(values) < 30 else None, markersize=3.5)
+        axis.set_title(panel.replace("_", " "))
+        if len(names) > 1:
+            axis.legend()
+    for axis in axes.flat[len(grouped) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("step")
+    made.tight_layout()
+    made.savefig(path)
+
+
+def _smooth(steps: Any, values: Any, width: int) -> tuple[Any, Any]:
+    """Means over `width` neighbours, at the middle of each window."""
+    kernel = np.ones(width) / width
+    return np.convolve(steps, kernel, "valid"), np.convolve(values, kernel, "valid")

@@ -1,0 +1,81 @@
+"""What a result depends on besides the code: versions, machine, commit. It becomes the run's env.json."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from labkit.paths import ROOT
+
+
+def choose_device(smoke: bool) -> tuple[torch.device, str]:
+    """The device to compute on and the reason: a CUDA device that works, else the CPU."""
+    cpu = torch.device("cpu")
+    if smoke:
+        return cpu, "smoke runs use the CPU"
+    if not torch.cuda.is_available():
+        return cpu, "no CUDA device"
+    try:
+        torch.ones(2, device="cuda").sum().item()
+    except RuntimeError as error:
+        return cpu, f"the CUDA device does not work with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
+    return torch.device("cuda"), torch.cuda.get_device_name(0)
+
+
+def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
+    """Everything about this process and machine that may change a result, as plain values for JSON."""
+    commit, dirty = _commit()
+    return {
+        "stack": os.environ.get("LAB_STACK", ""),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "device": device.type,
+        "device_reason": reason,
+        "threads": torch.get_num_threads(),
+        "cpu": _cpu_name(),
+        "platform": platform.platform(),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+        if device.type == "cuda"
+        else None,
+        "commit": commit,
+        "dirty": dirty,
+        "seed": seed,
+        "data": {},
+        "packages": dict(sorted(
+                (found.metadata["Name"], found.version) for found in importlib.metadata.distributions()
+            )),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _commit() -> tuple[str | None, bool | None]:
+    # In a container the repository may belong to another user, which git would otherwise refuse.
+    git = ("git", "-C", str(ROOT), "-c", "safe.directory=*")
+    commit = _output(*git, "rev-parse", "HEAD")
+    if commit is None:
+        return None, None
+    return commit, bool(_output(*git, "status", "--porcelain", "--untracked-files=no"))
+
+
+def _output(*argv: str) -> str | None:
+    try:
+        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.decode(errors="replace").strip()

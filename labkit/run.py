@@ -1,0 +1,555 @@
+"""A lab's run: its folder, what it logs and shows, its checkpoints, and `start`, which every lab ends with.
+
+    @dataclass(frozen=True)
+    class Config:
+        epochs: int = option(8, "passes over the training set", at_least=1)
+
+    def main(config: Config, run: Run) -> dict[str, float]:
+        ...
+
+    if __name__ == "__main__":
+        start(main, Config, {"smoke": {"epochs": 2}})
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import errno
+import json
+import math
+import os
+import random
+import shlex
+import shutil
+import signal
+import sys
+import time
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NoReturn, Sequence
+
+from labkit import options, paths, report, runs, tomlfile
+from labkit.console import say, warn
+from labkit.errors import UserError
+from labkit.live import Bar, Windows
+from labkit.options import option
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+__all__ = ["Run", "Stopped", "load_checkpoint", "option", "start"]
+
+REPORT_EVERY_S = 20.0
+SECOND_SIGNAL_S = 1.0
+
+
+class Stopped(Exception):
+    """Raised by `Run.checkpoint` once everything is saved, after Ctrl-C or a polite kill."""
+
+
+class Run:
+    """One run of a lab. Everything it writes is under `folder`."""
+
+    folder: Path
+    seed: int
+    sample: bool
+    smoke: bool
+    device: torch.device
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], save_every_s: float = 60.0) -> None:
+        """Set up by `start`; `facts` is the content of config.json."""
+        self.folder = folder
+        self.lab = str(facts["lab"])
+        self.facts = dict(facts)
+        self.seed, self.sample, self.smoke = int(facts["seed"]), bool(facts["sample"]), bool(facts["smoke"])
+        self._save_every_s = save_every_s
+        self._lock = runs.lock(folder)
+        if self._lock is None:
+            raise UserError(f"the run {folder.name} is going on in another process")
+        self._stop_asked_at: float | None = None
+        self._history: dict[str, tuple[list[int], list[float]]] = {}
+        self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
+        self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self._board: Any = None
+        self._board_from = 0
+        self._windows = Windows(f"{self.lab}_{folder.name}", self._panels)
+        self._items: list[dict[str, Any]] = _read_json(folder / "report.json", [])
+        self._summary: dict[str, Any] = _read_json(folder / "summary.json", {})
+        self._seconds_before = float(self._summary.get("seconds", 0.0))
+        self._began = self._saved_at = self._reported_at = time.monotonic()
+        self._report_every_s = REPORT_EVERY_S
+
+    # ---- what a lab uses ----
+
+    def dataset(self, name: str) -> Path:
+        """The folder of the data set `name`, or of its sample in a `--sample` run; the report says which it was."""
+        from labkit import datasets
+
+        state = datasets.locate(name, sample=self.sample)
+        known = {"kind": state.kind, "source": state.source, "when": state.when}
+        self._env["data"][name] = known
+        _write_json(self.folder / "env.json", self._env)
+        meaning = {
+            "sample": "a small drawn stand-in, not the real data",
+            "unverified": "not checked against published hashes",
+        }
+        say(f"data: {name} ({state.kind}{': ' + meaning[state.kind] if state.kind in meaning else ''})")
+        return state.path
+
+    def log(self, step: int, **scalars: float) -> None:
+        """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
+        row: dict[str, Any] = {"step": int(step)}
+        for name, value in scalars.items():
+            number = float(value.item() if hasattr(value, "item") else value)
+            row[name] = number if math.isfinite(number) else None
+            self._remember(name, int(step), number)
+        self._metrics.write(json.dumps(row).encode() + b"\n")
+        if self._board is None:
+            from tensorboardX import SummaryWriter
+
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._board_from or None)
+        for name in scalars:
+            panel, line = _split(name)
+            self._board.add_scalar(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
+        self._windows.changed()
+        self._refresh()
+
+    def time(self, step: int, **measured: float) -> None:
+        """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
+        row = {"step": int(step), **{name: float(value) for name, value in measured.items()}}
+        self._timings.write(json.dumps(row) + "\n")
+
+    def progress(self, total: int, start: int = 0, unit: str = "img") -> Bar:
+        """A bar over `total` units, `start` of them done before: `with run.progress(n) as bar: bar.advance(128)`."""
+        return Bar(total, start, unit)
+
+    def figure(self, name: str, fig: Figure, caption: str) -> None:
+        """Save `fig` as plots/NAME.png and show it in the report, in the order in which figures arrive."""
+        fig.savefig(_made(self.folder / "plots") / f"{name}.png", bbox_inches="tight")
+        self._show({"kind": "figure", "name": name, "caption": caption})
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
+        """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
+        content = {"columns": list(columns), "rows": [[_cell(cell) for cell in row] for row in rows]}
+        _write_json(_made(self.folder / "tables") / f"{name}.json", content)
+        self._show({"kind": "table", "name": name, "caption": caption})
+
+    def note(self, text: str) -> None:
+        """A sentence that the reader of the report should not miss."""
+        self._show({"kind": "note", "name": text, "caption": text})
+
+    def restore(self) -> dict[str, Any] | None:
+        """In a resumed run the state of the last checkpoint, with the random generators as they were; else None."""
+        path = self._checkpoint_path
+        if not path.exists():
+            self._forget_metrics_after(0)
+            return None
+        saved = load_checkpoint(path, self.lab, {})
+        self._forget_metrics_after(saved["metrics_bytes"])
+        self._board_from = saved["step"] + 1
+        _set_random_state(saved["rng"])
+        say(f"resumed: {self.folder.name} after step {saved['step']}")
+        state: dict[str, Any] = saved["state"]
+        return state
+
+    def checkpoint(self, step: int, make_state: Callable[[], dict[str, Any]], last: bool = False) -> None:
+        """Call after every step. Saves `make_state()` when that is due, when it is the `last`, and before a stop.
+
+        For a stop (Ctrl-C) it then raises Stopped, which a lab lets through. The state holds tensors, numbers, text,
+        lists and dicts: everything that the next step depends on, except the global random generators, which are
+        saved with it.
+        """
+        stop = self._stop_asked_at is not None
+        if stop or last or time.monotonic() - self._saved_at >= self._save_every_s:
+            self._save(int(step), make_state())
+        if stop:
+            raise Stopped
+
+    # ---- how it works ----
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.folder / "checkpoints" / "last.pt"
+
+    def _save(self, step: int, state: dict[str, Any]) -> None:
+        from labkit import compat
+
+        self._flush()
+        os.fsync(self._metrics.fileno())
+        content = {
+            "lab": self.lab,
+            "config": self.facts["options"],
+            "step": step,
+            "state": state,
+            "rng": _random_state(),
+            "metrics_bytes": self._metrics.tell(),
+        }
+        _made(self._checkpoint_path.parent)
+        compat.save(content, self._checkpoint_path)
+        self._saved_at = time.monotonic()
+
+    def _begin(self) -> None:
+        """Choose the device, seed everything, and write down what the result depends on."""
+        import numpy
+        import torch
+
+        from labkit import provenance
+
+        self.device, reason = provenance.choose_device(self.smoke)
+        say(f"run: {paths.shown(self.folder)}")
+        say(f"device: {self.device.type} ({reason})")
+        random.seed(self.seed)
+        numpy.random.seed(self.seed)
+        torch.manual_seed(self.seed)
+
+        self._env = provenance.environment(self.device, reason, self.seed)
+        first: dict[str, Any] = _read_json(self.folder / "env.json", {})
+        if first:
+            changed = [f"{key} {first[key]} → {self._env[key]}" for key in SAME if first.get(key) != self._env[key]]
+            if changed:
+                text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
+                warn(text)
+                self.note(text)
+            self._env = first
+        else:
+            _write_json(self.folder / "env.json", self._env)
+        self._windows.start()
+        self._summarise("running")
+
+    def _ask_stop(self, signum: int, _frame: Any) -> None:
+        # One Ctrl-C may arrive twice: from the terminal, and passed on by the program that started us.
+        now = time.monotonic()
+        if self._stop_asked_at is None:
+            self._stop_asked_at = now
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping after this step, with everything saved; Ctrl-C again stops at once\n")
+        elif now - self._stop_asked_at > SECOND_SIGNAL_S:
+            signal.signal(signum, signal.SIG_DFL)
+            raise KeyboardInterrupt
+
+    def _summarise(self, status: str, metrics: Mapping[str, float] | None = None, **more: str) -> None:
+        """Write summary.json, the plot of the curves, and the report."""
+        self._flush()
+        self._summary = {
+            **{key: self.facts[key] for key in ("lab", "title", "title_zh")},
+            "run": self.folder.name,
+            "status": status,
+            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
+            "started": self.facts["started"],
+            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
+            **more,
+        }
+        _write_json(self.folder / "summary.json", self._summary)
+        if self._history:
+            from labkit import plots
+
+            plots.curves(self._history, _made(self.folder / "plots") / "curves.png")
+        report.render(self.folder)
+
+    def _refresh(self) -> None:
+        """Keep the report fresh, at most every 20 s and for at most a hundredth of the time."""
+        began = time.monotonic()
+        if began - self._reported_at < self._report_every_s:
+            return
+        self._summarise("running")
+        self._reported_at = time.monotonic()
+        self._report_every_s = max(REPORT_EVERY_S, 100 * (self._reported_at - began))
+
+    def _close(self) -> None:
+        self._windows.close()
+        if self._board is not None:
+            self._board.close()
+        self._metrics.close()
+        self._timings.close()
+
+    def _is_empty(self) -> bool:
+        self._flush()
+        return not (self._metrics.tell() or self._items or self._checkpoint_path.exists())
+
+    def _flush(self) -> None:
+        self._metrics.flush()
+        self._timings.flush()
+
+    def _forget_metrics_after(self, size_bytes: int) -> None:
+        path = self.folder / "metrics.jsonl"
+        self._flush()
+        os.truncate(path, min(size_bytes, path.stat().st_size))
+        self._history.clear()
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            step = row.pop("step")
+            for name, value in row.items():
+                self._remember(name, step, math.nan if value is None else value)
+
+    def _remember(self, name: str, step: int, value: float) -> None:
+        steps, values = self._history.setdefault(name, ([], []))
+        steps.append(step)
+        values.append(value)
+
+    def _panels(self) -> dict[str, dict[str, tuple[Any, Any]]]:
+        """The history for visdom; copied by length, since the training thread goes on appending."""
+        grouped: dict[str, dict[str, tuple[Any, Any]]] = {}
+        for name, (steps, values) in list(self._history.items()):
+            panel, line = _split(name)
+            length = len(values)
+            grouped.setdefault(panel, {})[line] = (steps[:length], values[:length])
+        return grouped
+
+    def _show(self, item: dict[str, Any]) -> None:
+        names = [(old["kind"], old["name"]) for old in self._items]
+        if (item["kind"], item["name"]) in names:
+            self._items[names.index((item["kind"], item["name"]))] = item
+        else:
+            self._items.append(item)
+        _write_json(self.folder / "report.json", self._items)
+
+
+SAME = ("torch", "python", "device", "threads", "cpu", "commit")
+
+
+def start(
+    main: Callable[[Any, Run], Mapping[str, float]],
+    config_class: type,
+    presets: options.Presets,
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Run a lab from its command line and leave the process.
+
+    Exit status: 0 finished, 1 failed (a defect, or a smoke run that did not learn), 2 a mistake that the user can
+    mend, 130 stopped with everything saved.
+    """
+    try:
+        status = _run(main, config_class, presets, sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        warn(f"error: {error}")
+        status = 2
+    sys.exit(status)
+
+
+def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence[str]) -> int:
+    module = sys.modules[main.__module__]
+    lab_file = Path(str(module.__file__)).resolve()
+    lab = lab_file.parent.name
+    request = options.parse(argv, config_class, presets, lab, (module.__doc__ or "").strip().split("\n\n")[0])
+    manifest_path = lab_file.with_name("lab.toml")
+    manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
+    if request.resume:
+        run, config = _reopen(request, config_class, lab)
+        if (run.folder / lab_file.name).read_bytes() != lab_file.read_bytes():
+            text = f"{lab_file.name} changed while this run was stopped; the copy in the run folder is the first one."
+            warn(text)
+            run.note(text)
+    else:
+        config = options.build(config_class, presets, request)
+        run = _open(request, config, lab, manifest)
+        shutil.copy(str(lab_file), str(run.folder / lab_file.name))
+
+    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handled = {number: signal.signal(number, run._ask_stop) for number in signals}
+    resume = runs.resume_command(run.lab, run.folder.name)
+    try:
+        run._begin()
+        metrics = main(config, run)
+        failure = _smoke_failure(manifest.get("smoke", {}), metrics) if run.smoke else ""
+        run._summarise("failed" if failure else "finished", metrics, **({"error": failure} if failure else {}))
+        if failure:
+            warn(failure)
+        else:
+            say("result: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        return 1 if failure else 0
+    except (Stopped, KeyboardInterrupt) as stopped:
+        run._summarise("stopped")
+        say("stopped, with everything saved" if isinstance(stopped, Stopped) else "stopped at once")
+        say(f"  continue: {resume}")
+        return 130
+    except UserError as error:
+        if run._is_empty():
+            run._close()
+            shutil.rmtree(run.folder)
+            raise
+        run._summarise("failed", error=str(error))
+        raise
+    except Exception as error:
+        run._summarise("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise UserError(f"the disk is full: {error.filename or run.folder}") from None
+        traceback.print_exc()
+        return 1
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+        if run.folder.exists():
+            say(f"report: {paths.shown(run.folder / 'report.html')}")
+            run._close()
+
+
+def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str, Any]) -> Run:
+    """A new run in a new folder named by the time, even when two start in one second."""
+    now = datetime.now(timezone.utc)
+    name = now.strftime("%Y%m%d-%H%M%S")
+    for folder in _candidates(paths.runs_dir() / lab, name):
+        try:
+            folder.mkdir(parents=True)
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"cannot make a run folder {folder}: {error.strerror}") from None
+    facts = {
+        "lab": lab,
+        "title": manifest.get("title", lab),
+        "title_zh": manifest.get("title_zh", ""),
+        "started": now.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "preset": request.preset,
+        "smoke": request.smoke,
+        "sample": request.sample,
+        "seed": request.seed or 0,
+        "options": dataclasses.asdict(config),
+    }
+    _write_json(folder / "config.json", {**facts, "command": _command(facts, request)})
+    return Run(folder, facts, request.save_every_s)
+
+
+def _candidates(parent: Path, name: str) -> Iterator[Path]:
+    yield parent / name
+    for number in range(2, 1000):
+        yield parent / f"{name}-{number}"
+
+
+def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run, Any]:
+    """The run that `--resume` names, with the Config that it started with."""
+    found = runs.find(request.resume, lab)
+    if found.lab != lab:
+        command = runs.resume_command(found.lab, found.name)
+        raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
+    if found.status == "finished":
+        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"invoke report {found.name}")
+    facts = _read_json(found.folder / "config.json", {})
+    try:
+        config = config_class(**facts["options"])
+    except (KeyError, TypeError):
+        raise UserError(f"the run {found.name} was started by another version of {lab}", f"invoke lab {lab}") from None
+    asked = {options.flag(name): (value, facts["options"][name]) for name, value in request.typed.items()}
+    if request.seed is not None:
+        asked["--seed"] = (request.seed, facts["seed"])
+    if request.preset:
+        asked["--preset"] = (request.preset, facts["preset"])
+    for name in ("smoke", "sample"):
+        if getattr(request, name):
+            asked[f"--{name}"] = (True, facts[name])
+    for name, (new, old) in asked.items():
+        if new != old:
+            raise UserError(
+                f"the run {found.name} was started with {name} {old}, and a resumed run keeps its options",
+                runs.resume_command(lab, found.name),
+            )
+    return Run(found.folder, facts, request.save_every_s), config
+
+
+def _command(facts: Mapping[str, Any], request: options.Request) -> str:
+    """What to type to repeat the run."""
+    stack = os.environ.get("LAB_STACK", "")
+    words = ["invoke", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
+    words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
+    after: list[str] = []
+    if request.preset and not request.smoke:
+        after += ["--preset", request.preset]
+    for name, value in request.typed.items():
+        if isinstance(value, bool):
+            after.append(options.flag(name) if value else "--no-" + options.flag(name)[2:])
+        else:
+            after += [options.flag(name), str(value)]
+    if request.seed:
+        after += ["--seed", str(request.seed)]
+    return " ".join(shlex.quote(word) for word in [*words, *(["--", *after] if after else [])])
+
+
+def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Why the smoke run did not learn, by the check in lab.toml; empty where it did."""
+    if not smoke:
+        return ""
+    name = smoke["metric"]
+    value = float(metrics[name])
+    if "min" in smoke and not value >= smoke["min"]:
+        return f"the smoke run did not learn: {name} {value:.4g} < {smoke['min']}"
+    if "max" in smoke and not value <= smoke["max"]:
+        return f"the smoke run did not learn: {name} {value:.4g} > {smoke['max']}"
+    return ""
+
+
+def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
+    """A trained model's checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
+
+    `path_or_run` is a file, a run's folder or a run's name. Raises UserError where it is no checkpoint, belongs to
+    another lab, or was trained with another value of an option in `expect`.
+    """
+    from labkit import compat
+
+    path = Path(path_or_run).expanduser()
+    if not path.is_file():
+        path = runs.find(str(path_or_run), lab).folder / "checkpoints" / "last.pt"
+    saved = compat.load(path)
+    if not isinstance(saved, dict) or not {"lab", "config", "step", "state", "rng", "metrics_bytes"} <= set(saved):
+        raise UserError(f"{path} is not a checkpoint of a lab", "invoke runs")
+    if saved["lab"] != lab:
+        raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "invoke runs")
+    for name, value in expect.items():
+        trained = saved["config"].get(name)
+        if trained != value:
+            raise UserError(f"{path} was trained with {options.flag(name)} {trained}, not {value}", "invoke runs")
+    return saved
+
+
+def _random_state() -> dict[str, Any]:
+    """The global generators of Python, NumPy and PyTorch, as tensors and plain containers."""
+    import numpy
+    import torch
+
+    name, keys, *rest = numpy.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype("int64")), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def _set_random_state(saved: Mapping[str, Any]) -> None:
+    import numpy
+    import torch
+
+    version, state, gauss = saved["python"]
+    random.setstate((version, tuple(state), gauss))
+    name, keys, *rest = saved["numpy"]
+    numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
+    torch.set_rng_state(saved["torch"])
+    if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(saved["cuda"])
+
+
+def _split(name: str) -> tuple[str, str]:
+    from labkit import plots
+
+    return plots.split(name)
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (str, int)) else float(value)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _read_json(path: Path, default: Any) -> Any:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
+
+
+def _write_json(path: Path, content: Any) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(str(partial), str(path))
