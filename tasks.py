@@ -5,15 +5,12 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
-HOST = ROOT / ".venv" / "host"
 
-# Started by an invoke of the user's own: the pinned one in .venv/host takes over (and is made first if missing).
-if Path(sys.argv[0]).name in ("invoke", "inv") and not os.environ.get("LAB_IMAGE") and Path(sys.prefix) != HOST:
+# Started by an invoke of the user's own: ./inv takes over, with the pinned one (made first if missing).
+if Path(sys.argv[0]).name in ("invoke", "inv"):
     os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
 
 from invoke import Context, Exit, task  # noqa: E402
-
-sys.path.insert(0, str(ROOT))
 
 
 def call(name: str, *arguments: object) -> None:
@@ -45,7 +42,7 @@ def setup(c: Context, stack: str = "", dry: bool = False) -> None:
       invoke setup                  the stack that fits this machine
       invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("setup", stack, dry)
+    call("setup", stack, dry or c.config.run.dry)
 
 
 @task(help={"stack": STACK})
@@ -91,7 +88,7 @@ def lab(
       invoke lab cifar10 -- --help                            all options of the lab
       invoke lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
     """
-    call("lab", name, smoke, sample, resume, stack, where, dry)
+    call("lab", name, smoke, sample, resume, stack, where, dry or c.config.run.dry)
 
 
 @task
@@ -121,9 +118,9 @@ def data(
 ) -> None:
     """Download a data set; or import, verify or delete it.
 
-      invoke data cifar10                                     download (continues an interrupted one)
-      invoke data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
-      LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror before all others
+    invoke data cifar10                                     download (continues an interrupted one)
+    invoke data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
+    LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror before all others
     """
     call("data", name, verify, import_, unverified, delete, yes)
 
@@ -158,4 +155,4 @@ def lint(c: Context) -> None:
 @task(help={"dry": "only say what would be removed"})
 def clean(c: Context, dry: bool = False) -> None:
     """Remove environments, samples and caches; keep data and runs."""
-    call("clean", dry)
+    call("clean", dry or c.config.run.dry)

@@ -81,7 +81,7 @@ def labs_table() -> None:
 
 def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: str, dry: bool) -> int | None:
     if name in ("--help", "-h"):
-        return subprocess.run([sys.argv[0], "--search-root", str(paths.ROOT), "--help", "lab"]).returncode
+        return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
     lab = labs.find(name)
@@ -111,8 +111,8 @@ def prepare_data(name: str, command: str) -> bool:
         state = datasets.ensure(name)
     except datasets.Unreachable as error:
         warn(error.message)
-        warn(f"So this run trains on the built-in sample of {name}. For the real data: invoke data {name} with a network,")
-        warn(f"or carry an archive in: invoke data {name} --import=PATH. Then {command} again.")
+        warn(f"So this run trains on the built-in sample of {name}. To train on the real data: invoke data {name}")
+        warn(f"where there is a network, or invoke data {name} --import=PATH; then {command} again.")
         return False
     say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
     return True
@@ -158,7 +158,8 @@ def runs_table() -> None:
     table = Table("run", "state", "result", "data", "started (UTC)", box=None)
     rows = runs.table()
     for row in rows:
-        table.add_row(row.name, row.status, row.result, row.data, row.started)
+        result = ", ".join(f"{name} {value:.4g}" for name, value in list(row.metrics.items())[:2])
+        table.add_row(f"{row.lab}/{row.name}", row.status, result, row.data, row.started)
     if rows:
         OUT.print(table)
     else:
@@ -166,7 +167,7 @@ def runs_table() -> None:
 
 
 def report(run: str) -> None:
-    page = reports.render(runs.find(run or "latest"))
+    page = reports.render(runs.find(run or "latest").folder)
     OUT.print(str(page), soft_wrap=True)
     if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
         webbrowser.open(page.as_uri())

@@ -67,9 +67,9 @@ def find_python(versions: tuple[str, ...]) -> str:
         candidates = [shutil.which(f"python{version}"), shutil.which("python3")]
         candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
         candidates.append(output_of(uv(), "python", "find", "--no-python-downloads", version))
-        for candidate in filter(None, candidates):
-            if output_of(candidate, "-c", OWN_VERSION) == f"{version} True":
-                return str(candidate)
+        for candidate in candidates:
+            if candidate and output_of(candidate, "-c", OWN_VERSION) == f"{version} True":
+                return candidate
     say(f"Python {versions[0]} is not installed here; asking uv to download it")
     if subprocess.run([uv(), "python", "install", versions[0]], stdout=sys.stderr).returncode == 0:
         return output_of(uv(), "python", "find", versions[0])

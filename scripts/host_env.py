@@ -53,6 +53,8 @@ def make() -> int:
             "pip could not install the packages of docker/locks/host.txt (its own message is above).",
             "check the network, or name a mirror: PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple ./inv",
         )
+    packages = HOST / "lib" / python / "site-packages"
+    (packages / "labkit.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     shutil.copyfile(LOCK, finished)
     return 0
 

@@ -1,0 +1,38 @@
+"""The self-test that ends `invoke setup`, run inside this stack."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+from labkit import selftest, stacks
+
+
+def this_stack():
+    return stacks.load(os.environ["LAB_STACK"].partition("/")[0])
+
+
+def test_the_stack_is_what_it_pins_and_learns():
+    done = subprocess.run([sys.executable, "-m", "labkit.selftest"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert f"torch {this_stack().torch}" in done.stderr and "20 training steps" in done.stderr
+
+
+def test_another_version_is_named():
+    wrong = selftest.check_versions(dataclasses.replace(this_stack(), torch="9.9.9"))
+    assert len(wrong) == 1 and "the stack pins 9.9.9" in wrong[0]
+
+
+def test_cudnn_is_the_one_that_the_stack_states():
+    import torch
+
+    build = stacks.load(os.environ["LAB_STACK"].partition("/")[0]).build(os.environ["LAB_STACK"].partition("/")[2])
+    major, minor = stacks.version_key(build.cudnn)
+    number = torch.backends.cudnn.version()
+    assert (number // 1000, number // 100 % 10) == (major, minor) or (number // 10000, number // 100 % 100) == (
+        major,
+        minor,
+    )
+    assert (torch.version.cuda or "") == build.cuda

@@ -1,0 +1,97 @@
+"""The labs as data, and what is done with a lab's arguments before it starts."""
+
+from __future__ import annotations
+
+import ast
+import os
+from pathlib import Path
+
+import pytest
+
+from labkit import labs, paths, runner, stacks
+from labkit.errors import UserError
+from labkit.machine import probe
+
+LABS = labs.table()
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+def test_a_lab_is_complete(lab):
+    folder = lab.program.parent
+    for name in ("lab.py", "lab.toml", "README.md", "README.zh-CN.md"):
+        assert (folder / name).is_file(), name
+    assert lab.title and lab.title_zh and lab.sections and lab.smoke["metric"]
+    for row in lab.expect:
+        assert {"metric", "min", "stack", "hardware", "minutes", "date", "commit"} <= row.keys()
+
+
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+def test_a_lab_reads_top_to_bottom_and_runs_nothing_at_import(lab):
+    """Docstring, imports, Config, functions, guard; no lab imports another."""
+    source = lab.program.read_text(encoding="utf-8")
+    assert len(source.splitlines()) <= 400
+    tree = ast.parse(source)
+    assert ast.get_docstring(tree)
+    for node in tree.body[1:-1]:
+        assert isinstance(
+            node, (ast.Import, ast.ImportFrom, ast.Assign, ast.AnnAssign, ast.ClassDef, ast.FunctionDef)
+        ), ast.dump(node)[:80]
+    assert isinstance(tree.body[-1], ast.If) and "__name__" in ast.unparse(tree.body[-1].test)
+    assert "labs." not in source.replace("labkit.labs", "")
+
+
+def test_an_unknown_lab_offers_the_nearest():
+    with pytest.raises(UserError, match="did you mean cifar10"):
+        labs.find("cifar01")
+    with pytest.raises(UserError):
+        labs.find("../labs/cifar10")
+
+
+def test_the_data_set_follows_the_arguments():
+    lab = labs.find("cifar10")
+    assert labs.dataset_for(lab, []) == "cifar10"
+    assert labs.dataset_for(lab, ["--dataset", "cifar100"]) == "cifar100"
+    assert labs.dataset_for(lab, ["--dataset=cifar100"]) == "cifar100"
+    assert labs.dataset_for(lab, ["--predict", "x.jpg"]) == ""
+    with pytest.raises(UserError, match="did you mean cifar100"):
+        labs.dataset_for(lab, ["--dataset=cifar1000"])
+
+
+def test_path_options_are_resolved_against_the_callers_folder(tmp_path):
+    lab = labs.find("cifar10")
+    folder = tmp_path / "my pictures"
+    folder.mkdir()
+    (folder / "a b.jpg").touch()
+    assert labs.resolve_paths(lab, ["--predict", "a b.jpg"], folder) == ["--predict", str(folder / "a b.jpg")]
+    assert labs.resolve_paths(lab, ["--predict=a b.jpg"], folder) == [f"--predict={folder / 'a b.jpg'}"]
+    assert labs.resolve_paths(lab, ["--model", "a b.jpg"], folder) == ["--model", "a b.jpg"]
+    with pytest.raises(UserError, match=r"no file c\.jpg"):
+        labs.resolve_paths(lab, ["--predict", "c.jpg"], folder)
+
+
+def test_the_command_is_data(monkeypatch):
+    monkeypatch.setenv("LAB_RUNS", "/some where/runs")
+    choice = stacks.choose([], "", asked="notes")
+    command = runner.lab_command(labs.find("cifar10"), ["--smoke", "--model", "a b"], choice, "venv", probe())
+    assert command.argv[1:] == (str(labs.find("cifar10").program), "--smoke", "--model", "a b")
+    assert command.argv[0] == str(paths.ROOT / ".venv" / "notes" / "bin" / "python")
+    assert command.environment["LAB_STACK"] == "notes/index"
+    assert "LAB_RUNS='/some where/runs'" in command.shown() and command.shown().endswith("--smoke --model 'a b'")
+
+
+def test_where_a_lab_runs():
+    assert runner.where("", inside_image=True)[0] == "here"
+    assert runner.where("auto", inside_image=False)[0] == "venv"
+    assert runner.where("venv", inside_image=True)[0] == "venv"
+    with pytest.raises(UserError, match="inside one of our images"):
+        runner.where("here", inside_image=False)
+    with pytest.raises(UserError, match="did you mean venv"):
+        runner.where("vnev", inside_image=False)
+
+
+def test_no_folder_outside_labkit_is_a_package():
+    """`datasets/__init__.py` would shadow the package of that name, and labs are programs, not modules."""
+    found = [path for path in paths.ROOT.rglob("__init__.py") if ".venv" not in path.parts]
+    assert found == [paths.ROOT / "labkit" / "__init__.py"]
+    assert not {path.stem for path in Path(paths.ROOT / "labkit").glob("*.py")} & {"torch", "numpy"}
+    assert os.access(paths.ROOT / "inv", os.X_OK)
