@@ -45,9 +45,11 @@ def autocast(device: torch.device, dtype: torch.dtype) -> ContextManager[Any]:
 
 def save(obj: Any, path: Path) -> None:
     """Write tensors in plain containers to `path`; whoever looks sees the old file or the whole new one."""
-    partial = path.with_name(path.name + ".partial")
+    content = io.BytesIO()  # torch would report a full disk in words of its own
+    torch.save(obj, content)
+    partial = path.with_name(path.name + ".new")
     with open(partial, "wb") as file:
-        torch.save(obj, file)
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
-import os
 import typing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Mapping, NoReturn, Sequence
 
+from labkit import labs
 from labkit.errors import UserError, nearest
 
 Presets = Mapping[str, Mapping[str, Any]]
@@ -20,8 +21,8 @@ def option(
 ) -> Any:
     """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
 
-    The annotation (str, int, float or bool) says what is read. A `path` must exist when it is given, and arrives
-    absolute.
+    The annotation (str, int, float or bool) says what is read. A `path` arrives absolute, and a missing file is
+    refused; only a word without a suffix may also be the name of a run.
     """
     extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least}
     return dataclasses.field(default=default, metadata=extra)
@@ -142,11 +143,7 @@ def _reader(
             raise UserError(f"{name}: there is no {text}; {nearest(text, [str(choice) for choice in choices])}")
         if at_least is not None and value < at_least:
             raise UserError(f"{name}: {text} is less than {at_least}")
-        if path and text:
-            value = os.path.abspath(os.path.expanduser(text))
-            if not os.path.exists(value):
-                raise UserError(f"{name}: there is no file {text}")
-        return value
+        return labs.resolve(name[2:], text, Path.cwd()) if path and text else value
 
     return read
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
-import subprocess
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from labkit import machine
 from labkit.paths import ROOT
 
 
@@ -41,16 +41,12 @@ def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
         "cpu": _cpu_name(),
         "platform": platform.platform(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "driver": _output("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
-        if device.type == "cuda"
-        else None,
+        "driver": machine.find_gpus()[0] if device.type == "cuda" else None,
         "commit": commit,
         "dirty": dirty,
         "seed": seed,
         "data": {},
-        "packages": dict(sorted(
-                (found.metadata["Name"], found.version) for found in importlib.metadata.distributions()
-            )),
+        "packages": dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
     }
 
 
@@ -64,18 +60,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> tuple[str | None, bool | None]:
+def _commit() -> tuple[str, bool]:
     # In a container the repository may belong to another user, which git would otherwise refuse.
     git = ("git", "-C", str(ROOT), "-c", "safe.directory=*")
-    commit = _output(*git, "rev-parse", "HEAD")
-    if commit is None:
-        return None, None
-    return commit, bool(_output(*git, "status", "--porcelain", "--untracked-files=no"))
-
-
-def _output(*argv: str) -> str | None:
-    try:
-        done = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.decode(errors="replace").strip()
+    changes = machine.output_of(*git, "status", "--porcelain", "--untracked-files=no")
+    return machine.output_of(*git, "rev-parse", "HEAD"), bool(changes)

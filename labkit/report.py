@@ -1,11 +1,250 @@
-"""A run's report.html."""
+"""A run's report.html: one page that needs nothing else, made from the files of the run folder."""
 
 from __future__ import annotations
 
+import base64
+import struct
+from html import escape
 from pathlib import Path
+from typing import Any, Iterable
+
+from labkit import runs
+from labkit.files import megabytes, write_text
+
+WORDS = {
+    "running": ("running", "训练中"),
+    "finished": ("finished", "已完成"),
+    "stopped": ("stopped", "已停止"),
+    "failed": ("failed", "失败"),
+    "killed": ("killed", "被中断"),
+    "verified": ("verified data", "已验证的数据"),
+    "unverified": ("unverified data", "未验证的数据"),
+    "sample": ("sample data", "样例数据"),
+}
+REFRESH_S = 10
 
 
 def render(folder: Path) -> Path:
-    path = folder / "report.html"
-    path.write_text("<!doctype html>to come")
-    return path
+    """Write report.html from what the run `folder` holds so far, and return its path."""
+    run = runs.read(folder)
+    config, summary, env = (runs.load_json(folder / f"{part}.json") for part in ("config", "summary", "env"))
+    title = str(config.get("title", run.lab))
+    sections = [
+        _header(run, config, env),
+        *_banners(run, summary, env),
+        _results(run),
+        _curves(folder / "plots" / "curves.png", run),
+        *_items(folder),
+        _commands(run, config),
+        _section("Options", "参数", _pairs(config.get("options", {}).items())),
+        _environment(env),
+        _files(folder),
+    ]
+    # Only a run that goes on has anything new to show.
+    refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if run.status == "running" else ""
+    page = f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+{refresh}
+<link rel="icon" href="data:,">
+<title>{escape(title)} · {escape(folder.name)}</title>
+<style>
+{Path(__file__).with_suffix(".css").read_text(encoding="utf-8")}</style>
+</head>
+<body>
+{"".join(section for section in sections if section)}
+<footer>torch-labs · {escape(run.name)}</footer>
+</body>
+</html>
+"""
+    write_text(folder / "report.html", page)
+    return folder / "report.html"
+
+
+def _header(run: runs.RunInfo, config: dict[str, Any], env: dict[str, Any]) -> str:
+    title_zh = str(config.get("title_zh", ""))
+    badges = [(kind, WORDS[kind]) for kind in (run.status, run.data) if kind]
+    facts = [
+        f'<span class="badge {kind}">{english} <span lang="zh-CN">{chinese}</span></span>'
+        for kind, (english, chinese) in badges
+    ]
+    facts += [escape(fact) for fact in (f"{run.started} UTC", duration(run.seconds), _device(env)) if fact]
+    return (
+        f'<header><p class="lab">{escape(run.name)}</p><h1>{escape(str(config.get("title", run.lab)))}</h1>'
+        + (f'<p class="zh" lang="zh-CN">{escape(title_zh)}</p>' if title_zh else "")
+        + f'<ul class="facts">{"".join(f"<li>{fact}</li>" for fact in facts)}</ul></header>'
+    )
+
+
+def _device(env: dict[str, Any]) -> str:
+    if env.get("device") == "cpu":
+        return f"{env['cpu']}, {env['threads']} threads"
+    return str(env.get("device_reason", ""))
+
+
+def _banners(run: runs.RunInfo, summary: dict[str, Any], env: dict[str, Any]) -> Iterable[str]:
+    for name, state in env.get("data", {}).items():
+        if state["kind"] == "sample":
+            yield _banner(
+                "Sample data, not the real thing",
+                f"This run learned from a small stand-in for {escape(name)}, drawn by this course's own code. Its "
+                "numbers show that everything works; they say nothing about the real data set. To get that: "
+                f"<code>invoke data {escape(name)}</code>",
+            )
+        if state["kind"] == "unverified":
+            source = f" It came from {escape(state['source'])}." if state.get("source") else ""
+            yield _banner(
+                "Unverified data",
+                f"Nobody has checked that this {escape(name)} is the published data set.{source} "
+                "Do not compare these numbers with published ones.",
+            )
+    if run.status == "killed":
+        yield _banner("Killed", "The process ended without a word: killed, or the machine went down.", "wrong")
+    if summary.get("error"):
+        trace = str(summary.get("traceback", ""))
+        details = f"<details><summary>where</summary><pre>{escape(trace)}</pre></details>" if trace else ""
+        yield _banner("Failed", escape(str(summary["error"])) + details, "wrong")
+
+
+def _banner(heading: str, body: str, extra: str = "") -> str:
+    return f'<div class="banner {extra}"><strong>{heading}</strong><div>{body}</div></div>'
+
+
+def _results(run: runs.RunInfo) -> str:
+    cards = [
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{number(value)}</dd></div>"
+        for name, value in run.metrics.items()
+    ]
+    return _section("Results", "结果", f'<dl class="cards">{"".join(cards)}</dl>') if cards else ""
+
+
+def _curves(path: Path, run: runs.RunInfo) -> str:
+    if not path.exists():
+        return ""
+    picture = _image(path, f"Curves of {', '.join(run.metrics) or 'the training'} against the step")
+    return _section("Curves", "曲线", f'<figure class="curves">{picture}</figure>')
+
+
+def _items(folder: Path) -> Iterable[str]:
+    """Figures, tables and notes, in the order in which the lab gave them."""
+    items = runs.load_json(folder / "report.json").get("items", [])
+    if items:
+        yield _heading("A closer look", "细看")
+    for item in items:
+        caption = escape(item["caption"])
+        if item["kind"] == "note":
+            yield f'<p class="note">{caption}</p>'
+        elif item["kind"] == "figure":
+            picture = _image(folder / "plots" / f"{item['name']}.png", item["caption"])
+            yield f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
+        else:
+            content = runs.load_json(folder / "tables" / f"{item['name']}.json")
+            yield _table(content["columns"], content["rows"], caption)
+
+
+def _table(columns: list[str], rows: list[list[Any]], caption: str) -> str:
+    kinds = ["" if any(isinstance(row[i], str) for row in rows) else ' class="number"' for i in range(len(columns))]
+    head = "".join(f"<th{kind}>{escape(column)}</th>" for kind, column in zip(kinds, columns))
+    body = "".join(
+        f"<tr>{''.join(f'<td{kind}>{number(cell)}</td>' for kind, cell in zip(kinds, row))}</tr>" for row in rows
+    )
+    return (
+        f'<div class="scroll"><table><caption>{caption}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _commands(run: runs.RunInfo, config: dict[str, Any]) -> str:
+    commands = []
+    if run.status in ("stopped", "killed", "failed"):
+        commands.append(("Continue where it stopped", runs.resume_command(run.lab, run.folder.name)))
+    commands.append(("Train again, in the same way", str(config.get("command", ""))))
+    commands.append(("Make this page again", f"invoke report {run.name}"))
+    blocks = [f'<p class="label">{label}</p><div class="command">{escape(text)}</div>' for label, text in commands]
+    return _section("Commands", "命令", "".join(blocks))
+
+
+def _environment(env: dict[str, Any]) -> str:
+    if not env:
+        return ""
+    packages = env.get("packages", {})
+    data = ", ".join(
+        " ".join(part for part in (name, f"({state['kind']})", state.get("when", "")) if part)
+        for name, state in env.get("data", {}).items()
+    )
+    shown = {
+        "stack": env.get("stack"),
+        "Python": env.get("python"),
+        "PyTorch": env.get("torch"),
+        "device": f"{env.get('device')} ({env.get('device_reason')})",
+        "processor": f"{env.get('cpu')}, {env.get('threads')} threads used",
+        "NVIDIA driver": env.get("driver"),
+        "system": env.get("platform"),
+        "commit": env.get("commit"),
+        "uncommitted changes": "yes" if env.get("dirty") else "",
+        "seed": env.get("seed"),
+        "data": data,
+    }
+    listed = "".join(f"<li>{escape(name)} {escape(version)}</li>" for name, version in packages.items())
+    details = f'<details><summary>{len(packages)} packages</summary><ul class="columns">{listed}</ul></details>'
+    pairs = [(name, value) for name, value in shown.items() if value not in (None, "")]
+    return _section("Environment", "环境", _pairs(pairs) + details)
+
+
+def _files(folder: Path) -> str:
+    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "report.html")
+    rows = "".join(
+        f'<tr><td><a href="{escape(name)}">{escape(name)}</a></td><td class="number">{megabytes(size)}</td></tr>'
+        for name, size in ((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
+    )
+    return _section("Files", "文件", f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>')
+
+
+def _section(heading: str, chinese: str, body: str) -> str:
+    return f"<section>{_heading(heading, chinese)}{body}</section>"
+
+
+def _heading(heading: str, chinese: str) -> str:
+    return f'<h2>{heading}<span lang="zh-CN">{chinese}</span></h2>'
+
+
+def _pairs(pairs: Iterable[tuple[str, Any]]) -> str:
+    rows = "".join(f"<tr><th>{escape(str(key))}</th><td>{_value(value)}</td></tr>" for key, value in pairs)
+    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return escape(str(value)) or "–"
+
+
+def _image(path: Path, description: str) -> str:
+    content = path.read_bytes()
+    width, height = struct.unpack(">II", content[16:24])  # from the PNG's first chunk
+    source = base64.b64encode(content).decode()
+    # Drawn at 144 dots per inch, shown at CSS's 96.
+    return (
+        f'<img src="data:image/png;base64,{source}" alt="{escape(description)}"'
+        f' width="{width * 2 // 3}" height="{height * 2 // 3}">'
+    )
+
+
+def number(value: Any) -> str:
+    """A cell for a reader: whole numbers in full, others with four significant digits, text escaped."""
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+
+
+def duration(seconds: float) -> str:
+    """`seconds` as one would say it: "48 s", "3 min 20 s", "2 h 05 min"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,5 +1,7 @@
 """A lab's run: its folder, what it logs and shows, its checkpoints, and `start`, which every lab ends with.
 
+A lab looks like this:
+
     @dataclass(frozen=True)
     class Config:
         epochs: int = option(8, "passes over the training set", at_least=1)
@@ -15,7 +17,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import json
 import math
 import os
@@ -30,7 +31,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NoReturn, Sequence
 
-from labkit import options, paths, report, runs, tomlfile
+from labkit import checkpoints, files, options, paths, report, runs, tomlfile
+from labkit.checkpoints import load_checkpoint
 from labkit.console import say, warn
 from labkit.errors import UserError
 from labkit.live import Bar, Windows
@@ -66,9 +68,10 @@ class Run:
         self.facts = dict(facts)
         self.seed, self.sample, self.smoke = int(facts["seed"]), bool(facts["sample"]), bool(facts["smoke"])
         self._save_every_s = save_every_s
-        self._lock = runs.lock(folder)
-        if self._lock is None:
-            raise UserError(f"the run {folder.name} is going on in another process")
+        lock = runs.lock(folder)
+        if lock is None:
+            raise UserError(f"the run {folder.name} is going on in another process", "invoke runs")
+        self._lock: int = lock
         self._stop_asked_at: float | None = None
         self._history: dict[str, tuple[list[int], list[float]]] = {}
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
@@ -76,9 +79,8 @@ class Run:
         self._board: Any = None
         self._board_from = 0
         self._windows = Windows(f"{self.lab}_{folder.name}", self._panels)
-        self._items: list[dict[str, Any]] = _read_json(folder / "report.json", [])
-        self._summary: dict[str, Any] = _read_json(folder / "summary.json", {})
-        self._seconds_before = float(self._summary.get("seconds", 0.0))
+        self._items = list(runs.load_json(folder / "report.json").get("items", []))
+        self._seconds_before = runs.read(folder).seconds
         self._began = self._saved_at = self._reported_at = time.monotonic()
         self._report_every_s = REPORT_EVERY_S
 
@@ -103,9 +105,8 @@ class Run:
         """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
         row: dict[str, Any] = {"step": int(step)}
         for name, value in scalars.items():
-            number = float(value.item() if hasattr(value, "item") else value)
-            row[name] = number if math.isfinite(number) else None
-            self._remember(name, int(step), number)
+            row[name] = _number(value)
+            self._remember(name, int(step), math.nan if row[name] is None else row[name])
         self._metrics.write(json.dumps(row).encode() + b"\n")
         if self._board is None:
             from tensorboardX import SummaryWriter
@@ -150,7 +151,7 @@ class Run:
         saved = load_checkpoint(path, self.lab, {})
         self._forget_metrics_after(saved["metrics_bytes"])
         self._board_from = saved["step"] + 1
-        _set_random_state(saved["rng"])
+        checkpoints.set_random_state(saved["rng"])
         say(f"resumed: {self.folder.name} after step {saved['step']}")
         state: dict[str, Any] = saved["state"]
         return state
@@ -184,14 +185,14 @@ class Run:
             "config": self.facts["options"],
             "step": step,
             "state": state,
-            "rng": _random_state(),
+            "rng": checkpoints.random_state(),
             "metrics_bytes": self._metrics.tell(),
         }
         _made(self._checkpoint_path.parent)
         compat.save(content, self._checkpoint_path)
         self._saved_at = time.monotonic()
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Choose the device, seed everything, and write down what the result depends on."""
         import numpy
         import torch
@@ -206,7 +207,7 @@ class Run:
         torch.manual_seed(self.seed)
 
         self._env = provenance.environment(self.device, reason, self.seed)
-        first: dict[str, Any] = _read_json(self.folder / "env.json", {})
+        first = runs.load_json(self.folder / "env.json")
         if first:
             changed = [f"{key} {first[key]} → {self._env[key]}" for key in SAME if first.get(key) != self._env[key]]
             if changed:
@@ -216,10 +217,20 @@ class Run:
             self._env = first
         else:
             _write_json(self.folder / "env.json", self._env)
+        os.register_at_fork(after_in_child=self._leave_to_parent)
         self._windows.start()
-        self._summarise("running")
+        self.record("running")
 
-    def _ask_stop(self, signum: int, _frame: Any) -> None:
+    def _leave_to_parent(self) -> None:
+        """In a forked worker: Ctrl-C reaches it too, but stopping is the parent's business, and so is the lock."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
+
+    def ask_stop(self, signum: int, _frame: Any) -> None:
+        """Handle a signal: the next `checkpoint` saves and stops; a second signal stops at once."""
         # One Ctrl-C may arrive twice: from the terminal, and passed on by the program that started us.
         now = time.monotonic()
         if self._stop_asked_at is None:
@@ -230,19 +241,18 @@ class Run:
             signal.signal(signum, signal.SIG_DFL)
             raise KeyboardInterrupt
 
-    def _summarise(self, status: str, metrics: Mapping[str, float] | None = None, **more: str) -> None:
-        """Write summary.json, the plot of the curves, and the report."""
+    def record(self, status: str, metrics: Mapping[str, float] | None = None, **more: str) -> None:
+        """Write down where the run stands: summary.json, the plot of the curves, the report."""
         self._flush()
-        self._summary = {
-            **{key: self.facts[key] for key in ("lab", "title", "title_zh")},
-            "run": self.folder.name,
+        if metrics is None:
+            metrics = {name: values[-1] for name, (_, values) in self._history.items()}
+        summary = {
             "status": status,
-            "metrics": {name: float(value) for name, value in (metrics or {}).items()},
-            "started": self.facts["started"],
+            "metrics": {name: _number(value) for name, value in metrics.items()},
             "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
             **more,
         }
-        _write_json(self.folder / "summary.json", self._summary)
+        _write_json(self.folder / "summary.json", summary)
         if self._history:
             from labkit import plots
 
@@ -254,20 +264,21 @@ class Run:
         began = time.monotonic()
         if began - self._reported_at < self._report_every_s:
             return
-        self._summarise("running")
+        self.record("running")
         self._reported_at = time.monotonic()
         self._report_every_s = max(REPORT_EVERY_S, 100 * (self._reported_at - began))
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Let go of everything; the folder stays."""
         self._windows.close()
         if self._board is not None:
             self._board.close()
         self._metrics.close()
         self._timings.close()
 
-    def _is_empty(self) -> bool:
-        self._flush()
-        return not (self._metrics.tell() or self._items or self._checkpoint_path.exists())
+    def is_empty(self) -> bool:
+        """Whether nothing that anyone would miss was written."""
+        return not (self._history or self._items or self._checkpoint_path.exists())
 
     def _flush(self) -> None:
         self._metrics.flush()
@@ -304,7 +315,7 @@ class Run:
             self._items[names.index((item["kind"], item["name"]))] = item
         else:
             self._items.append(item)
-        _write_json(self.folder / "report.json", self._items)
+        _write_json(self.folder / "report.json", {"items": self._items})
 
 
 SAME = ("torch", "python", "device", "threads", "cpu", "commit")
@@ -347,43 +358,51 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
         run = _open(request, config, lab, manifest)
         shutil.copy(str(lab_file), str(run.folder / lab_file.name))
 
-    signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    handled = {number: signal.signal(number, run._ask_stop) for number in signals}
-    resume = runs.resume_command(run.lab, run.folder.name)
     try:
-        run._begin()
+        with files.writing(run.folder):
+            return _train(main, config, run, manifest.get("smoke", {}))
+    except UserError:
+        if run.is_empty():
+            shutil.rmtree(run.folder)
+        raise
+    finally:
+        run.close()
+        if run.folder.exists():
+            say(f"report: {paths.shown(run.folder / 'report.html')}")
+
+
+def _train(main: Any, config: Any, run: Run, smoke: Mapping[str, Any]) -> int:
+    """Run `main` and write down how it ended; the exit status."""
+    handled = {number: signal.signal(number, run.ask_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        run.begin()
         metrics = main(config, run)
-        failure = _smoke_failure(manifest.get("smoke", {}), metrics) if run.smoke else ""
-        run._summarise("failed" if failure else "finished", metrics, **({"error": failure} if failure else {}))
+        failure = _smoke_failure(smoke, metrics) if run.smoke else ""
         if failure:
+            run.record("failed", metrics, error=failure)
             warn(failure)
-        else:
-            say("result: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
-        return 1 if failure else 0
-    except (Stopped, KeyboardInterrupt) as stopped:
-        run._summarise("stopped")
-        say("stopped, with everything saved" if isinstance(stopped, Stopped) else "stopped at once")
-        say(f"  continue: {resume}")
+            return 1
+        run.record("finished", metrics)
+        say("result: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        return 0
+    except (Stopped, KeyboardInterrupt) as stop:
+        run.record("stopped")
+        say("stopped, with everything saved" if isinstance(stop, Stopped) else "stopped at once")
+        say(f"  continue: {runs.resume_command(run.lab, run.folder.name)}")
         return 130
     except UserError as error:
-        if run._is_empty():
-            run._close()
-            shutil.rmtree(run.folder)
-            raise
-        run._summarise("failed", error=str(error))
+        run.record("failed", error=str(error))
         raise
     except Exception as error:
-        run._summarise("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise UserError(f"the disk is full: {error.filename or run.folder}") from None
+        with contextlib.suppress(OSError):  # a full disk may be what failed
+            run.record("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        if isinstance(error, OSError) and error.errno in files.REFUSALS:
+            raise
         traceback.print_exc()
         return 1
     finally:
         for number, handler in handled.items():
             signal.signal(number, handler)
-        if run.folder.exists():
-            say(f"report: {paths.shown(run.folder / 'report.html')}")
-            run._close()
 
 
 def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str, Any]) -> Run:
@@ -402,7 +421,7 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
         "lab": lab,
         "title": manifest.get("title", lab),
         "title_zh": manifest.get("title_zh", ""),
-        "started": now.strftime("%Y-%m-%d %H:%M:%S UTC"),
+        "started": now.strftime("%Y-%m-%d %H:%M:%S"),
         "preset": request.preset,
         "smoke": request.smoke,
         "sample": request.sample,
@@ -421,13 +440,13 @@ def _candidates(parent: Path, name: str) -> Iterator[Path]:
 
 def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run, Any]:
     """The run that `--resume` names, with the Config that it started with."""
-    found = runs.find(request.resume, lab)
+    found = runs.read(runs.find(request.resume, lab))
     if found.lab != lab:
-        command = runs.resume_command(found.lab, found.name)
+        command = runs.resume_command(found.lab, found.folder.name)
         raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
     if found.status == "finished":
         raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"invoke report {found.name}")
-    facts = _read_json(found.folder / "config.json", {})
+    facts = runs.load_json(found.folder / "config.json")
     try:
         config = config_class(**facts["options"])
     except (KeyError, TypeError):
@@ -444,7 +463,7 @@ def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run
         if new != old:
             raise UserError(
                 f"the run {found.name} was started with {name} {old}, and a resumed run keeps its options",
-                runs.resume_command(lab, found.name),
+                runs.resume_command(lab, found.folder.name),
             )
     return Run(found.folder, facts, request.save_every_s), config
 
@@ -480,56 +499,6 @@ def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> st
     return ""
 
 
-def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
-    """A trained model's checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
-
-    `path_or_run` is a file, a run's folder or a run's name. Raises UserError where it is no checkpoint, belongs to
-    another lab, or was trained with another value of an option in `expect`.
-    """
-    from labkit import compat
-
-    path = Path(path_or_run).expanduser()
-    if not path.is_file():
-        path = runs.find(str(path_or_run), lab).folder / "checkpoints" / "last.pt"
-    saved = compat.load(path)
-    if not isinstance(saved, dict) or not {"lab", "config", "step", "state", "rng", "metrics_bytes"} <= set(saved):
-        raise UserError(f"{path} is not a checkpoint of a lab", "invoke runs")
-    if saved["lab"] != lab:
-        raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "invoke runs")
-    for name, value in expect.items():
-        trained = saved["config"].get(name)
-        if trained != value:
-            raise UserError(f"{path} was trained with {options.flag(name)} {trained}, not {value}", "invoke runs")
-    return saved
-
-
-def _random_state() -> dict[str, Any]:
-    """The global generators of Python, NumPy and PyTorch, as tensors and plain containers."""
-    import numpy
-    import torch
-
-    name, keys, *rest = numpy.random.get_state()
-    return {
-        "python": random.getstate(),
-        "numpy": [name, torch.from_numpy(keys.astype("int64")), *rest],
-        "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-    }
-
-
-def _set_random_state(saved: Mapping[str, Any]) -> None:
-    import numpy
-    import torch
-
-    version, state, gauss = saved["python"]
-    random.setstate((version, tuple(state), gauss))
-    name, keys, *rest = saved["numpy"]
-    numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
-    torch.set_rng_state(saved["torch"])
-    if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(saved["cuda"])
-
-
 def _split(name: str) -> tuple[str, str]:
     from labkit import plots
 
@@ -540,16 +509,16 @@ def _cell(value: Any) -> Any:
     return value if isinstance(value, (str, int)) else float(value)
 
 
+def _number(value: Any) -> float | None:
+    """`value` as a number of JSON, which knows neither nan nor infinity."""
+    number = float(value.item() if hasattr(value, "item") else value)  # item() also takes a tensor with a gradient
+    return number if math.isfinite(number) else None
+
+
 def _made(folder: Path) -> Path:
     folder.mkdir(exist_ok=True)
     return folder
 
 
-def _read_json(path: Path, default: Any) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else default
-
-
 def _write_json(path: Path, content: Any) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(str(partial), str(path))
+    files.write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

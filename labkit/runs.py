@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 from dataclasses import dataclass
+from math import nan
 from pathlib import Path
 from typing import Any
 
@@ -15,79 +16,84 @@ from labkit.errors import UserError, nearest
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run as its folder tells it. `status`: running, finished, stopped, failed, or killed (it ended unasked)."""
+    """One run, as the files in its folder tell it."""
 
     lab: str
-    name: str
     folder: Path
-    status: str
-    started: str
+    status: str  # running, finished, stopped (it saved and can go on), failed, killed (it ended without a word)
+    started: str  # UTC, "2026-11-23 17:15:00"
     seconds: float
-    data: str
+    data: str  # the least trustworthy kind that it read: sample, unverified, verified; "" where it read none
     metrics: dict[str, float]
 
+    @property
+    def name(self) -> str:
+        """What the user calls it: "cifar10/20261123-171500"."""
+        return f"{self.lab}/{self.folder.name}"
 
-def table(lab: str = "") -> list[RunInfo]:
-    """All runs, or those of one lab, the newest first."""
-    folders = paths.runs_dir().glob(f"{lab or '*'}/*/config.json")
-    return sorted((read(path.parent) for path in folders), key=lambda run: (run.started, run.name), reverse=True)
+    @property
+    def result(self) -> str:
+        """The first metric, which is the one that the lab is about: "accuracy 0.9312"."""
+        return next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.metrics.items()), "")
 
 
-def find(name: str, lab: str = "") -> RunInfo:
-    """The run called `name`: its name, LAB/NAME, a folder, or `latest` (of `lab`, where that is given).
+def table() -> list[RunInfo]:
+    """All runs, the newest first."""
+    found = [read(path.parent) for path in paths.runs_dir().glob("*/*/config.json")]
+    return sorted(found, key=lambda run: (run.started, run.folder.name), reverse=True)
 
-    Raises UserError where there is none or where the name is not enough to tell two labs apart.
+
+def find(name: str, lab: str = "") -> Path:
+    """The folder of the run called `name`: "20261123-171500", "cifar10/20261123-171500", a path, or "latest".
+
+    `lab` settles which one is meant where several labs have such a run. Raises UserError where there is none.
     """
-    folder = Path(name).expanduser()
-    if (folder / "config.json").is_file():
-        return read(folder.absolute())
+    path = Path(name).expanduser()
+    if (path / "config.json").is_file():
+        return path.absolute()
     known = table()
     if name == "latest":
-        known = [run for run in known if lab in ("", run.lab)]
-        if not known:
-            raise UserError(f"there is no run{' of ' + lab if lab else ''} yet", f"invoke lab {lab or 'NAME'}")
-        return known[0]
-    found = [run for run in known if name in (run.name, f"{run.lab}/{run.name}")]
+        found = [run for run in known if lab in ("", run.lab)]
+        if not found:
+            raise UserError(f"there is no run{f' of {lab}' if lab else ''} yet", f"invoke lab {lab or 'NAME'}")
+        return found[0].folder
+    found = [run for run in known if name in (run.name, run.folder.name)]
     found = [run for run in found if run.lab == lab] or found
-    if len(found) > 1:
-        raise UserError(f"{name} names {len(found)} runs; say which: {', '.join(f'{r.lab}/{r.name}' for r in found)}")
     if not found:
-        hint = f"; {nearest(name, [run.name for run in known][:5])}" if known else ", nor any other yet"
-        raise UserError(f"there is no run {name}{hint}", "invoke runs")
-    return found[0]
+        hint = nearest(name, [run.folder.name for run in known[:5]]) if known else "there is none yet"
+        raise UserError(f"there is no run {name}; {hint}", "invoke runs")
+    if len(found) > 1:
+        raise UserError(f"{name} may be {' or '.join(run.name for run in found)}; say which", "invoke runs")
+    return found[0].folder
 
 
 def read(folder: Path) -> RunInfo:
-    """What the files of the run in `folder` say; a run that claims to go on but holds no lock was killed."""
+    """What is known about the run in `folder`, also while it goes on."""
     config, summary, env = (load_json(folder / f"{part}.json") for part in ("config", "summary", "env"))
     status = str(summary.get("status", "running"))
-    if status == "running" and not is_locked(folder):
+    if status == "running" and not _is_locked(folder):
         status = "killed"
     kinds = {state["kind"] for state in env.get("data", {}).values()}
     return RunInfo(
         lab=str(config.get("lab", folder.parent.name)),
-        name=folder.name,
         folder=folder,
         status=status,
         started=str(config.get("started", "")),
         seconds=float(summary.get("seconds", 0.0)),
         data=next((kind for kind in ("sample", "unverified", "verified") if kind in kinds), ""),
-        metrics=dict(summary.get("metrics", {})),
+        metrics={name: nan if value is None else value for name, value in summary.get("metrics", {}).items()},
     )
 
 
 def resume_command(lab: str, name: str) -> str:
-    """What to type to continue the run `name`."""
+    """What to type to continue the run whose folder is called `name`."""
     return f"invoke lab {lab} --resume={name}"
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """The object in `path`, empty where there is none or only half of one."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    """The object in `path`; empty where there is none, since a run may be killed before it wrote one."""
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return content
 
 
 def lock(folder: Path) -> int | None:
@@ -102,14 +108,12 @@ def lock(folder: Path) -> int | None:
         os.close(handle)
         return None
     except OSError:
-        pass  # a file system without locks: better to run unguarded than not at all
+        pass  # a network folder without locks: better to run unguarded than not at all
     return handle
 
 
-def is_locked(folder: Path) -> bool:
-    """Whether a process is at work in the run `folder`."""
+def _is_locked(folder: Path) -> bool:
     handle = lock(folder)
-    if handle is None:
-        return True
-    os.close(handle)
-    return False
+    if handle is not None:
+        os.close(handle)
+    return handle is None
