@@ -1,0 +1,47 @@
+"""Muon: momentum whose step is made orthogonal, so that every direction of a filter bank is learned equally fast."""
+
+from __future__ import annotations
+
+from typing import Iterable
+
+import torch
+
+
+def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
+    """The orthogonal matrix nearest to `matrix` (rows, columns), roughly: its singular values come out near 1.
+
+    With the singular value decomposition U S V', this is U V', reached without decomposing anything: each step of the
+    Newton-Schulz iteration sends every singular value s to a*s + b*s^3 + c*s^5, which pulls all of (0, 1] towards 1.
+    Source: Jordan et al., Muon: an optimizer for hidden layers in neural networks (2024), with its coefficients.
+    """
+    x = matrix / (matrix.norm() + 1e-7)  # all singular values are now at most 1
+    if tall := len(x) > x.shape[1]:
+        x = x.t()
+    for _ in range(steps):
+        gram = x @ x.t()
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * (gram @ gram)) @ x
+    return x.t() if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, then `orthogonalise`, for convolution filters (out, in, kh, kw) that a normalisation follows.
+
+    Such filters work the same at any length, so each keeps a fixed one (the root of its number of outputs): `lr` is
+    then how far a filter bank turns per step, at the first layer as at the last.
+    """
+
+    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        """One update of all filters that have a gradient."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                state["momentum"].mul_(group["momentum"]).add_(weight.grad)
+                direction = weight.grad + group["momentum"] * state["momentum"]
+                update = orthogonalise(direction.reshape(len(direction), -1)).reshape(weight.shape)
+                weight.mul_(len(weight) ** 0.5 / weight.norm()).add_(update, alpha=-group["lr"])
