@@ -167,7 +167,7 @@ def runs_table() -> None:
 
 
 def report(run: str) -> None:
-    page = reports.render(runs.find(run or "latest").folder)
+    page = reports.render(runs.find(run or "latest"))
     OUT.print(str(page), soft_wrap=True)
     if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
         webbrowser.open(page.as_uri())

@@ -165,4 +165,4 @@ def pip_index() -> str:
     config = configparser.ConfigParser(interpolation=None)
     files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
     config.read([Path(file).expanduser() for file in files if file])
-    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="")
+    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="") or ""

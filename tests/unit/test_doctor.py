@@ -15,7 +15,7 @@ from labkit.stacks import Gpu
 
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
-    driver="", gpus=(), engine="docker 27.3.1", gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc_minimal.so.4", index="",
+    driver="", gpus=(), engine="docker 27.3.1", gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", index="",
 )  # fmt: skip
 
 
