@@ -26,22 +26,22 @@ def draw(rng: Any, shapes: Any, inks: Sequence[Sequence[int]] | None = None) -> 
     count = len(shapes)
     ground = rng.randint(40, 216, (count, 1, 1, 3)) + _slope(rng, count)
     if inks is None:
-        ink = _unlike(ground.mean(axis=(1, 2)), rng.randint(0, 256, (3, count, 3)))
+        ink = _unlike(ground.mean(axis=(1, 2)), rng.randint(0, 256, (2, count, 3)))
     else:
         grey = rng.randint(30, 226, (count, 1, 1, 1)) + rng.randint(-12, 13, (count, 1, 1, 3))
         ground = grey + _slope(rng, count)
         ink = np.asarray(inks) + rng.randint(-24, 25, (count, 3))
 
     picture = ground + np.zeros((count, SIDE, SIDE, 3))
-    for _ in range(2):  # clutter, so that "something is there" does not tell the shape
+    for _ in range(3):  # clutter, so that "something is there" does not tell the shape
         spot = _cover(_distances(rng, np.zeros(count, int), size=(2, 5), middle=15))
         picture += spot * (rng.randint(0, 256, (count, 1, 1, 3)) - picture)
     cover = np.zeros((count, SIDE, SIDE, 1))
     for number in range(len(SHAPES)):
         chosen = np.flatnonzero(shapes == number)
-        cover[chosen] = _cover(_distances(rng, shapes[chosen], size=(8, 13), middle=5))
+        cover[chosen] = _cover(_distances(rng, shapes[chosen], size=(6, 12), middle=6))
     picture += cover * (ink[:, None, None] - picture)
-    picture += rng.randint(-28, 29, picture.shape)
+    picture += rng.randint(-42, 43, picture.shape)
     return np.clip(np.floor(picture), 0, 255).astype(np.uint8)
 
 
