@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import os
@@ -12,7 +13,7 @@ import time
 import warnings
 from typing import Any, Callable
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn
 
 from labkit.console import console, say
 
@@ -26,18 +27,17 @@ class Bar:
     """
 
     def __init__(self, total: int, start: int = 0, unit: str = "img") -> None:
-        self._total, self._done, self._unit = total, start, unit
-        self._first, self._began = start, time.monotonic()
-        self._said = self._began
+        self._total, self._start, self._done, self._unit = total, start, start, unit
+        # Where it stood in each of the last seconds: the rate is that of late, not of a slow start.
+        self._marks = collections.deque([(time.monotonic(), start)], maxlen=30)
+        self._said = time.monotonic()
         self._shown = ""
         self._rich: Progress | None = None
         if sys.stderr.isatty():
             self._rich = Progress(
-                TextColumn("{task.completed:,.0f}/{task.total:,.0f}"), BarColumn(bar_width=None),
-                TextColumn("{task.fields[rate]}"), TimeRemainingColumn(), TextColumn("{task.fields[shown]}"),
-                console=console, refresh_per_second=4,
-            )  # fmt: skip
-            self._task = self._rich.add_task("", total=total, completed=start, rate="", shown="")
+                BarColumn(), TextColumn("{task.fields[shown]}"), console=console, refresh_per_second=4
+            )
+            self._task = self._rich.add_task("", total=total, completed=start, shown="")
 
     def __enter__(self) -> Bar:
         if self._rich:
@@ -47,30 +47,37 @@ class Bar:
     def __exit__(self, *_: object) -> None:
         if self._rich:
             self._rich.stop()
-        elif self._done > self._first:
-            self._say()
+        elif self._done > self._start:
+            say(f"  {self._text()}")
 
     def advance(self, amount: int = 1, **shown: float) -> None:
         """Count `amount` more units, and show the latest values of whatever is worth watching."""
         self._done += amount
         if shown:
             self._shown = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
-        if self._rich:
-            self._rich.update(self._task, completed=self._done, rate=self._rate(), shown=self._shown)
-        elif time.monotonic() - self._said >= PLAIN_LINE_EVERY_S:
-            self._say()
-
-    def _rate(self) -> str:
-        per_second = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
-        return f"{per_second:,.0f} {self._unit}/s" if per_second >= 10 else f"{per_second:.2g} {self._unit}/s"
-
-    def _say(self) -> None:
         now = time.monotonic()
-        left_s = (self._total - self._done) * (now - self._began) / max(self._done - self._first, 1)
-        left = f"{int(left_s) // 60}:{int(left_s) % 60:02d} left" if self._done < self._total else ""
-        parts = [f"{self._done:,}/{self._total:,} {self._unit}", self._rate(), left, self._shown]
-        say("  " + "  ".join(part for part in parts if part))
-        self._said = now
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._done))
+            if self._rich is None and now - self._said >= PLAIN_LINE_EVERY_S:
+                self._said = now
+                say(f"  {self._text()}")
+        if self._rich:
+            self._rich.update(self._task, completed=self._done, shown=self._text())
+
+    def _text(self) -> str:
+        (then, before), now = self._marks[0], time.monotonic()
+        rate = (self._done - before) / max(now - then, 1e-9)  # units per second
+        left_s = int((self._total - self._done) / rate) if rate else 0
+        return "  ".join(
+            part
+            for part in (
+                f"{self._done:,}/{self._total:,} {self._unit}",
+                f"{rate:,.{0 if rate >= 10 else 1}f} {self._unit}/s",
+                f"{left_s // 60}:{left_s % 60:02d} left" if left_s else "",
+                self._shown,
+            )
+            if part
+        )
 
 
 class Windows(threading.Thread):

@@ -70,12 +70,11 @@ def panels(history: History) -> dict[str, list[str]]:
     return grouped
 
 
-def curves(history: History, path: Path) -> None:
-    """Draw every scalar of `history` against its step, two panels a row, into the PNG `path`."""
-    grouped = panels(history)
-    columns = min(2, len(grouped))
-    made, axes = figure((len(grouped) + 1) // 2, columns, width=4.6 * columns, height=2.7)
-    for axis, (panel, names) in zip(axes.flat, grouped.items()):
+def curves(history: History, folder: Path) -> None:
+    """Draw every scalar of `history` against its step: one PNG for each panel into `folder`."""
+    for panel, names in panels(history).items():
+        made, axes = figure(width=4.6, height=2.8)
+        axis = axes[0, 0]
         for name in names:
             steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
             line = split(name)[1]
@@ -86,14 +85,11 @@ def curves(history: History, path: Path) -> None:
                 steps, values = _smooth(steps, values, len(values) // 50)
             axis.plot(steps, values, color=colour, label=line, marker="o" if len(values) < 30 else None, markersize=3.5)
         axis.set_title(panel.replace("_", " "))
+        axis.set_xlabel("step")
         if len(names) > 1:
             axis.legend()
-    for axis in axes.flat[len(grouped) :]:
-        axis.set_visible(False)
-    for axis in axes[-1]:
-        axis.set_xlabel("step")
-    made.tight_layout()
-    made.savefig(path)
+        made.tight_layout()
+        made.savefig(folder / f"{panel}.png")
 
 
 def _smooth(steps: Any, values: Any, width: int) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 from html import escape
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Iterable
 
 from labkit import runs
 from labkit.files import megabytes, write_text
+from labkit.options import flag
 
 WORDS = {
     "running": ("running", "训练中"),
@@ -21,6 +23,7 @@ WORDS = {
     "unverified": ("unverified data", "未验证的数据"),
     "sample": ("sample data", "样例数据"),
 }
+NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s?%?$")
 REFRESH_S = 10
 
 
@@ -33,10 +36,10 @@ def render(folder: Path) -> Path:
         _header(run, config, env),
         *_banners(run, summary, env),
         _results(run),
-        _curves(folder / "plots" / "curves.png", run),
+        _curves(folder / "plots" / "curves"),
         *_items(folder),
         _commands(run, config),
-        _section("Options", "参数", _pairs(config.get("options", {}).items())),
+        _options(config),
         _environment(env),
         _files(folder),
     ]
@@ -115,17 +118,15 @@ def _banner(heading: str, body: str, extra: str = "") -> str:
 
 def _results(run: runs.RunInfo) -> str:
     cards = [
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{number(value)}</dd></div>"
+        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{runs.number(value)}</dd></div>"
         for name, value in run.metrics.items()
     ]
     return _section("Results", "结果", f'<dl class="cards">{"".join(cards)}</dl>') if cards else ""
 
 
-def _curves(path: Path, run: runs.RunInfo) -> str:
-    if not path.exists():
-        return ""
-    picture = _image(path, f"Curves of {', '.join(run.metrics) or 'the training'} against the step")
-    return _section("Curves", "曲线", f'<figure class="curves">{picture}</figure>')
+def _curves(folder: Path) -> str:
+    pictures = "".join(_image(path, f"{path.stem} against the step") for path in sorted(folder.glob("*.png")))
+    return _section("Curves", "曲线", f'<figure class="curves">{pictures}</figure>') if pictures else ""
 
 
 def _items(folder: Path) -> Iterable[str]:
@@ -146,14 +147,15 @@ def _items(folder: Path) -> Iterable[str]:
 
 
 def _table(columns: list[str], rows: list[list[Any]], caption: str) -> str:
-    kinds = ["" if any(isinstance(row[i], str) for row in rows) else ' class="number"' for i in range(len(columns))]
+    texts = [[cell if isinstance(cell, str) else runs.number(cell) for cell in row] for row in rows]
+    kinds = [' class="number"' if all(NUMBER.match(cell) for cell in column) else "" for column in zip(*texts)]
     head = "".join(f"<th{kind}>{escape(column)}</th>" for kind, column in zip(kinds, columns))
     body = "".join(
-        f"<tr>{''.join(f'<td{kind}>{number(cell)}</td>' for kind, cell in zip(kinds, row))}</tr>" for row in rows
+        f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(kinds, row))}</tr>" for row in texts
     )
     return (
-        f'<div class="scroll"><table><caption>{caption}</caption>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        f'<figure class="table"><figcaption>{caption}</figcaption><div class="scroll"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
     )
 
 
@@ -162,9 +164,13 @@ def _commands(run: runs.RunInfo, config: dict[str, Any]) -> str:
     if run.status in ("stopped", "killed", "failed"):
         commands.append(("Continue where it stopped", runs.resume_command(run.lab, run.folder.name)))
     commands.append(("Train again, in the same way", str(config.get("command", ""))))
-    commands.append(("Make this page again", f"invoke report {run.name}"))
     blocks = [f'<p class="label">{label}</p><div class="command">{escape(text)}</div>' for label, text in commands]
     return _section("Commands", "命令", "".join(blocks))
+
+
+def _options(config: dict[str, Any]) -> str:
+    rows = [(flag(name), value) for name, value in config.get("options", {}).items() if value != ""]
+    return _section("Options", "参数", _pairs(rows)).replace("<th>", '<th class="flag">')
 
 
 def _environment(env: dict[str, Any]) -> str:
@@ -219,7 +225,7 @@ def _pairs(pairs: Iterable[tuple[str, Any]]) -> str:
 def _value(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
-    return escape(str(value)) or "–"
+    return escape(str(value))
 
 
 def _image(path: Path, description: str) -> str:
@@ -231,13 +237,6 @@ def _image(path: Path, description: str) -> str:
         f'<img src="data:image/png;base64,{source}" alt="{escape(description)}"'
         f' width="{width * 2 // 3}" height="{height * 2 // 3}">'
     )
-
-
-def number(value: Any) -> str:
-    """A cell for a reader: whole numbers in full, others with four significant digits, text escaped."""
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 10_000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
 def duration(seconds: float) -> str:

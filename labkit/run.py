@@ -256,7 +256,7 @@ class Run:
         if self._history:
             from labkit import plots
 
-            plots.curves(self._history, _made(self.folder / "plots") / "curves.png")
+            plots.curves(self._history, _made(self.folder / "plots" / "curves"))
         report.render(self.folder)
 
     def _refresh(self) -> None:
@@ -349,14 +349,17 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
     if request.resume:
         run, config = _reopen(request, config_class, lab)
-        if (run.folder / lab_file.name).read_bytes() != lab_file.read_bytes():
-            text = f"{lab_file.name} changed while this run was stopped; the copy in the run folder is the first one."
-            warn(text)
-            run.note(text)
+        for source in lab_file.parent.glob("*.py"):
+            copy = run.folder / "code" / source.name
+            if not copy.exists() or copy.read_bytes() != source.read_bytes():
+                text = f"{source.name} changed while this run was stopped; the run folder keeps the first version."
+                warn(text)
+                run.note(text)
     else:
         config = options.build(config_class, presets, request)
         run = _open(request, config, lab, manifest)
-        shutil.copy(str(lab_file), str(run.folder / lab_file.name))
+        for source in lab_file.parent.glob("*.py"):
+            shutil.copy(str(source), str(_made(run.folder / "code")))
 
     try:
         with files.writing(run.folder):
@@ -383,7 +386,7 @@ def _train(main: Any, config: Any, run: Run, smoke: Mapping[str, Any]) -> int:
             warn(failure)
             return 1
         run.record("finished", metrics)
-        say("result: " + "  ".join(f"{name} {value:.4g}" for name, value in metrics.items()))
+        say("result: " + "  ".join(f"{name} {runs.number(float(value))}" for name, value in metrics.items()))
         return 0
     except (Stopped, KeyboardInterrupt) as stop:
         run.record("stopped")
@@ -516,7 +519,7 @@ def _number(value: Any) -> float | None:
 
 
 def _made(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -34,7 +34,7 @@ class RunInfo:
     @property
     def result(self) -> str:
         """The first metric, which is the one that the lab is about: "accuracy 0.9312"."""
-        return next((f"{name.replace('_', ' ')} {value:.4g}" for name, value in self.metrics.items()), "")
+        return next((f"{name.replace('_', ' ')} {number(value)}" for name, value in self.metrics.items()), "")
 
 
 def table() -> list[RunInfo]:
@@ -83,6 +83,13 @@ def read(folder: Path) -> RunInfo:
         data=next((kind for kind in ("sample", "unverified", "verified") if kind in kinds), ""),
         metrics={name: nan if value is None else value for name, value in summary.get("metrics", {}).items()},
     )
+
+
+def number(value: float) -> str:
+    """`value` for a reader: whole numbers in full, others with four significant digits."""
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:#.4g}"
 
 
 def resume_command(lab: str, name: str) -> str:
