@@ -40,7 +40,7 @@ class Config:
     small_epochs: int = option(3, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
     batch_size: int = option(500, "pictures per step", at_least=1)
     optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest) or adam", choices=("muon", "adam"))
-    lr: float = option(0.15, "first learning rate: of the filters with muon, of everything with adam", at_least=0)
+    lr: float = option(0.0, "first learning rate; 0 means 0.15 for muon's filters, 0.001 for adam", at_least=0)
     schedule: str = option("linear", "linear: down to 0 by the last step; exponential: times --gamma after every epoch",
                            choices=("linear", "exponential"))  # fmt: skip
     gamma: float = option(0.8, "what the exponential schedule multiplies by", at_least=0)
@@ -122,22 +122,22 @@ def make_optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimi
     """Adam for all parameters, or Muon for the filters and Nesterov momentum for biases, scales and the head."""
     params = [p for p in model.parameters() if p.requires_grad]
     if config.optimizer == "adam":
-        return [torch.optim.Adam(params, lr=config.lr)]
+        return [torch.optim.Adam(params, lr=config.lr or 0.001)]
     groups = [{"params": [p for p in params if p.dim() == 1], "lr": 0.053},
               {"params": [p for p in params if p.dim() == 2], "lr": 0.67}]  # fmt: skip
     rest = torch.optim.SGD(groups, lr=0.1, momentum=0.85, nesterov=True)
-    return [Muon([p for p in params if p.dim() == 4], lr=config.lr), rest]
+    return [Muon([p for p in params if p.dim() == 4], lr=config.lr or 0.15), rest]
 
 
 def set_lr(optimizers: list[torch.optim.Optimizer], config: Config, step: int, steps_per_epoch: int) -> float:
-    """Set every learning rate for `step` by the schedule; returns the one of the filters."""
+    """Set every learning rate for `step` by the schedule; returns the one that --lr sets."""
     factor = 1 - step / (config.epochs * steps_per_epoch)
     if config.schedule == "exponential":
         factor = config.gamma ** (step // steps_per_epoch)
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-    return factor * config.lr
+    return float(optimizers[0].param_groups[0]["lr"])
 
 
 # ---- train and evaluate ----
@@ -175,8 +175,10 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], config:
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     optimizers = make_optimizers(model, config)
-    large = augment.crop_windows(data.pixels, config.shift).to(run.device)
-    small = augment.crop_windows(augment.shrink(data.pixels, SMALL), config.shift).to(run.device)
+    large = augment.crop_windows(data.pixels, config.shift, run.device)
+    small = large
+    if config.small_epochs:
+        small = augment.crop_windows(augment.shrink(data.pixels, SMALL), config.shift, run.device)
     count, batch_size = len(data.labels), min(config.batch_size, len(data.labels))
     steps_per_epoch = count // batch_size  # the few pictures left over are others in every epoch
     total = config.epochs * steps_per_epoch
@@ -282,9 +284,11 @@ def main(config: Config, run: Run) -> dict[str, float]:
     model = build_model(config, len(classes))
     measure_inputs(model, data.pixels[:5000])
     model.to(run.device)
-    plan = augment.plan_epoch(len(data.labels), config.shift, run.seed, epoch=0)
-    shown = augment.gather(augment.crop_windows(data.pixels, config.shift), plan, slice(20))
-    results.show_pictures(run, shown.numpy(), [classes[k] for k in data.labels[plan.order[:20]]])
+    few = data[:20]
+    plan = augment.plan_epoch(20, config.shift, run.seed, epoch=0)
+    windows = augment.crop_windows(few.pixels, config.shift, few.pixels.device)
+    results.show_pictures(run, augment.gather(windows, plan, slice(20)).numpy(),
+                          [classes[k] for k in few.labels[plan.order]])  # fmt: skip
 
     facts = {"classes": classes, "sample": run.sample}
     rate = train(model, data, checks, config, run, facts)

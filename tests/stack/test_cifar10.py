@@ -25,6 +25,7 @@ from labs.cifar10 import augment, lab, models, muon
 
 TINY = ["--sample", "--width=2", "--batch-size=250", "--epochs=3", "--small-epochs=1"]
 STEPS = 3 * 5000 // 250
+CPU = torch.device("cpu")
 
 
 class Process:
@@ -86,7 +87,7 @@ def picture(count: int = 1, side: int = 32, seed: int = 0) -> torch.Tensor:
 
 def test_crop_windows_are_what_a_plain_loop_crops() -> None:
     pixels, shift = picture(3), 2
-    windows = augment.crop_windows(pixels, shift)
+    windows = augment.crop_windows(pixels, shift, CPU)
     padded = F.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="reflect").permute(0, 2, 3, 1).byte()
     assert windows.shape == (3, 5, 5, 32, 32, 3)
     for i in range(3):
@@ -98,7 +99,7 @@ def test_crop_windows_are_what_a_plain_loop_crops() -> None:
 
 def test_a_gathered_picture_is_its_own_crop_and_mirrored_only_left_to_right() -> None:
     pixels = picture(64)
-    windows = augment.crop_windows(pixels, 2)
+    windows = augment.crop_windows(pixels, 2, CPU)
     plan = augment.plan_epoch(64, 2, seed=3, epoch=0)
     got = augment.gather(windows, plan, slice(8, 40))
     assert 0 < plan.flip.sum() < 64
