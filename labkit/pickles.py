@@ -62,6 +62,7 @@ def _array_names() -> dict[tuple[str, str], Callable[..., Any]]:
         ("numpy", "ndarray"): np.ndarray,
         ("numpy", "dtype"): np.dtype,
         ("numpy.core.multiarray", "_reconstruct"): np.empty(0).__reduce__()[0],
+        ("numpy.core.numeric", "_frombuffer"): np.empty(0).__reduce_ex__(5)[0],
         ("numpy.core.multiarray", "scalar"): np.float64(0).__reduce__()[0],
         ("_codecs", "encode"): codecs.encode,
     }

@@ -1,0 +1,230 @@
+"""The download engine against mirrors that are dead, slow, lying, busy or cut short, and against kill -9."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import pytest
+from mirrors import Mirror, Silent, refused_url, sha256
+
+from labkit import download
+from labkit.errors import UserError
+from labkit.files import writing
+from labkit.paths import ROOT
+
+MB = 1 << 20
+
+
+def some_bytes(count, seed=0):
+    return random.Random(seed).getrandbits(8 * count).to_bytes(count, "little")
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "file.bin"
+
+
+def leftovers(target):
+    return sorted(path.name for path in target.parent.iterdir() if path != target)
+
+
+def test_several_connections_give_the_file_and_nothing_else(target):
+    content = some_bytes(20 * MB + 12345)
+    with Mirror({"file.bin": content}) as mirror:
+        source = download.fetch([mirror.url("file.bin")], target, len(content), sha256(content))
+    assert source == mirror.url("file.bin")
+    assert target.read_bytes() == content
+    assert leftovers(target) == []
+    assert mirror.statuses.count(206) > 3
+    assert mirror.served_bytes == len(content) + 1  # the probe asks for one byte
+
+
+def test_a_file_that_is_there_is_not_fetched(target):
+    target.write_bytes(b"known")
+    assert download.fetch([refused_url("file.bin")], target, 5, sha256(b"known")) == ""
+
+
+def test_dead_slow_and_lying_mirrors_before_the_good_one(target, monkeypatch):
+    monkeypatch.setattr(download, "SLOW_AFTER_S", 1.0)
+    monkeypatch.setattr(download, "PROBE_TIMEOUT_S", 1.0)
+    content = some_bytes(9 * MB)
+    lie = content[: 5 * MB] + b"lie" + content[5 * MB + 3 :]
+    slow, lying, good = Mirror({"f": content}, bytes_per_s=20_000), Mirror({"f": lie}), Mirror({"f": content})
+    with Silent() as dead, slow, lying, good:
+        urls = [dead.url("f"), slow.url("f"), lying.url("f"), good.url("f")]
+        assert download.fetch(urls, target, len(content), sha256(content)) == good.url("f")
+    assert target.read_bytes() == content
+    assert leftovers(target) == []
+    assert 0 < slow.served_bytes < MB
+
+
+def test_a_slow_mirror_is_used_when_it_is_the_only_one_that_is_honest(target, monkeypatch):
+    monkeypatch.setattr(download, "SLOW_AFTER_S", 0.5)
+    content = some_bytes(60_000)
+    with Mirror({"f": content}, bytes_per_s=40_000) as slow, Mirror({"f": b"x" * len(content)}) as lying:
+        urls = [slow.url("f"), lying.url("f")]
+        assert download.fetch(urls, target, len(content), sha256(content)) == slow.url("f")
+    assert target.read_bytes() == content
+
+
+def test_the_lie_is_named_with_expected_and_got(target):
+    content, lie = b"a" * 1000, b"b" * 1000
+    with Mirror({"f": lie}) as lying, pytest.raises(download.Unreachable) as caught:
+        download.fetch([lying.url("f")], target, 1000, sha256(content))
+    (reason,) = caught.value.failures.values()
+    assert sha256(content) in reason and sha256(lie) in reason
+    assert lying.base[7:] in caught.value.message
+    assert leftovers(target) == [] and not target.exists()
+
+
+def test_a_page_of_a_proxy_in_place_of_the_file_does_not_cost_what_has_arrived(target):
+    content = some_bytes(2 * MB)
+    part = download._Part(target, len(content), fresh=True)
+    part.write(content[:MB], 0)
+    for block in range(MB // download.BLOCK_BYTES):
+        part.finish(block)
+    part.close()
+    with Mirror({"f": b"<html>please log in</html>"}) as portal, Mirror({"f": content}) as good:
+        download.fetch([portal.url("f"), good.url("f")], target, len(content), sha256(content))
+    assert target.read_bytes() == content
+    assert good.served_bytes <= MB + 1
+
+
+def test_a_wrong_published_size_does_not_matter_where_there_is_a_hash(target):
+    with Mirror({"f": b"12345"}) as mirror:
+        download.fetch([mirror.url("f")], target, 77, sha256(b"12345"))
+    assert target.read_bytes() == b"12345"
+
+
+def test_without_a_hash_the_size_decides(target):
+    with Mirror({"f": b"12345"}) as mirror:
+        with pytest.raises(download.Unreachable, match="5 bytes, expected 77"):
+            download.fetch([mirror.url("f")], target, 77)
+        download.fetch([mirror.url("f")], target, 5)
+
+
+def test_a_server_without_ranges(target):
+    content = some_bytes(3 * MB + 1)
+    with Mirror({"f": content}, ranges=False) as mirror:
+        download.fetch([mirror.url("f")], target, len(content), sha256(content))
+    assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_connection_that_is_cut_again_and_again_fails_in_a_sentence(target, monkeypatch, ranges):
+    monkeypatch.setattr(download, "PAUSE_S", 0.01)
+    content = some_bytes(3 * MB)
+    with Mirror({"f": content}, ranges=ranges, cut_at=MB) as mirror, pytest.raises(
+        download.Unreachable, match=r"the connection ended after 1.0 MB"
+    ):
+        download.fetch([mirror.url("f")], target, len(content), sha256(content))
+    assert not target.exists()
+
+
+def test_busy_at_first_then_willing(target, monkeypatch):
+    monkeypatch.setattr(download, "PAUSE_S", 0.01)
+    with Mirror({"f": b"12345"}, busy=2) as mirror:
+        download.fetch([mirror.url("f")], target, 5, sha256(b"12345"))
+    assert mirror.statuses[:3] == [503, 503, 206]
+
+
+def test_a_host_that_allows_two_connections_gets_two(target):
+    content = some_bytes(40 * MB)
+    with Mirror({"f": content}, most_connections=2, bytes_per_s=20 * MB) as mirror:
+        download.fetch([mirror.url("f")], target, len(content), sha256(content))
+    assert target.read_bytes() == content
+    assert 1 <= mirror.statuses.count(503) <= download.CONNECTIONS
+
+
+def test_the_pause_that_a_busy_host_asks_for_is_kept(target):
+    with Mirror({"f": b"12345"}, busy=1, retry_after=1) as mirror:
+        began = time.monotonic()
+        download.fetch([mirror.url("f")], target, 5, sha256(b"12345"))
+    assert time.monotonic() - began >= 1
+
+
+def test_no_host_answers(target, monkeypatch):
+    monkeypatch.setattr(download, "PROBE_TIMEOUT_S", 1.0)
+    with Silent() as silent, Mirror({}) as without:
+        urls = [silent.url("f"), refused_url("f"), without.url("f"), "http://no.such.host.invalid/f"]
+        with pytest.raises(download.Unreachable) as caught:
+            download.fetch(urls, target, 5, sha256(b"12345"))
+    reasons = list(caught.value.failures.values())
+    assert reasons[:3] == ["no answer in time", "connection refused", "HTTP 404 Not Found"]
+    assert len(reasons) == 4
+    assert leftovers(target) == []
+
+
+def test_a_look_up_that_hangs_does_not_hold_the_verdict(target, monkeypatch):
+    monkeypatch.setattr(download, "VERDICT_S", 0.5)
+    monkeypatch.setattr(download, "urlopen", lambda *_, **__: time.sleep(60))
+    with pytest.raises(download.Unreachable, match=r"no answer within 0.5 s"):
+        download.fetch(["http://somewhere.invalid/f"], target, 5, sha256(b"12345"))
+
+
+def test_a_proxy_from_the_environment_is_used(target, monkeypatch):
+    with Mirror({"f": b"12345"}) as proxy:
+        monkeypatch.setattr(urllib.request, "_opener", None)  # urllib reads the environment once
+        monkeypatch.setenv("http_proxy", proxy.base)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        download.fetch(["http://far.away.invalid/f"], target, 5, sha256(b"12345"))
+    assert target.read_bytes() == b"12345"
+
+
+def test_a_file_url(target, tmp_path):
+    (tmp_path / "usb stick").mkdir()
+    (tmp_path / "usb stick" / "f").write_bytes(b"12345")
+    download.fetch([(tmp_path / "usb stick").as_uri() + "/f"], target, 5, sha256(b"12345"))
+    assert target.read_bytes() == b"12345"
+
+
+def test_kill_9_in_the_middle_then_resume(target):
+    content = some_bytes(48 * MB)
+    program = "import sys; from pathlib import Path; from labkit import download; " \
+              "download.fetch([sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]), sys.argv[4])"  # fmt: skip
+    with Mirror({"f": content}, bytes_per_s=3 * MB) as mirror:
+        command = [sys.executable, "-c", program, mirror.url("f"), str(target), str(len(content)), sha256(content)]
+        for share in (0.3, 0.6):
+            process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+            while mirror.served_bytes < share * len(content):
+                assert process.poll() is None
+                time.sleep(0.01)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            assert not target.exists()
+        mirror.bytes_per_s = None
+        subprocess.run(command, cwd=ROOT, stderr=subprocess.DEVNULL, check=True)
+    assert target.read_bytes() == content
+    assert leftovers(target) == []
+    assert mirror.served_bytes <= 1.05 * len(content)
+
+
+def test_a_disk_that_fills_up_ends_in_a_sentence_and_leaves_nothing(small_disk):
+    content = some_bytes(5 * MB)
+    with Mirror({"f": content}, bytes_per_s=2 * MB) as mirror:
+        filler = threading.Thread(target=fill, args=(small_disk, mirror))
+        filler.start()
+        with pytest.raises(UserError, match="the disk is full"), writing(small_disk):
+            download.fetch([mirror.url("f")], small_disk / "f", len(content), sha256(content))
+        filler.join()
+    assert os.listdir(small_disk) == ["filler"]
+
+
+def fill(folder, mirror):
+    while mirror.served_bytes < MB:
+        time.sleep(0.01)
+    (folder / "filler").write_bytes(bytes(5 * MB))
+
+
+def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(small_disk):
+    with pytest.raises(UserError, match=r"9.0 MB are needed in .* free"):
+        download.fetch([refused_url("f")], small_disk / "f", 9_000_000, sha256(b""))
+    assert os.listdir(small_disk) == []

@@ -1,0 +1,60 @@
+"""The registry: every dataset.toml says what it must, and a mistake in one is named with its file and key."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+from labkit import datasets
+from labkit.errors import UserError
+
+
+@pytest.mark.parametrize("name", datasets.names())
+def test_every_data_set_is_complete(name):
+    dataset = datasets.find(name)
+    for part in ("dataset.toml", "README.md", "README.zh-CN.md", "sample.py"):
+        assert (dataset.folder / part).is_file(), part
+    assert len(dataset.mean) == len(dataset.std) == (dataset.shape[2] if len(dataset.shape) == 3 else 1)
+    assert set(dataset.splits) == {"train", "test"}
+    assert all(file.sha256 for file in dataset.files)
+    assert len({file.path for file in dataset.files}) == len(dataset.files)
+
+
+def test_an_unknown_name_offers_the_nearest():
+    with pytest.raises(UserError, match="did you mean cifar10"):
+        datasets.find("cifar-10")
+
+
+def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "none"))
+    rows = datasets.table()
+    assert [row.name for row in rows] == datasets.names()
+    assert {row.state for row in rows} == {"absent"}
+    assert next(row for row in rows if row.name == "cifar10").size == "170.5 MB"
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ('title = "CIFAR-10"', "", "title is missing"),
+        ('title = "CIFAR-10"', "title = 10", "title must be of type str"),
+        ("redistribute = false", 'redistribute = "no"', "redistribute must be of type bool"),
+        ('title = "CIFAR-10"', 'title = "CIFAR-10"\ntitel = "x"', "titel is not known"),
+        ('md5 = "c58f', 'md5 = "C58F', r"\[\[file\]\] 1: md5 must be 32 lower-case hexadecimal digits"),
+        ('"https://zenodo', '"ftp://zenodo', r"\[\[file\]\] 1: urls must be http"),
+        ('name = "cifar-10', 'name = "../cifar-10', r"\[\[file\]\] 1: name must be a plain file name"),
+        ('"cifar-10-batches-py/test_batch" = 1', '"/etc/passwd" = 1', "'/etc/passwd' must stay below the data folder"),
+        ('"cifar-10-batches-py/test_batch" = 1', '"test" = "one"', r"\[layout\] test must be of type int"),
+        ("unpack = true", "unpack = true\nunpack = true", "dataset.toml"),
+    ],
+)
+def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
+    shutil.copytree(datasets.REGISTRY / "cifar10", tmp_path / "cifar10")
+    text = (tmp_path / "cifar10/dataset.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "cifar10/dataset.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    monkeypatch.setattr(datasets, "REGISTRY", tmp_path)
+    with pytest.raises(ValueError, match=f"cifar10/dataset.toml: .*{complaint}|{complaint}: "):
+        datasets.find("cifar10")
