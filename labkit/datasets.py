@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shlex
 import shutil
 import time
 from contextlib import contextmanager
@@ -301,7 +302,7 @@ def import_(name: str, path: Path, unverified: bool = False) -> State:
         try:
             problem = _gather(dataset, path, staging)
             if problem and not unverified and not _layout_problem(dataset, staging):
-                command = f"invoke data {name} --import={shown(path)} --unverified"
+                command = f"invoke data {name} --import={shlex.quote(shown(path))} --unverified"
                 raise UserError(f"{shown(path)} is not {dataset.title} as published: {problem}", command)
             kind = "unverified" if problem else "verified"
             return _put_in_place(dataset, staging, data_dir() / name, kind, str(path))
@@ -466,6 +467,7 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> str:
 
     unpacked = staging / ".unpacked"
     if path.is_file():
+        say(f"unpacking {path.name}")
         archives.unpack(path, unpacked, dataset.unpacked_bytes)
     for relative, found in _members(dataset, unpacked if path.is_file() else path).items():
         (staging / relative).parent.mkdir(parents=True, exist_ok=True)

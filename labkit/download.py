@@ -93,7 +93,8 @@ def fetch(urls: Sequence[str], target: Path, size_bytes: int, sha256: str = "", 
             deferred.add(url)
             queue.append(url)
         except _Failed as failed:
-            say(f"{host}: {failed}")
+            if probes[url].answered:  # a host that is merely silent is named when all have failed
+                say(f"{host}: {failed}; trying the next address")
             failures[host] = str(failed)
     raise Unreachable(target.name, failures)
 
