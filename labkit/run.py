@@ -275,6 +275,8 @@ class Run:
             self._board.close()
         self._metrics.close()
         self._timings.close()
+        os.close(self._lock)
+        self._lock = -1
 
     def is_empty(self) -> bool:
         """Whether nothing that anyone would miss was written."""

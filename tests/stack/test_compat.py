@@ -1,0 +1,101 @@
+"""labkit.compat: the same behaviour from PyTorch 1.5 and from today's."""
+
+from __future__ import annotations
+
+import collections
+import os
+import pickle
+
+import pytest
+import torch
+from labkit import compat
+from labkit.errors import UserError
+
+
+class Payload:
+    """Runs a command when a careless reader unpickles it."""
+
+    def __init__(self, proof):
+        self.proof = proof
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.proof}",)
+
+
+def test_what_is_saved_comes_back(tmp_path):
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4))
+    optimizer = torch.optim.Adam(network.parameters())
+    network(torch.randn(2, 3, 8, 8)).sum().backward()
+    optimizer.step()
+    content = {
+        "network": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "weight": network[0].weight,
+        "order": collections.OrderedDict(a=1),
+        "counted": collections.Counter("aab"),
+        "plain": [1, 2.5, "text", None, True, (1, 2), {"half": torch.ones(2).half(), "size": torch.ones(2, 3).shape}],
+        "random": torch.get_rng_state(),
+    }
+    compat.save(content, tmp_path / "a.pt")
+    loaded = compat.load(tmp_path / "a.pt")
+    assert loaded["plain"][:6] == content["plain"][:6] and loaded["plain"][6]["size"] == (2, 3)
+    assert loaded["counted"] == content["counted"] and loaded["order"] == content["order"]
+    assert torch.equal(loaded["random"], content["random"])
+    assert torch.equal(loaded["weight"], network[0].weight)
+    torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).load_state_dict(loaded["network"])
+    optimizer.load_state_dict(loaded["optimizer"])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.pt"]
+
+
+def test_a_malicious_checkpoint_is_refused_and_nothing_runs(tmp_path):
+    proof, path = tmp_path / "it ran", tmp_path / "evil.pt"
+    for write in (
+        lambda: torch.save({"lab": "cifar10", "state": Payload(proof)}, str(path)),
+        lambda: torch.save(Payload(proof), str(path), pickle_protocol=4),
+        lambda: path.write_bytes(pickle.dumps(Payload(proof), protocol=2)),
+    ):
+        write()
+        with pytest.raises(UserError, match=r"evil\.pt is not a checkpoint that can be loaded safely") as refused:
+            compat.load(path)
+        assert "\n" not in refused.value.message
+        assert not proof.exists()
+
+
+def test_more_than_tensors_is_refused(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), str(tmp_path / "module.pt"))
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(tmp_path / "script.pt"))
+    for name in ("module.pt", "script.pt"):
+        with pytest.raises(UserError, match=r"cannot|not a checkpoint"):
+            compat.load(tmp_path / name)
+
+
+def test_damaged_files_end_in_one_sentence(tmp_path):
+    path = tmp_path / "a.pt"
+    compat.save({"x": torch.arange(1000)}, path)
+    whole = path.read_bytes()
+    for content in (b"", b"hello", b"PK\x03\x04 no", whole[: len(whole) // 2], whole[:-100], os.urandom(500)):
+        path.write_bytes(content)
+        with pytest.raises(UserError, match="not a checkpoint that can be loaded safely"):
+            compat.load(path)
+    with pytest.raises(UserError, match="cannot read"):
+        compat.load(tmp_path / "absent.pt")
+    with pytest.raises(UserError, match="cannot read"):
+        compat.load(tmp_path)
+
+
+def test_fast_dtype_follows_the_processor(monkeypatch):
+    cpu = torch.device("cpu")
+    for flags, expected in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx512f"}, "float32")):
+        monkeypatch.setattr(compat, "_cpu_flags", lambda flags=flags: frozenset(flags))
+        dtype, reason = compat.fast_dtype(cpu)
+        assert dtype == getattr(torch, expected if compat.MODERN else "float32")
+        assert reason
+
+
+def test_autocast(monkeypatch):
+    cpu = torch.device("cpu")
+    layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)
+    with compat.autocast(cpu, torch.float32):
+        assert layer(x).dtype == torch.float32
+    with compat.autocast(cpu, torch.bfloat16):
+        assert layer(x).dtype == (torch.bfloat16 if compat.MODERN else torch.float32)

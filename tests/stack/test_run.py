@@ -1,0 +1,269 @@
+"""A run and its folder, with a toy lab in place of a real one."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from datetime import datetime, timezone
+
+import pytest
+import torch
+import toys
+from labkit import live, paths, runs
+from labkit import run as run_module
+from labkit.run import Run
+
+
+@pytest.fixture(autouse=True)
+def runs_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("VISDOM_PORT", str(free_port()))
+    return tmp_path / "runs"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run that no lab drives."""
+    facts = {"lab": "toy", "title": "Toy", "title_zh": "", "seed": 0, "sample": False, "smoke": False, "options": {}}
+    folder = tmp_path / "runs" / "toy" / "20260101-000000"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({**facts, "started": "2026-01-01 00:00:00"}))
+    made = Run(folder, facts)
+    made.begin()
+    yield made
+    made.close()
+
+
+def test_everything_about_a_run_is_in_its_folder(capfd):
+    assert toys.run("--epochs", "2", "--seed", "7") == 0
+    (folder,) = toys.folders()
+    assert {path.name for path in folder.iterdir()} == {
+        "checkpoints", "code", "config.json", "env.json", "metrics.jsonl", "plots", "report.html", "report.json",
+        "summary.json", "tables", "tensorboard", "timings.jsonl",
+    }  # fmt: skip
+    assert [path for path in folder.rglob("*") if path.suffix in (".new", ".partial")] == []
+    assert (folder / "code" / "lab.py").read_bytes() == toys.LAB.read_bytes()
+
+    config, env, summary = (read(folder, f"{name}.json") for name in ("config", "env", "summary"))
+    assert config["options"] == {"epochs": 2, "lr": 0.1, "mode": "train"} and config["seed"] == env["seed"] == 7
+    assert config["command"] == "invoke lab toy -- --epochs 2 --seed 7" or os.environ.get("LAB_STACK")
+    assert env["torch"] == torch.__version__ and env["threads"] == torch.get_num_threads()
+    assert env["device"] == "cpu" and env["device_reason"] and env["cpu"] and env["packages"]["torch"]
+    assert summary["status"] == "finished" and summary["metrics"]["accuracy"] == 0.75 and summary["seconds"] >= 0
+
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == list(range(1, 17))
+    assert set(rows[0]) == {"step", "train_loss", "lr"} and isinstance(rows[0]["train_loss"], float)
+    assert len((folder / "timings.jsonl").read_text().splitlines()) == 16
+    assert sorted(path.name for path in (folder / "plots" / "curves").iterdir()) == ["loss.png", "lr.png"]
+
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    for text in ("A toy &lt;that&gt; learns a sign", "玩具 &amp; 符号", "A note &amp; more.", "&lt;one&gt;", "0.7500"):
+        assert text in page
+    assert "http-equiv" not in page
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "device: cpu (no CUDA device)" in err and "16/16 step" in err and "accuracy 0.7500" in err
+
+
+def test_tensorboard_shows_what_was_logged():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    assert toys.run("--epochs", "2") == 0
+    (folder,) = toys.folders()
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    told = [(event.step, event.value) for event in events.Scalars("loss/train")]
+    assert told == [(row["step"], pytest.approx(row["train_loss"], rel=1e-6)) for row in rows]
+    assert "lr" in events.Tags()["scalars"]
+
+
+def test_two_runs_in_one_second_get_two_folders(monkeypatch):
+    class Frozen(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
+
+    monkeypatch.setattr(run_module, "datetime", Frozen)
+    assert toys.run("--epochs", "1") == toys.run("--epochs", "1") == 0
+    assert [folder.name for folder in toys.folders()] == ["20260102-030405", "20260102-030405-2"]
+
+
+@pytest.mark.parametrize("arguments", [("--epocs", "3"), ("--lr", "x"), ("--mode", "trian"), ("--epochs", "0")])
+def test_bad_input_makes_nothing(arguments, runs_folder, capsys):
+    assert toys.run(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "next: invoke lab toy -- --help" in said and "Traceback" not in said
+    assert not runs_folder.exists()
+
+
+def test_a_refusal_leaves_no_empty_folder_but_keeps_work(capsys):
+    assert toys.run("--mode", "refuse") == 2
+    assert "the toy refuses\n  next: invoke labs" in capsys.readouterr().err
+    assert toys.folders() == []
+    assert toys.run("--mode", "refuse-late", "--epochs", "1") == 2
+    (folder,) = toys.folders()
+    assert read(folder, "summary.json")["error"] == "the toy refuses, late"
+
+
+def test_a_crash_keeps_its_traceback(capsys):
+    assert toys.run("--mode", "crash", "--epochs", "1") == 1
+    (folder,) = toys.folders()
+    assert "RuntimeError: <the toy> broke" in capsys.readouterr().err
+    summary = read(folder, "summary.json")
+    assert summary["status"] == "failed" and "in main" in summary["traceback"]
+    assert "RuntimeError: &lt;the toy&gt; broke" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_smoke_run_must_learn(capsys):
+    assert toys.run("--smoke") == 0
+    config = read(toys.folders()[-1], "config.json")
+    assert (config["smoke"], config["sample"], config["options"]["epochs"]) == (True, True, 2)
+    assert "device: cpu (smoke runs use the CPU)" in capsys.readouterr().err
+    assert toys.run("--smoke", "--mode", "weak") == 1
+    assert "the smoke run did not learn: accuracy 0.1 < 0.5" in capsys.readouterr().err
+    assert runs.table()[0].status == "failed"
+
+
+def test_what_is_not_a_number_is_null():
+    assert toys.run("--mode", "nan", "--epochs", "1") == 0
+    (folder,) = toys.folders()
+    assert json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])["train_loss"] is None
+
+
+def test_a_runs_folder_that_cannot_be(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "file" / "runs"))
+    assert toys.run() == 2
+    assert "cannot use" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="mounting a small disk needs root")
+def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], stderr=subprocess.PIPE)
+    if mounted.returncode:
+        pytest.skip("mounting a small disk is not allowed here")
+    try:
+        monkeypatch.setenv("LAB_RUNS", str(disk))
+        assert toys.run("--save-every", "0", "--epochs", "100") == 2
+        said = capsys.readouterr().err
+        assert "the disk is full" in said and "Traceback" not in said
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_figures_tables_and_notes_keep_their_order_and_may_be_renewed(run):
+    from labkit import plots
+
+    for caption in ("first", "renewed"):
+        figure, axes = plots.figure()
+        axes[0, 0].plot([1, 2], [3, 4])
+        run.figure("picture", figure, caption)
+        run.note("a note")
+        run.table("numbers", ["n"], [[1], [torch.tensor(2.5)]], "numbers")
+    items = read(run.folder, "report.json")["items"]
+    assert [(item["kind"], item["caption"]) for item in items] == [
+        ("figure", "renewed"), ("note", "a note"), ("table", "numbers"),
+    ]  # fmt: skip
+    assert (run.folder / "plots" / "picture.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_data_set_is_recorded_with_its_kind(run, monkeypatch, tmp_path, capsys):
+    from labkit import datasets
+
+    state = datasets.State("cifar10", "unverified", tmp_path, 10, "/carried/in", "2026-01-01T00:00:00Z")
+    monkeypatch.setattr(datasets, "locate", lambda name, sample: state)
+    assert run.dataset("cifar10") == tmp_path
+    assert read(run.folder, "env.json")["data"]["cifar10"]["kind"] == "unverified"
+    assert runs.read(run.folder).data == "unverified"
+    assert "cifar10 (unverified: not checked against published hashes)" in capsys.readouterr().err
+
+
+def test_the_report_of_a_running_run_refreshes_itself(run, monkeypatch):
+    monkeypatch.setattr(run, "_report_every_s", 0.0)
+    run.log(1, train_loss=1.5)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    assert 'http-equiv="refresh"' in page and "1.500" in page
+    assert runs.read(run.folder).status == "running"
+
+
+class Visdom(http.server.BaseHTTPRequestHandler):
+    """Answers as visdom's server does, and keeps what it was sent."""
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append(json.loads(body))
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"window")
+
+    do_GET = do_POST
+
+    def log_message(self, *_):
+        pass
+
+
+def test_visdom_shows_the_curves_when_it_answers(run, monkeypatch, capfd):
+    monkeypatch.setattr(live.Windows, "REDRAW_S", 0.05)
+    monkeypatch.setattr(live.Windows, "RETRY_S", 0.05)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")  # a proxy must not come between
+    run.log(1, train_loss=2.0, lr=0.1)
+    time.sleep(0.3)  # nothing answers yet
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["VISDOM_PORT"])), Visdom)
+    server.told = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    run.log(2, train_loss=1.0, test_loss=1.5)
+    deadline = time.monotonic() + 60
+    while not any(told.get("win") == "lr" for told in server.told) and time.monotonic() < deadline:
+        run.log(3, lr=0.1)
+        time.sleep(0.05)
+    server.shutdown()
+    server.server_close()
+    run.log(4, train_loss=0.5)  # the server has gone again
+    drawn = {told["win"]: told for told in server.told if "win" in told}
+    assert set(drawn) == {"loss", "lr"}
+    assert drawn["loss"]["eid"] == "toy_20260101-000000"
+    assert [(line["name"], line["x"][:1], line["y"][:1]) for line in drawn["loss"]["data"]] == [
+        ("train", [1.0], [2.0]), ("test", [2.0], [1.5]),
+    ]  # fmt: skip
+    assert "visdom" not in "".join(capfd.readouterr()).lower()
+
+
+def test_a_server_that_never_answers_does_not_hold_the_run_up():
+    with socket.create_server(("127.0.0.1", int(os.environ["VISDOM_PORT"]))):
+        assert toys.run("--epochs", "1") == 0
+
+
+def test_progress_counts_from_where_it_stood(capsys, monkeypatch):
+    monkeypatch.setattr(live, "PLAIN_LINE_EVERY_S", 0.0)
+    clock = iter(range(0, 1000, 2))
+    monkeypatch.setattr(live.time, "monotonic", lambda: next(clock))
+    with live.Bar(1000, start=400, unit="img") as bar:
+        bar.advance(300, loss=0.5)
+        bar.advance(300)
+    lines = capsys.readouterr().err.splitlines()
+    assert "700/1,000 img" in lines[0] and "img/s" in lines[0] and "left" in lines[0] and "loss 0.5" in lines[0]
+    assert "1,000/1,000 img" in lines[-1] and "left" not in lines[-1]
+
+
+def test_labs_find_their_own_package():
+    assert paths.runs_dir().name == "runs"
