@@ -158,8 +158,7 @@ def runs_table() -> None:
     table = Table("run", "state", "result", "data", "started (UTC)", box=None)
     rows = runs.table()
     for row in rows:
-        result = ", ".join(f"{name} {value:.4g}" for name, value in list(row.metrics.items())[:2])
-        table.add_row(f"{row.lab}/{row.name}", row.status, result, row.data, row.started)
+        table.add_row(row.name, row.status, row.result, row.data, row.started)
     if rows:
         OUT.print(table)
     else:
