@@ -139,14 +139,18 @@ class Windows(threading.Thread):
 
 def _connect(environment: str) -> Any | None:
     """A visdom client, or None where nothing listens."""
-    port = int(os.environ.get("VISDOM_PORT", "8097"))
-    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=0.3):
+    host, port = "127.0.0.1", int(os.environ.get("VISDOM_PORT", "8097"))
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
+        # The client would ask the user's proxy, which cannot reach this machine's loopback.
+        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
+        if host not in direct:
+            os.environ["no_proxy"] = f"{direct},{host}"
         logging.getLogger("visdom").setLevel(logging.CRITICAL)
         with warnings.catch_warnings(), contextlib.suppress(Exception):
             warnings.simplefilter("ignore")
             import visdom
 
-            client = visdom.Visdom(port=port, env=environment, raise_exceptions=True, use_incoming_socket=False)
-            client.session.trust_env = False  # a proxy cannot reach this machine's own loopback
-            return client
+            return visdom.Visdom(
+                f"http://{host}", port=port, env=environment, raise_exceptions=True, use_incoming_socket=False
+            )
     return None

@@ -29,7 +29,7 @@ import time
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence
 
 from labkit import checkpoints, files, options, paths, report, runs, tomlfile
 from labkit.checkpoints import load_checkpoint
@@ -414,14 +414,14 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
     """A new run in a new folder named by the time, even when two start in one second."""
     now = datetime.now(timezone.utc)
     name = now.strftime("%Y%m%d-%H%M%S")
-    for folder in _candidates(paths.runs_dir() / lab, name):
-        try:
-            folder.mkdir(parents=True)
-            break
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise UserError(f"cannot make a run folder {folder}: {error.strerror}") from None
+    parent = paths.runs_dir() / lab
+    with files.writing(parent, "export LAB_RUNS=/a/folder/of/yours"):
+        parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        folder = parent / name
+        while not _make(folder):
+            number += 1
+            folder = parent / f"{name}-{number}"
     facts = {
         "lab": lab,
         "title": manifest.get("title", lab),
@@ -437,10 +437,12 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
     return Run(folder, facts, request.save_every_s)
 
 
-def _candidates(parent: Path, name: str) -> Iterator[Path]:
-    yield parent / name
-    for number in range(2, 1000):
-        yield parent / f"{name}-{number}"
+def _make(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
 
 
 def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run, Any]:

@@ -8,6 +8,7 @@ import pickle
 
 import pytest
 import torch
+
 from labkit import compat
 from labkit.errors import UserError
 

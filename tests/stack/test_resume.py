@@ -10,6 +10,7 @@ import time
 import pytest
 import torch
 import toys
+
 from labkit import checkpoints, compat, runs
 from labkit.errors import UserError
 

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 import numpy
 import torch
-from labkit.errors import UserError
-from labkit.run import Run, option, start
 from torch import nn
 from torch.nn import functional
+
+from labkit.errors import UserError
+from labkit.run import Run, option, start
 
 
 @dataclass(frozen=True)

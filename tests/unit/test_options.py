@@ -1,0 +1,101 @@
+"""A lab's command line: what it accepts, and how it answers what it does not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+
+from labkit import options
+from labkit.errors import UserError
+from labkit.options import option
+
+
+@dataclass(frozen=True)
+class Config:
+    model: str = option("fast", "backbone", choices=("fast", "resnet18"))
+    epochs: int = option(8, "passes over 100 % of the training set", at_least=1)
+    weight_decay: float = option(0.05, "pull towards zero", at_least=0)
+    flip: bool = option(True, "mirror half of the pictures")
+    predict: str = option("", "a picture", path=True)
+
+
+PRESETS = {"smoke": {"epochs": 2}, "notes": {"weight_decay": 0.001, "flip": False}}
+
+
+def parse(*argv):
+    return options.parse(argv, Config, PRESETS, "cifar10", "Learn CIFAR-10.")
+
+
+def config(*argv):
+    return options.build(Config, PRESETS, parse(*argv))
+
+
+def test_defaults_then_preset_then_what_was_typed():
+    assert config() == Config()
+    assert config("--preset", "notes") == Config(weight_decay=0.001, flip=False)
+    assert config("--preset", "notes", "--weight-decay", "0.2", "--flip") == Config(weight_decay=0.2)
+    assert config("--no-flip", "--model=resnet18", "--epochs", "3") == Config(model="resnet18", epochs=3, flip=False)
+    assert parse("--epochs", "3").typed == {"epochs": 3}
+
+
+def test_smoke_is_the_smoke_preset_on_the_sample():
+    request = parse("--smoke")
+    assert (request.preset, request.smoke, request.sample) == ("smoke", True, True)
+    assert config("--smoke") == Config(epochs=2)
+    assert config("--smoke", "--epochs", "5").epochs == 5
+
+
+def test_run_options():
+    request = parse("--seed", "7", "--resume", "latest", "--save-every", "0.5", "--sample")
+    assert (request.seed, request.resume, request.save_every_s, request.sample) == (7, "latest", 0.5, True)
+    assert (parse().seed, parse().save_every_s) == (None, 60.0)
+
+
+@pytest.mark.parametrize(
+    "argv, sentence",
+    [
+        (["--epocs", "3"], "unknown option --epocs; did you mean --epochs?"),
+        (["--epocs=3"], "unknown option --epocs; did you mean --epochs?"),
+        (["--epoch", "3"], "unknown option --epoch; did you mean --epochs?"),
+        (["3"], "3 belongs to no option"),
+        (["--model", "resnet19"], "--model: there is no resnet19; did you mean resnet18?"),
+        (["--epochs", "many"], "--epochs: many is not a whole number"),
+        (["--epochs", "1.5"], "--epochs: 1.5 is not a whole number"),
+        (["--epochs", "0"], "--epochs: 0 is less than 1"),
+        (["--epochs", "-3"], "--epochs: -3 is less than 1"),
+        (["--epochs"], "--epochs: expected one argument"),
+        (["--weight-decay", "nan"], "--weight-decay: nan is not a finite number"),
+        (["--weight-decay", "x"], "--weight-decay: x is not a number"),
+        (["--seed", "-1"], "--seed: -1 is less than 0"),
+        (["--save-every", "soon"], "--save-every: soon is not a number"),
+        (["--preset", "note"], "--preset: there is no note; did you mean notes?"),
+        (["--smoke", "--preset", "notes"], "--smoke is a preset itself"),
+        (["--predict", "nowhere.jpg"], "--predict: there is no file nowhere.jpg"),
+    ],
+)
+def test_mistakes_are_answered_in_one_sentence(argv, sentence):
+    with pytest.raises(UserError) as answer:
+        parse(*argv)
+    assert sentence in answer.value.message and "\n" not in answer.value.message
+    assert answer.value.next_command == "invoke lab cifar10 -- --help"
+
+
+def test_paths_arrive_absolute(tmp_path, monkeypatch):
+    (tmp_path / "my photo.jpg").write_bytes(b"")
+    monkeypatch.chdir(tmp_path)
+    assert config("--predict", "my photo.jpg").predict == str(tmp_path / "my photo.jpg")
+
+
+def test_help_teaches(capsys):
+    with pytest.raises(SystemExit) as left:
+        parse("--help")
+    assert left.value.code == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    for text in (
+        "invoke lab cifar10 -- [options]", "Learn CIFAR-10.", "--model fast|resnet18", "(default: 8)", "100 % of",
+        "--flip", "(default: on)", "--predict PATH", "--seed N", "--resume RUN", "smoke: --epochs 2",
+        "notes: --weight-decay 0.001 --no-flip",
+    ):  # fmt: skip
+        assert text in out
