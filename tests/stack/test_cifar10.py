@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import random
@@ -52,6 +54,17 @@ class Process:
 def launch(arguments: Sequence[str], data: Path, runs: Path) -> Process:
     places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(data), "LAB_RUNS": str(runs)}
     return Process(arguments, {**os.environ, **places})
+
+
+def run_here(arguments: Sequence[str], data: Path, runs: Path) -> tuple[int, str]:
+    """The lab in this process, which spares its start: (exit status, what it said)."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
+        patch.setenv("LAB_DATA", str(data))
+        patch.setenv("LAB_RUNS", str(runs))
+        with pytest.raises(SystemExit) as left:
+            lab.start(lab.main, lab.Config, lab.PRESETS, list(arguments))
+    return left.value.code, said.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -275,8 +288,8 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     status, output = launch(["--smoke"], shared_data, tmp_path).finish()
     assert status == 0, output
     folder = newest(tmp_path)
-    for name in ("config.json", "env.json", "metrics.jsonl", "summary.json", "report.html", "lab.py",
-                 "checkpoints/last.pt", "plots/training_pictures.png", "plots/confusion.png",
+    for name in ("config.json", "env.json", "metrics.jsonl", "summary.json", "report.html", "code/lab.py",
+                 "code/models.py", "checkpoints/last.pt", "plots/training_pictures.png", "plots/confusion.png",
                  "tables/classes.json", "tables/result.json"):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
     assert any((folder / "tensorboard").iterdir())
@@ -315,7 +328,7 @@ def test_a_run_stopped_anywhere_and_resumed_ends_the_same(
 def test_cifar100_and_the_notes_recipe(shared_data: Path, tmp_path: Path) -> None:
     arguments = ["--sample", "--preset=notes", "--dataset=cifar100", "--width=2", "--epochs=1", "--hold-out=100",
                  "--exact-test=50"]  # fmt: skip
-    status, output = launch(arguments, shared_data, tmp_path).finish()
+    status, output = run_here(arguments, shared_data, tmp_path)
     assert status == 0, output
     folder = newest(tmp_path)
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
@@ -327,10 +340,10 @@ def test_a_picture_is_classified_by_the_last_trained_network(trained: Path, shar
     path = tmp_path / "my photo.png"
     cv2.imwrite(str(path), np.full((50, 80, 3), 90, dtype=np.uint8))
     runs = trained.parent.parent
-    status, output = launch([f"--predict={path}"], shared_data, runs).finish()
+    status, output = run_here([f"--predict={path}"], shared_data, runs)
     assert status == 0 and output.count("%") >= 5 and "trained on the sample" in output, output
     assert (newest(runs) / "plots" / "prediction.png").exists()
-    status, output = launch([f"--predict={path}", f"--checkpoint={trained}"], shared_data, tmp_path).finish()
+    status, output = run_here([f"--predict={path}", f"--checkpoint={trained}"], shared_data, tmp_path)
     assert status == 0, output
 
 
@@ -347,6 +360,6 @@ def test_what_cannot_be_predicted_with_is_refused_in_one_sentence(
         ([f"--checkpoint={text}"], "is not a checkpoint"),
         ([], "no fast has been trained on cifar10 yet"),
     ):
-        status, output = launch([f"--predict={path}", *arguments], shared_data, tmp_path / "runs").finish()
+        status, output = run_here([f"--predict={path}", *arguments], shared_data, tmp_path / "runs")
         assert status == 2 and reason in output and "Traceback" not in output, output
     assert not list((tmp_path / "runs").glob("cifar10/*"))
