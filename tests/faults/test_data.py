@@ -135,9 +135,10 @@ def test_killed_while_unpacking_then_again(data, mirror, monkeypatch):
     assert whole(data) and mirror.served_bytes == served_bytes
 
 
-def test_killed_between_the_two_renames(data, mirror):
+def test_killed_between_the_two_renames(data, mirror, monkeypatch):
     before = datasets.ensure("tiny")
     (data / "tiny").rename(data / ".tiny.former")
+    monkeypatch.delenv("LAB_MIRROR")
     assert datasets.ensure("tiny") == before
     assert whole(data)
 

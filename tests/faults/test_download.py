@@ -84,13 +84,27 @@ def test_the_lie_is_named_with_expected_and_got(target):
     assert leftovers(target) == [] and not target.exists()
 
 
-def test_a_page_of_a_proxy_in_place_of_the_file_does_not_cost_what_has_arrived(target):
-    content = some_bytes(2 * MB)
+def leave_half(target, content):
+    """What a process leaves that was killed half-way through `content`."""
     part = download._Part(target, len(content), fresh=True)
-    part.write(content[:MB], 0)
-    for block in range(MB // download.BLOCK_BYTES):
+    half = len(content) // 2
+    part.write(content[:half], 0)
+    for block in range(half // download.BLOCK_BYTES):
         part.finish(block)
     part.close()
+
+
+def test_the_first_half_from_a_liar_does_not_harm_the_honest_mirror_after_it(target):
+    content = some_bytes(2 * MB)
+    leave_half(target, bytes(2 * MB))
+    with Mirror({"f": content}) as good:
+        download.fetch([good.url("f")], target, len(content), sha256(content))
+    assert target.read_bytes() == content
+
+
+def test_a_page_of_a_proxy_in_place_of_the_file_does_not_cost_what_has_arrived(target):
+    content = some_bytes(2 * MB)
+    leave_half(target, content)
     with Mirror({"f": b"<html>please log in</html>"}) as portal, Mirror({"f": content}) as good:
         download.fetch([portal.url("f"), good.url("f")], target, len(content), sha256(content))
     assert target.read_bytes() == content
