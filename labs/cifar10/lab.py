@@ -36,7 +36,7 @@ class Config:
     dataset: str = option("cifar10", "10 classes, or the same kind of picture in 100", choices=("cifar10", "cifar100"))
     model: str = option("fast", "backbone", choices=("fast", "resnet18"))
     width: int = option(32, "channels of the first block of fast; the other two have 4 and 8 times as many", at_least=1)
-    epochs: int = option(5, "passes over the training set", at_least=1)
+    epochs: int = option(6, "passes over the training set", at_least=1)
     small_epochs: int = option(3, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
     batch_size: int = option(500, "pictures per step", at_least=1)
     optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest) or adam", choices=("muon", "adam"))
