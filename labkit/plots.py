@@ -13,6 +13,8 @@ from matplotlib.figure import Figure
 # left out, being too pale for a line on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
+LINES = dict(zip(("train", "test", "holdout"), COLOURS))  # the same colour in every panel
+
 History = Mapping[str, Tuple[Sequence[int], Sequence[float]]]
 
 _INK, _FAINT = "#333333", "#e3e3e3"
@@ -56,7 +58,7 @@ def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 
 
 def split(name: str) -> tuple[str, str]:
     """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel."""
-    for line in ("train", "test"):
+    for line in LINES:
         if name.startswith(line + "_"):
             return name[len(line) + 1 :], line
     return name, name
@@ -78,8 +80,7 @@ def curves(history: History, folder: Path) -> None:
         for name in names:
             steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
             line = split(name)[1]
-            # train and test keep their colours in every panel, whichever was logged first
-            colour = COLOURS[1] if line == "test" else COLOURS[0]
+            colour = LINES.get(line, COLOURS[0])
             if len(values) > 200:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
                 steps, values = _smooth(steps, values, len(values) // 50)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -204,6 +206,25 @@ def test_the_report_of_a_running_run_refreshes_itself(run, monkeypatch):
     run.log(1, train_loss=1.5)
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert 'http-equiv="refresh"' in page and "1.500" in page
+    assert runs.read(run.folder).status == "running"
+
+
+def test_curves_of_one_kind_share_a_panel(run):
+    run.log(1, train_loss=2.0, holdout_loss=2.5, test_loss=2.5, lr=0.1)
+    run.record("stopped")
+    assert sorted(path.name for path in (run.folder / "plots" / "curves").iterdir()) == ["loss.png", "lr.png"]
+    assert runs.read(run.folder).metrics["holdout_loss"] == 2.5
+
+
+def test_a_forked_worker_leaves_ctrl_c_and_the_lock_to_the_run(run):
+    child = os.fork()
+    if child == 0:
+        handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+        with contextlib.suppress(OSError):
+            os.fstat(run._lock)
+            os._exit(2)
+        os._exit(0 if handlers == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_DFL] else 1)
+    assert os.waitpid(child, 0)[1] == 0
     assert runs.read(run.folder).status == "running"
 
 
