@@ -111,7 +111,7 @@ class Run:
         if self._board is None:
             from tensorboardX import SummaryWriter
 
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._board_from or None)
+            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._board_from or None, flush_secs=10)
         for name in scalars:
             panel, line = _split(name)
             self._board.add_scalar(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
