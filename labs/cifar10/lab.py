@@ -170,7 +170,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], config:
           facts: dict[str, Any]) -> float:  # fmt: skip
     """Train `model` in place and log, after every epoch, its accuracy on each of `checks`.
 
-    `facts` go into the checkpoints. Returns the pictures per second of this process, without the checks.
+    `facts` go into the checkpoints. Returns the pictures per second since this process began, without the checks.
     """
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
@@ -301,7 +301,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         exact = slice(config.exact_test)
         metrics["exact_test_accuracy"] = accuracy(probabilities["test"][exact], test.labels[exact])
     rows = [[name.replace("_", " "), f"{value:.2%}"] for name, value in metrics.items()]
-    rows += [["training pictures", f"{len(data.labels):,}"], ["pictures per second", f"{rate:,.0f}"]]
+    rows += [["training pictures", f"{len(data.labels):,}"], ["pictures per second of training", f"{rate:,.0f}"]]
     run.table("result", ["what", "value"], rows, "The result, each picture judged together with its mirror image.")
     results.show_measures(run, test.labels.numpy(), probabilities["test"], classes)
     results.show_mistakes(run, test.pixels.numpy(), test.labels.numpy(), probabilities["test"], classes)
