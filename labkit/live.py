@@ -1,4 +1,4 @@
-"""What can be watched while a lab runs: a progress bar in the terminal, and curves in visdom when it answers."""
+"""What can be watched while a lab runs: a progress bar in the terminal, curves in TensorBoard and in visdom."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import Any, Callable
 
 from rich.progress import BarColumn, Progress, TextColumn
@@ -78,6 +79,39 @@ class Bar:
             )
             if part
         )
+
+
+class TensorBoard:
+    """Writes scalars as TensorBoard reads them.
+
+    Written here and now: tensorboardX's own SummaryWriter leaves it to a thread, and when that dies of a full disk,
+    the training waits for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """`first_step`: what an earlier process of the same run wrote from there on is to be forgotten; 0 for none."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.summary import scalar
+
+        self._event, self._scalar = Event, scalar
+        folder.mkdir(exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"))
+        if first_step:
+            again = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(wall_time=time.time(), step=first_step, session_log=again))
+
+    def add(self, tag: str, value: float, step: int) -> None:
+        """Record one scalar."""
+        self._events.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value)))
+
+    def flush(self) -> None:
+        """Let a TensorBoard that watches see everything."""
+        self._events.flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._events.close()
 
 
 class Windows(threading.Thread):

@@ -35,7 +35,7 @@ from labkit import checkpoints, files, options, paths, report, runs, tomlfile
 from labkit.checkpoints import load_checkpoint
 from labkit.console import say, warn
 from labkit.errors import UserError
-from labkit.live import Bar, Windows
+from labkit.live import Bar, TensorBoard, Windows
 from labkit.options import option
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Stopped", "load_checkpoint", "option", "start"]
 
+FLUSH_EVERY_S = 5.0
 REPORT_EVERY_S = 20.0
 SECOND_SIGNAL_S = 1.0
 
@@ -76,12 +77,12 @@ class Run:
         self._history: dict[str, tuple[list[int], list[float]]] = {}
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
-        self._board: Any = None
+        self._board: TensorBoard | None = None
         self._board_from = 0
         self._windows = Windows(f"{self.lab}_{folder.name}", self._panels)
         self._items = list(runs.load_json(folder / "report.json").get("items", []))
         self._seconds_before = runs.read(folder).seconds
-        self._began = self._saved_at = self._reported_at = time.monotonic()
+        self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
         self._report_every_s = REPORT_EVERY_S
 
     # ---- what a lab uses ----
@@ -109,12 +110,10 @@ class Run:
             self._remember(name, int(step), math.nan if row[name] is None else row[name])
         self._metrics.write(json.dumps(row).encode() + b"\n")
         if self._board is None:
-            from tensorboardX import SummaryWriter
-
-            self._board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self._board_from or None, flush_secs=10)
+            self._board = TensorBoard(self.folder / "tensorboard", self._board_from)
         for name in scalars:
             panel, line = _split(name)
-            self._board.add_scalar(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
+            self._board.add(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
         self._windows.changed()
         self._refresh()
 
@@ -260,8 +259,10 @@ class Run:
         report.render(self.folder)
 
     def _refresh(self) -> None:
-        """Keep the report fresh, at most every 20 s and for at most a hundredth of the time."""
+        """Keep the files and the report fresh; the report every 20 s, and for at most a hundredth of the time."""
         began = time.monotonic()
+        if began - self._flushed_at >= FLUSH_EVERY_S:
+            self._flush()
         if began - self._reported_at < self._report_every_s:
             return
         self.record("running")
@@ -271,10 +272,10 @@ class Run:
     def close(self) -> None:
         """Let go of everything; the folder stays."""
         self._windows.close()
-        if self._board is not None:
-            self._board.close()
-        self._metrics.close()
-        self._timings.close()
+        for output in (self._board, self._metrics, self._timings):
+            if output is not None:
+                with contextlib.suppress(OSError):  # a full disk was told of before
+                    output.close()
         os.close(self._lock)
         self._lock = -1
 
@@ -283,8 +284,11 @@ class Run:
         return not (self._history or self._items or self._checkpoint_path.exists())
 
     def _flush(self) -> None:
+        self._flushed_at = time.monotonic()
         self._metrics.flush()
         self._timings.flush()
+        if self._board is not None:
+            self._board.flush()
 
     def _forget_metrics_after(self, size_bytes: int) -> None:
         path = self.folder / "metrics.jsonl"

@@ -109,6 +109,20 @@ def test_a_second_ctrl_c_stops_at_once_but_a_doubled_one_does_not():
     assert runs.read(toys.folders()[-1]).status == "stopped"
 
 
+def test_tensorboard_forgets_what_the_resumed_run_did_again():
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder = uninterrupted()
+    path = folder / "checkpoints" / "last.pt"
+    last = compat.load(path)
+    compat.save({**last, "step": 24, "state": {**last["state"], "step": 24}}, path)
+    (folder / "summary.json").write_text(json.dumps({"status": "stopped"}))
+    assert toys.run("--resume", folder.name) == 0
+    events = EventAccumulator(str(folder / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("loss/train")] == list(range(1, 33))
+
+
 def test_the_same_seed_twice_and_another_seed():
     for seed in ("3", "3", "4"):
         assert toys.run("--seed", seed, "--epochs", "2") == 0

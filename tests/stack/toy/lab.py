@@ -79,7 +79,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         raise RuntimeError("<the toy> broke")
     run.note("A note & more.")
     run.table("things", ["thing", "value"], [["<one>", 1], ["two", 0.25]], "What there is.")
-    return {"accuracy": 0.1 if config.mode == "weak" else 0.75, "train_loss": loss.item() if step else 0.0}
+    return {"accuracy": 0.1 if config.mode == "weak" else 0.75}
 
 
 def disturb(step: int) -> None:
