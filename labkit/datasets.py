@@ -13,163 +13,22 @@ import shlex
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Iterator, NamedTuple, Sequence
 from urllib.parse import quote, urlsplit
 
-from labkit import archives, download
+from labkit import archives, coco, download, packages
 from labkit.console import say
 from labkit.download import Unreachable as Unreachable
 from labkit.errors import UserError, nearest
-from labkit.files import digest, locked, megabytes, require_space, write_text, writing
-from labkit.paths import ROOT, data_dir, shown
-from labkit.tomlfile import load
+from labkit.files import digest, link, locked, megabytes, require_space, write_text, writing
+from labkit.paths import ROOT, data_dir, runs_dir, shown
+from labkit.registry import Dataset, File, Wanted, find, names
 
-REGISTRY = ROOT / "datasets"
 STATE_FILE = ".state.json"
-
-
-# --- what is known of each data set: datasets/<name>/dataset.toml -----------------------------------------------------
-
-
-@dataclass(frozen=True)
-class File:
-    """A published file: where it lies below the data folder, how it is known, where it is found."""
-
-    name: str
-    folder: str  # below data/<name>/; "" is that folder itself; what is unpacked lands there too
-    size_bytes: int
-    sha256: str
-    md5: str
-    urls: tuple[str, ...]  # byte-identical, in the order in which they are tried
-    unpack: bool
-
-    @property
-    def path(self) -> str:
-        """Where it lies, relative to data/<name>/."""
-        return f"{self.folder}/{self.name}" if self.folder else self.name
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One dataset.toml."""
-
-    name: str
-    title: str
-    title_zh: str
-    homepage: str
-    citation: str
-    licence: str
-    redistribute: bool
-    unpacked_bytes: int  # what unpacking may come to at most; a bomb stops here
-    files: tuple[File, ...]
-    layout: dict[str, int]  # glob below data/<name>/ -> how many files fit it
-    md5: dict[str, str]  # path below data/<name>/ -> published md5 of an unpacked file
-    splits: dict[str, int]  # split -> number of examples of the real set
-    shape: tuple[int, ...]  # of one picture as stored
-    mean: tuple[float, ...]  # per channel, of the training pictures scaled to 0..1
-    std: tuple[float, ...]
-
-    @property
-    def folder(self) -> Path:
-        """Where its dataset.toml, README and sample.py are."""
-        return REGISTRY / self.name
-
-
-def names() -> list[str]:
-    """The names of all data sets, sorted."""
-    return sorted(path.parent.name for path in REGISTRY.glob("*/dataset.toml"))
-
-
-def find(name: str) -> Dataset:
-    """The data set of that name. UserError with the nearest name if there is none, ValueError if its file is wrong."""
-    if name not in names():
-        raise UserError(f"no data set is called {name!r}; {nearest(name, names())}", "invoke datasets")
-    return _parse(name, _Table(REGISTRY / name / "dataset.toml"))
-
-
-class _Table:
-    """A table of dataset.toml that names the file and the key in what it complains of."""
-
-    def __init__(self, path: Path, values: dict[str, Any] | None = None, where: str = "") -> None:
-        self.path, self.where = path, where
-        self.values = dict(load(path) if values is None else values)
-
-    def wrong(self, key: str, problem: str) -> ValueError:
-        return ValueError(f"{self.path}: {self.where}{key} {problem}")
-
-    def take(self, key: str, kind: Any, default: Any = None) -> Any:
-        value = self.values.pop(key, default)
-        if not isinstance(value, kind) or (kind is int and (isinstance(value, bool) or value < 0)):
-            raise self.wrong(key, f"must be of type {kind.__name__}" if value is not None else "is missing")
-        return value
-
-    def mapping(self, key: str, kind: Any) -> dict[str, Any]:
-        table = _Table(self.path, self.take(key, dict, {}), f"[{key}] ")
-        return {name: table.take(name, kind) for name in list(table.values)}
-
-    def end(self) -> None:
-        for key in self.values:
-            raise self.wrong(key, "is not known")
-
-
-def _parse(name: str, table: _Table) -> Dataset:
-    tables = [_Table(table.path, values, f"[[file]] {number}: ") for number, values in
-              enumerate(table.take("file", list), start=1)]  # fmt: skip
-    dataset = Dataset(
-        name=name,
-        title=table.take("title", str),
-        title_zh=table.take("title_zh", str),
-        homepage=table.take("homepage", str),
-        citation=table.take("citation", str),
-        licence=table.take("licence", str),
-        redistribute=table.take("redistribute", bool),
-        unpacked_bytes=table.take("unpacked_bytes", int),
-        files=tuple(_parse_file(each) for each in tables),
-        layout=table.mapping("layout", int),
-        md5=table.mapping("md5", str),
-        splits=table.mapping("splits", int),
-        shape=tuple(table.take("shape", list)),
-        mean=tuple(table.take("mean", list)),
-        std=tuple(table.take("std", list)),
-    )
-    table.end()
-    if not dataset.files or not dataset.layout:
-        raise table.wrong("[[file]] and [layout]", "must not be empty")
-    for path in [*dataset.layout, *dataset.md5, *(file.path for file in dataset.files)]:
-        if path.startswith("/") or ".." in path.split("/"):
-            raise table.wrong(repr(path), "must stay below the data folder")
-    for path, md5 in dataset.md5.items():
-        _check_hex(table, f"[md5] {path!r}", md5, 32)
-    return dataset
-
-
-def _parse_file(table: _Table) -> File:
-    file = File(
-        name=table.take("name", str),
-        folder=table.take("folder", str, ""),
-        size_bytes=table.take("size_bytes", int),
-        sha256=table.take("sha256", str, ""),
-        md5=table.take("md5", str, ""),
-        urls=tuple(table.take("urls", list)),
-        unpack=table.take("unpack", bool),
-    )
-    table.end()
-    if not file.sha256 and not file.md5:
-        raise table.wrong("sha256", "or md5 must be given")
-    _check_hex(table, "sha256", file.sha256, 64)
-    _check_hex(table, "md5", file.md5, 32)
-    if not file.urls or not all(str(url).startswith(("http://", "https://")) for url in file.urls):
-        raise table.wrong("urls", "must be http:// or https:// addresses")
-    if not file.name or "/" in file.name:
-        raise table.wrong("name", "must be a plain file name")
-    return file
-
-
-def _check_hex(table: _Table, key: str, value: str, length: int) -> None:
-    if value and (len(value) != length or set(value) - set("0123456789abcdef")):
-        raise table.wrong(key, f"must be {length} lower-case hexadecimal digits")
+ANYTHING = Wanted()  # nothing in particular is asked for
+MAINLAND = (".cn", "bcebos.com", "aliyuncs.com", "myhuaweicloud.com")  # hosts that `--mirror cn` puts first
 
 
 # --- what is in the data folder ---------------------------------------------------------------------------------------
@@ -180,16 +39,20 @@ class State:
     """What the data folder holds of one data set."""
 
     name: str
-    kind: str  # "absent", "verified" (it is what was published), "unverified" (the user vouches for it), "sample"
+    # "absent", "verified" (it is what was published), "recorded" (nobody published a hash: what came first counts),
+    # "unverified" (the user vouches for it), "sample"
+    kind: str
     path: Path  # the folder to read, also when absent
     size_bytes: int = 0
     source: str = ""  # host, or the path it was imported from, or what made the sample
     when: str = ""  # UTC, ISO 8601
+    what: Wanted = ANYTHING
 
     def __str__(self) -> str:
         if self.kind == "absent":
             return f"{self.name}: absent"
-        made = f"{megabytes(self.size_bytes)} in {shown(self.path)}, from {self.source}, {self.when}"
+        what = f"{self.what}, " if self.what.parts else ""
+        made = f"{what}{megabytes(self.size_bytes)} in {shown(self.path)}, from {self.source}, {self.when}"
         return f"{self.name}: {self.kind} ({made})"
 
 
@@ -213,8 +76,10 @@ def table() -> list[Row]:
     rows = []
     for dataset in map(find, names()):
         there = state(dataset.name)
-        size_bytes = there.size_bytes or sum(file.size_bytes for file in dataset.files)
-        rows.append(Row(dataset.name, dataset.title, there.kind, megabytes(size_bytes), dataset.licence))
+        files = _files(dataset, _complete(dataset, ANYTHING))
+        sizes = [there.size_bytes] if there.kind != "absent" else [file.size_bytes for file in files]
+        size = f"{'' if all(sizes) else '> '}{megabytes(sum(sizes))}" if any(sizes) else "unknown"
+        rows.append(Row(dataset.name, dataset.title, there.kind, size, dataset.licence))
     return rows
 
 
@@ -227,62 +92,132 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _read(dataset: Dataset, folder: Path) -> State:
     record = _record(folder)
-    if not record or _layout_problem(dataset, folder):
+    if not record or _layout_problem(record.get("layout", dataset.layout), folder):
         return State(dataset.name, "absent", folder)
     size_bytes = sum(entry["size_bytes"] for entry in record["files"].values())
-    return State(dataset.name, record["kind"], folder, size_bytes, record["source"], record["when"])
+    parts, subset, categories = record.get("what", ((), 0, ()))
+    what = Wanted(tuple(parts), subset, tuple(categories))
+    return State(dataset.name, record["kind"], folder, size_bytes, record["source"], record["when"], what)
 
 
-def _layout_problem(dataset: Dataset, folder: Path) -> str:
+def _layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
+    """What must be there of the parts wanted: glob -> count, 0 for "some"."""
+    layout = dict(dataset.layout)
+    for file in _files(dataset, what):
+        layout.update(file.layout)
+    return layout
+
+
+def _layout_problem(layout: dict[str, int], folder: Path) -> str:
     """How the files below `folder` differ from the layout, or ""."""
-    for pattern, count in dataset.layout.items():
+    for pattern, count in layout.items():
         found = sum(path.is_file() for path in folder.glob(pattern))
-        if found != count:
-            return f"{found} of {count} files {pattern} are there"
+        if found != count and (count or not found):
+            return f"{found} of {count or 'some'} files {pattern} are there"
     return ""
 
 
 # --- how data get in --------------------------------------------------------------------------------------------------
 
 
-def ensure(name: str, mirrors: Sequence[str] = ()) -> State:
+def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = ANYTHING) -> State:
     """The real data, downloaded, verified and unpacked unless they are there already, verified or not.
 
-    `mirrors` and then `$LAB_MIRROR` come before the published addresses: each is the address of a folder that holds the
-    files by name, or part of the host of a published address. Raises Unreachable when no address
-    delivers; what has arrived is kept for the next attempt.
+    `wanted` names parts of the data set; without any, what is there will do, else the usual parts are fetched.
+    `mirrors` and then `$LAB_MIRROR` come before the published addresses: each is "cn" (hosts in mainland China), the
+    address of a folder that holds the files by name, or part of the host of a published address. Raises Unreachable
+    when no address delivers; what has arrived is kept for the next attempt.
     """
     dataset, folder = find(name), data_dir() / name
     there = state(name)
-    if there.kind != "absent":
+    if _holds(there, wanted):
         return there
-    urls = {file: _urls(file, mirrors) for file in dataset.files}
+    wanted = _complete(dataset, wanted)
+    urls = {file: _urls(dataset, file.name, file.urls, mirrors) for file in dataset.files}
     with _alone(dataset):
         there = state(name)
-        if there.kind != "absent":
+        if _holds(there, wanted):
             return there
         staging = data_dir() / f".{name}.download"
         staging.mkdir(exist_ok=True)
-        missing_bytes = dataset.unpacked_bytes
-        for file in dataset.files:
-            target = staging / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            dropped_in = folder / file.path
-            if dropped_in.is_file() and not _file_problem(file, dropped_in):
-                dropped_in.replace(target)
-            if not target.exists():
-                missing_bytes += file.size_bytes
-        require_space(staging, missing_bytes)
-        sources = []
-        for file in dataset.files:
-            try:
-                url = download.fetch(urls[file], staging / file.path, file.size_bytes, file.sha256, file.md5)
-            except Unreachable as unreachable:
-                unreachable.next_command = f"LAB_MIRROR=URL invoke data {name}, or invoke data {name} --import=PATH"
-                raise
-            sources.append(urlsplit(url).netloc or url or shown(folder))
-        _unpack_files(dataset, staging)
-        return _put_in_place(dataset, staging, folder, "verified", ", ".join(dict.fromkeys(sources)))
+        # More parts come beside those that are there.
+        if there.what.parts and not there.what.subset and not wanted.subset:
+            wanted = Wanted(tuple(part for part in dataset.parts if part in {*wanted.parts, *there.what.parts}))
+        files = _files(dataset, wanted)
+        _reuse(dataset, files, folder, staging)
+        missing = [file for file in files if not (staging / file.path).exists()]
+        unpacked_bytes = sum(file.unpacked_bytes for file in files) or dataset.unpacked_bytes
+        require_space(staging, sum(file.size_bytes for file in missing) + unpacked_bytes)
+        with download.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
+            sources = [_fetch(dataset, file, urls[file], staging, progress) or shown(folder) for file in files]
+        if wanted.subset:
+            bases = _urls(dataset, "", dataset.picture_urls, mirrors)
+            sources.append(coco.subset(dataset, wanted, staging, bases))
+        else:
+            _unpack_files(dataset, files, staging)
+        certain = all(file.hashes for file in files) and not wanted.subset
+        source = ", ".join(dict.fromkeys(sources))
+        return _put_in_place(dataset, staging, folder, "verified" if certain else "recorded", source, wanted)
+
+
+def _complete(dataset: Dataset, wanted: Wanted) -> Wanted:
+    """What is wanted with the usual filled in for what was not said. UserError for what the data set does not have."""
+    for part in wanted.parts:
+        if part not in dataset.parts:
+            hint = nearest(part, dataset.parts) if dataset.parts else "it has no parts"
+            raise UserError(f"{dataset.title} has no part {part!r}; {hint}", f"invoke data {dataset.name}")
+    if (wanted.subset or wanted.categories) and not dataset.subset:
+        raise UserError(f"{dataset.title} comes as a whole only", f"invoke data {dataset.name}")
+    if not dataset.subset:
+        return Wanted(wanted.parts or dataset.default)
+    return coco.complete(dataset, wanted)
+
+
+def _files(dataset: Dataset, wanted: Wanted) -> list[File]:
+    """The published files that are fetched for what is wanted."""
+    whole = [file for file in dataset.files if not file.part or file.part in wanted.parts]
+    return [file for file in whole if file.part not in coco.SPLITS] if wanted.subset else whole
+
+
+def _holds(there: State, wanted: Wanted) -> bool:
+    """Whether what is there will do."""
+    if there.kind == "absent" or wanted == ANYTHING or there.what == wanted:
+        return there.kind != "absent"
+    everything = not there.what.subset and not wanted.subset
+    return everything and set(wanted.parts) <= set(there.what.parts)
+
+
+def _reuse(dataset: Dataset, files: Sequence[File], folder: Path, staging: Path) -> None:
+    """Have in `staging` what `folder` holds already: our own files, and published ones that somebody dropped in."""
+    for file in set(dataset.files) - set(files):  # an earlier attempt wanted something else
+        for leftover in (staging / file.path).parent.glob(f"{file.name}*"):
+            leftover.unlink()
+    record = _record(folder)
+    for relative in record.get("files", ()) if record.get("kind") != "unverified" else ():
+        if (folder / relative).is_file():
+            link(folder / relative, staging / relative)
+    for file in files:
+        target, dropped_in = staging / file.path, folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not record and dropped_in.is_file() and not _file_problem(file, dropped_in):
+            dropped_in.replace(target)
+
+
+def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, progress: download.Whole) -> str:
+    """Have the file in `staging`, or what a package unpacks to; returns the host, "" if it was there already."""
+    target = staging / file.path
+    try:
+        if urls or target.exists():
+            members = dataset.members() if file.unpack else {}
+            accept = (lambda path: archives.members_problem(path, members)) if members else None
+            return download.fetch(urls, target, file.size_bytes, file.hashes, accept, progress)
+    except Unreachable as unreachable:
+        name = dataset.name
+        unreachable.next_command = f"LAB_MIRROR=URL invoke data {name}, or invoke data {name} --import=PATH"
+        if not file.package:
+            raise
+    packages.install(file.package, dict(file.hashes)["sha256"], target.parent)
+    return "the package index"
 
 
 def import_(name: str, path: Path, unverified: bool = False) -> State:
@@ -300,12 +235,12 @@ def import_(name: str, path: Path, unverified: bool = False) -> State:
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         try:
-            problem = _gather(dataset, path, staging)
-            if problem and not unverified and not _layout_problem(dataset, staging):
+            problem, what = _gather(dataset, path, staging)
+            if problem and not unverified and not _layout_problem(_layout(dataset, what), staging):
                 command = f"invoke data {name} --import={shlex.quote(shown(path))} --unverified"
                 raise UserError(f"{shown(path)} is not {dataset.title} as published: {problem}", command)
             kind = "unverified" if problem else "verified"
-            return _put_in_place(dataset, staging, data_dir() / name, kind, str(path))
+            return _put_in_place(dataset, staging, data_dir() / name, kind, str(path), what)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
@@ -323,7 +258,7 @@ def verify(name: str) -> State:
             problem = f"sha256 expected {entry['sha256']}, got {got}"
             raise UserError(f"{shown(file)} has changed: {problem}", f"invoke data {name} --delete")
     if record["kind"] == "verified":
-        problem = _members_problem(dataset, folder) if dataset.md5 else ""
+        problem = _members_problem(dataset, folder)
         if problem:
             raise UserError(f"{shown(folder)} is not {dataset.title}: {problem}", f"invoke data {name} --delete")
     return state(name)
@@ -351,21 +286,26 @@ def locate(name: str, sample: bool = False) -> State:
             raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"invoke data {name}")
         return there
     program = dataset.folder / "sample.py"
+    if not program.exists():
+        raise UserError(f"{dataset.title} has no sample", f"invoke data {name}")
     drawn_by = digest(program, "sha256")[:8] + digest(ROOT / "labkit/shapes.py", "sha256")[:8]
     source = f"datasets/{name}/sample.py {drawn_by}"  # a program that has changed draws again
-    folder = data_dir() / f"{name}-sample"
+    here = data_dir()
+    if here.exists() and not os.access(str(here), os.W_OK):
+        here = runs_dir() / ".samples"  # the data folder of a whole class can be read only
+    folder = here / f"{name}-sample"
     there = _read(dataset, folder)
     if there.source == source:
         return there
-    with _alone(dataset):
+    with _alone(dataset, here):
         there = _read(dataset, folder)
         if there.source != source:
             say(f"drawing the sample of {dataset.title}")
-            staging = data_dir() / f".{name}.sample"
+            staging = here / f".{name}.sample"
             shutil.rmtree(staging, ignore_errors=True)
             staging.mkdir()
             _module(program).make(staging)
-            there = _put_in_place(dataset, staging, folder, "sample", source)
+            there = _put_in_place(dataset, staging, folder, "sample", source, Wanted(dataset.default))
     return there
 
 
@@ -379,9 +319,9 @@ def _module(program: Path) -> Any:
 
 
 @contextmanager
-def _alone(dataset: Dataset) -> Iterator[None]:
+def _alone(dataset: Dataset, here: Path | None = None) -> Iterator[None]:
     """One process at a time changes a data set; a swap that was cut off in the middle is undone first."""
-    here = data_dir()
+    here = here or data_dir()
     with writing(here, "export LAB_DATA=/a/folder/of/yours"):
         here.mkdir(parents=True, exist_ok=True)
         with locked(here / f".{dataset.name}.lock", dataset.title):
@@ -396,9 +336,12 @@ def _former(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.former")
 
 
-def _put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, source: str) -> State:
+def _put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, source: str, what: Wanted) -> State:
     """Check the layout, record every file, and rename `staging` to `folder`."""
-    problem = _layout_problem(dataset, staging)
+    layout = coco.layout(what) if what.subset else _layout(dataset, what)
+    if kind == "sample":
+        layout = dict.fromkeys(layout, 0)
+    problem = _layout_problem(layout, staging)
     if problem:
         raise UserError(
             f"{source} does not hold {dataset.title}: {problem}", f"invoke data {dataset.name} --import=PATH"
@@ -409,7 +352,8 @@ def _put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, sour
         if path.is_file() and path != staging / STATE_FILE
     }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    record = {"kind": kind, "source": source, "when": when, "files": files}
+    counts = {pattern: sum(path.is_file() for path in staging.glob(pattern)) for pattern in layout}
+    record = {"kind": kind, "source": source, "when": when, "what": astuple(what), "layout": counts, "files": files}
     write_text(staging / STATE_FILE, json.dumps(record, indent=1))
     former = _former(folder)
     shutil.rmtree(former, ignore_errors=True)
@@ -424,46 +368,58 @@ def _put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, sour
     return _read(dataset, folder)
 
 
-def _urls(file: File, mirrors: Sequence[str]) -> list[str]:
+def _urls(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequence[str]) -> list[str]:
+    """Where to ask for the file `name` ("": for the folder of single pictures), best first."""
     first = []
     for mirror in [*mirrors, os.environ.get("LAB_MIRROR", "")]:
         if mirror.startswith(("http://", "https://", "file://")):
-            first.append(f"{mirror.rstrip('/')}/{quote(file.name)}")
+            first.append(f"{mirror.rstrip('/')}/{quote(name)}")
         elif mirror:
-            hosts = [urlsplit(url).netloc for url in file.urls]
-            fitting = [url for url, host in zip(file.urls, hosts) if mirror in host]
-            if not fitting:
+            hosts = [urlsplit(url).netloc for url in published]
+            wanted = MAINLAND if mirror == "cn" else (mirror,)
+            fitting = [url for url, host in zip(published, hosts) if any(part in host for part in wanted)]
+            if not fitting and mirror != "cn":
                 raise UserError(
-                    f"the mirror {mirror!r} is neither an address (http://, https://, file://) "
+                    f"the mirror {mirror!r} is neither cn nor an address (http://, https://, file://) "
                     f"nor part of one of the hosts {', '.join(hosts)}",
-                    "LAB_MIRROR=file:///media/usb/ invoke data NAME",
+                    f"LAB_MIRROR=file:///media/usb/ invoke data {dataset.name}",
                 )
+            if not fitting and published:
+                say(f"no host in mainland China is known for {name or 'the pictures'}")
             first += fitting
-    return list(dict.fromkeys([*first, *file.urls]))
+    return list(dict.fromkeys([*first, *published]))
 
 
 def _file_problem(file: File, path: Path) -> str:
-    return download.mismatch(path, file.size_bytes, file.sha256, file.md5)
+    return download.mismatch(path, file.size_bytes, file.hashes)
 
 
-def _unpack_files(dataset: Dataset, folder: Path) -> None:
+def _unpack_files(dataset: Dataset, files: Sequence[File], folder: Path) -> None:
     left_bytes = dataset.unpacked_bytes
-    for file in dataset.files:
-        if file.unpack:
+    for file in files:
+        if file.unpack and (folder / file.path).exists():  # a package comes unpacked
             say(f"unpacking {file.name}")
             left_bytes -= archives.unpack(folder / file.path, folder / file.folder, left_bytes)
+            if not file.keep:
+                (folder / file.path).unlink()
+    if dataset.subset:
+        coco.unpack_panoptic(folder, left_bytes)
 
 
-def _gather(dataset: Dataset, path: Path, staging: Path) -> str:
-    """Copy what `path` holds into `staging` in the layout, and say how it differs from what was published, or ""."""
+def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
+    """Copy what `path` holds into `staging`; how it differs from what was published, or "", and which parts it is."""
     published = _published_files(dataset, path)
-    problems = {file: _file_problem(file, found) for file, found in published.items()}
-    if len(published) == len(dataset.files) and not any(problems.values()):
+    problems = {
+        file: _file_problem(file, found) if file.hashes else f"nobody published a hash of {file.name}"
+        for file, found in published.items()
+    }
+    what = Wanted(tuple(part for part in dataset.parts if any(file.part == part for file in published)))
+    if published and not any(problems.values()) and set(_files(dataset, what)) <= set(published):
         for file, found in published.items():
             (staging / file.folder).mkdir(parents=True, exist_ok=True)
             shutil.copyfile(found, staging / file.path)
-        _unpack_files(dataset, staging)
-        return ""
+        _unpack_files(dataset, list(published), staging)
+        return "", what
 
     unpacked = staging / ".unpacked"
     if path.is_file():
@@ -473,11 +429,14 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> str:
         (staging / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found, staging / relative)
     shutil.rmtree(unpacked, ignore_errors=True)
-    if _layout_problem(dataset, staging):
-        return next(filter(None, problems.values()), "") or _layout_problem(dataset, staging)
-    if not dataset.md5:
-        return "nothing was published that the unpacked files could be compared with"
-    return _members_problem(dataset, staging)
+    complete = {file.part for file in dataset.files if not _layout_problem(dict(file.layout), staging)}
+    what = Wanted(tuple(part for part in dataset.parts if part in complete) or dataset.default)
+    lacking = _layout_problem(_layout(dataset, what), staging)
+    if lacking:
+        return next(filter(None, problems.values()), "") or lacking, what
+    if not dataset.md5 and not dataset.members():
+        return "nothing was published that the unpacked files could be compared with", what
+    return _members_problem(dataset, staging), what
 
 
 def _published_files(dataset: Dataset, path: Path) -> dict[File, Path]:
@@ -490,9 +449,10 @@ def _published_files(dataset: Dataset, path: Path) -> dict[File, Path]:
 
 def _members(dataset: Dataset, folder: Path) -> dict[str, Path]:
     """The files in `folder` that fit the layout, which may start at any depth: path in the layout -> file found."""
-    for depth in range(max(pattern.count("/") for pattern in dataset.layout) + 1):
+    layout = _layout(dataset, Wanted(tuple(dataset.parts)))
+    for depth in range(max(pattern.count("/") for pattern in layout) + 1):
         members = {}
-        for pattern in dataset.layout:
+        for pattern in layout:
             parts = pattern.split("/")
             for found in sorted(folder.glob("/".join(parts[depth:]) or "*")) if depth < len(parts) else []:
                 if found.is_file():
@@ -503,11 +463,13 @@ def _members(dataset: Dataset, folder: Path) -> dict[str, Path]:
 
 
 def _members_problem(dataset: Dataset, folder: Path) -> str:
-    """The first unpacked file whose md5 is not the published one, or ""."""
+    """The first unpacked file whose hash is not the published one, or ""."""
+    published = [(path, "md5", md5) for path, md5 in dataset.md5.items()]
+    published += [(path, "sha256", sha256) for path, sha256 in dataset.members().items()]
     wrong = []
-    for relative, expected in dataset.md5.items():
-        got = digest(folder / relative, "md5") if (folder / relative).is_file() else "nothing"
+    for relative, algorithm, expected in published:
+        got = digest(folder / relative, algorithm) if (folder / relative).is_file() else "nothing"
         if got != expected:
-            wrong.append(f"{relative}: md5 expected {expected}, got {got}")
+            wrong.append(f"{relative}: {algorithm} expected {expected}, got {got}")
     more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
     return wrong[0] + more if wrong else ""

@@ -149,15 +149,20 @@ def ensure_tools() -> Path:
 
 def run_uv(*arguments: str) -> None:
     """Run uv with its own progress shown. Raises UserError when it fails."""
-    settings = dict(os.environ)
-    mirror = pip_index()
-    if mirror and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(settings):
-        settings["UV_DEFAULT_INDEX"] = mirror
-    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=settings).returncode != 0:
+    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_settings()).returncode != 0:
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above).",
             "invoke doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
         )
+
+
+def uv_settings() -> dict[str, str]:
+    """The environment in which uv runs: the user's own, with the package index that they set for pip."""
+    settings = dict(os.environ)
+    mirror = pip_index()
+    if mirror and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(settings):
+        settings["UV_DEFAULT_INDEX"] = mirror
+    return settings
 
 
 def pip_index() -> str:

@@ -79,6 +79,16 @@ def digest(path: Path, algorithm: str) -> str:
     return total.hexdigest()
 
 
+def link(source: Path, target: Path) -> None:
+    """Have the bytes of `source` at `target` as well, without a copy where the disk can do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        try:
+            os.link(str(source), str(target))
+        except OSError:
+            shutil.copyfile(str(source), str(target))
+
+
 def write_text(path: Path, text: str) -> None:
     """Write the file so that a reader sees the old content or all of the new one, also after a power cut."""
     new = path.with_name(path.name + ".new")

@@ -115,6 +115,10 @@ def sha256(content):
     return hashlib.sha256(content).hexdigest()
 
 
+def hashes(content):
+    return [("sha256", sha256(content))]
+
+
 def tar_gz(members):
     """A tar.gz of name -> bytes."""
     packed = io.BytesIO()

@@ -60,12 +60,15 @@ def test_a_zip_and_a_single_gz(tmp_path):
     assert (tmp_path / "out/two-idx").read_bytes() == b"defg"
 
 
-def test_what_was_there_from_an_earlier_attempt_is_replaced(tmp_path):
+def test_what_was_there_from_an_earlier_attempt_is_replaced_and_what_another_archive_gave_stays(tmp_path):
     (tmp_path / "out/top").mkdir(parents=True)
-    (tmp_path / "out/top/old").write_bytes(b"half")
-    (tmp_path / "a.tar.gz").write_bytes(tar_gz({"top/new": b"whole"}))
+    (tmp_path / "out/top/one").write_bytes(b"half")
+    (tmp_path / "out/top/two").write_bytes(b"another")
+    (tmp_path / "a.tar.gz").write_bytes(tar_gz({"top/one": b"whole"}))
     unpack(tmp_path / "a.tar.gz", tmp_path / "out", LIMIT)
-    assert os.listdir(tmp_path / "out/top") == ["new"]
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out/top").iterdir()} == {
+        "one": b"whole", "two": b"another",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ["../evil", "top/../../evil", "/tmp/evil", ".."])

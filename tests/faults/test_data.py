@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from mirrors import Mirror, refused_url, tar_gz, write_registry
 
-from labkit import archives, datasets, download
+from labkit import archives, datasets, download, registry
 from labkit.errors import UserError
 from labkit.paths import ROOT
 
@@ -28,7 +28,7 @@ def data(tmp_path, monkeypatch):
     """An empty data folder, and a registry with the data set "tiny" whose only host is dead."""
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     monkeypatch.delenv("LAB_MIRROR", raising=False)
-    monkeypatch.setattr(datasets, "REGISTRY", tmp_path / "registry")
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry")
     write_registry(tmp_path / "registry", MEMBERS, ARCHIVE, [refused_url("tiny.tar.gz")])
     return tmp_path / "data"
 
@@ -75,7 +75,7 @@ def test_lab_mirror_as_a_folder(data, tmp_path, monkeypatch):
 
 def test_a_mirror_is_named_by_address_or_by_part_of_a_host(data, mirror, monkeypatch):
     monkeypatch.delenv("LAB_MIRROR")
-    with pytest.raises(UserError, match=r"'zenodo' is neither an address .* nor part of one of the hosts 127\.0\.0\.1"):
+    with pytest.raises(UserError, match=r"'zenodo' is neither cn nor an address .* nor part of one of the hosts 127\.0\.0\.1"):
         datasets.ensure("tiny", mirrors=["zenodo"])
     with pytest.raises(datasets.Unreachable):
         datasets.ensure("tiny", mirrors=["127.0"])
@@ -124,7 +124,7 @@ def test_verify_names_the_file_that_changed(data, mirror):
 
 def test_killed_while_unpacking_then_again(data, mirror, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(archives, "_unpack_members", lambda *_: os._exit(9))
+        patch.setattr(archives, "_move", lambda *_: os._exit(9))
         if not os.fork():
             datasets.ensure("tiny")
             os._exit(0)
@@ -145,8 +145,8 @@ def test_killed_between_the_two_renames(data, mirror, monkeypatch):
 
 def test_two_processes_at_once(data, mirror, tmp_path):
     mirror.busy, mirror.retry_after = 1, 2  # slow enough for the second to meet the first at work
-    program = "import sys; from pathlib import Path; from labkit import datasets; " \
-              "datasets.REGISTRY = Path(sys.argv[1]); print(datasets.ensure('tiny').kind)"  # fmt: skip
+    program = "import sys; from pathlib import Path; from labkit import datasets, registry; " \
+              "registry.REGISTRY = Path(sys.argv[1]); print(datasets.ensure('tiny').kind)"  # fmt: skip
     command = [sys.executable, "-c", program, str(tmp_path / "registry")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     both = [subprocess.Popen(command, cwd=ROOT, **pipes) for _ in range(2)]
@@ -290,8 +290,8 @@ def test_a_folder_without_permission(data, monkeypatch):
     with tempfile.TemporaryDirectory() as public:  # pytest's own folder is closed to other users
         os.chmod(public, 0o555)
         monkeypatch.setenv("LAB_DATA", public)
-        shutil.copytree(datasets.REGISTRY, f"{public}/registry")
-        monkeypatch.setattr(datasets, "REGISTRY", Path(public, "registry"))
+        shutil.copytree(registry.REGISTRY, f"{public}/registry")
+        monkeypatch.setattr(registry, "REGISTRY", Path(public, "registry"))
         receiver, sender = os.pipe()
         if not os.fork():
             if os.getuid() == 0:

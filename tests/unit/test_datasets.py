@@ -6,18 +6,21 @@ import shutil
 
 import pytest
 
-from labkit import datasets
+from labkit import datasets, registry
 from labkit.errors import UserError
+
+
+# Of these nobody has published a hash: what comes first is recorded.
+UNHASHED = {"facades": {"facades.tar.gz"}, "detectron2_weights": {"R-50.pkl"}}
 
 
 @pytest.mark.parametrize("name", datasets.names())
 def test_every_data_set_is_complete(name):
     dataset = datasets.find(name)
-    for part in ("dataset.toml", "README.md", "README.zh-CN.md", "sample.py"):
+    for part in ("dataset.toml", "README.md", "README.zh-CN.md", *["sample.py"] * (name != "detectron2_weights")):
         assert (dataset.folder / part).is_file(), part
-    assert len(dataset.mean) == len(dataset.std) == (dataset.shape[2] if len(dataset.shape) == 3 else 1)
-    assert set(dataset.splits) == {"train", "test"}
-    assert all(file.sha256 for file in dataset.files)
+    assert len(dataset.mean) == len(dataset.std) == (0, 0, 1, 3)[len(dataset.shape)]
+    assert {file.name for file in dataset.files if not file.hashes} == UNHASHED.get(name, set())
     assert len({file.path for file in dataset.files}) == len(dataset.files)
 
 
@@ -51,10 +54,10 @@ def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
     ],
 )
 def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
-    shutil.copytree(datasets.REGISTRY / "cifar10", tmp_path / "cifar10")
+    shutil.copytree(registry.REGISTRY / "cifar10", tmp_path / "cifar10")
     text = (tmp_path / "cifar10/dataset.toml").read_text(encoding="utf-8")
     assert old in text
     (tmp_path / "cifar10/dataset.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
-    monkeypatch.setattr(datasets, "REGISTRY", tmp_path)
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path)
     with pytest.raises(ValueError, match=f"cifar10/dataset.toml: .*{complaint}|{complaint}: "):
         datasets.find("cifar10")
