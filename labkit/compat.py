@@ -20,7 +20,10 @@ MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither 
 def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     """The dtype that `device` multiplies fastest without losing accuracy, and why: (dtype, reason).
 
-    bfloat16 only where the processor has instructions for it; elsewhere it would be emulated and slower than float32.
+    bfloat16 on a processor pays with AMX, and with AVX-512 on AMD (1.6 to 2.1 times as fast on Zen 4). Intel's AVX-512
+    without AMX has the instructions too, yet convolutions are slower in it than in float32 (177 against 310 GFLOP/s on a
+    Xeon, torch 2.11.0, 2 threads, 2026-11-23). The choice rests on the processor alone, never on a timing, because a
+    resumed run must choose the same.
     """
     if not MODERN:
         return torch.float32, f"PyTorch {torch.__version__} has no autocast"
@@ -29,10 +32,12 @@ def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
         if major >= 8:
             return torch.bfloat16, f"compute capability {major}.{minor} has bfloat16 tensor cores"
         return torch.float32, f"compute capability {major}.{minor} has no bfloat16"
-    for feature in ("amx_bf16", "avx512_bf16"):
-        if feature in _cpu_flags():
-            return torch.bfloat16, f"the processor has {feature}"
-    return torch.float32, "the processor has no bfloat16 instructions"
+    vendor, flags = _processor()
+    if "amx_bf16" in flags:
+        return torch.bfloat16, "the processor has AMX"
+    if "avx512_bf16" in flags and vendor == "AuthenticAMD":
+        return torch.bfloat16, "an AMD processor with avx512_bf16"
+    return torch.float32, "bfloat16 is not faster on this processor"
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> ContextManager[Any]:
@@ -106,12 +111,11 @@ class _Restricted:
         return _Unpickler(file, **keywords).load()
 
 
-def _cpu_flags() -> frozenset[str]:
+def _processor() -> tuple[str, frozenset[str]]:
+    """The vendor and the feature flags of the processor, as Linux tells them."""
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
-        return frozenset()
-    for line in text.splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.split(":", 1)[1].split())
-    return frozenset()
+        return "", frozenset()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return said.get("vendor_id", ""), frozenset(said.get("flags", "").split())
