@@ -27,6 +27,7 @@ from labkit.paths import ROOT, data_dir, runs_dir, shown
 from labkit.registry import Dataset, File, Wanted, find, names
 
 STATE_FILE = ".state.json"
+DRAWING = ("shapes.py", "scenes.py")  # what the samples are drawn with
 ANYTHING = Wanted()  # nothing in particular is asked for
 MAINLAND = (".cn", "bcebos.com", "aliyuncs.com", "myhuaweicloud.com")  # hosts that `--mirror cn` puts first
 
@@ -288,7 +289,7 @@ def locate(name: str, sample: bool = False) -> State:
     program = dataset.folder / "sample.py"
     if not program.exists():
         raise UserError(f"{dataset.title} has no sample", f"invoke data {name}")
-    drawn_by = digest(program, "sha256")[:8] + digest(ROOT / "labkit/shapes.py", "sha256")[:8]
+    drawn_by = "".join(digest(path, "sha256")[:8] for path in (program, *(ROOT / "labkit" / name for name in DRAWING)))
     source = f"datasets/{name}/sample.py {drawn_by}"  # a program that has changed draws again
     here = data_dir()
     if here.exists() and not os.access(str(here), os.W_OK):

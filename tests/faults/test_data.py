@@ -75,7 +75,7 @@ def test_lab_mirror_as_a_folder(data, tmp_path, monkeypatch):
 
 def test_a_mirror_is_named_by_address_or_by_part_of_a_host(data, mirror, monkeypatch):
     monkeypatch.delenv("LAB_MIRROR")
-    with pytest.raises(UserError, match=r"'zenodo' is neither cn nor an address .* nor part of one of the hosts 127\.0\.0\.1"):
+    with pytest.raises(UserError, match=r"'zenodo' is neither cn nor an address .* of one of the hosts 127\.0\.0\.1"):
         datasets.ensure("tiny", mirrors=["zenodo"])
     with pytest.raises(datasets.Unreachable):
         datasets.ensure("tiny", mirrors=["127.0"])

@@ -202,8 +202,8 @@ def test_a_file_url(target, tmp_path):
 
 def test_kill_9_in_the_middle_then_resume(target):
     content = some_bytes(48 * MB)
-    program = "import sys; from pathlib import Path; from labkit import download; " \
-              "download.fetch([sys.argv[1]], Path(sys.argv[2]), int(sys.argv[3]), [('sha256', sys.argv[4])])"  # fmt: skip
+    program = "import sys; from pathlib import Path; from labkit import download; _, url, target, size, sha256 = " \
+              "sys.argv; download.fetch([url], Path(target), int(size), [('sha256', sha256)])"  # fmt: skip
     with Mirror({"f": content}, bytes_per_s=3 * MB) as mirror:
         command = [sys.executable, "-c", program, mirror.url("f"), str(target), str(len(content)), sha256(content)]
         for share in (0.3, 0.6):

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import hashlib
+import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from labkit import datasets, pickles
+from labkit import coco, datasets, pickles
+from labkit.errors import UserError
 
 # Of all files, in the order of their names. A change of the drawing changes these, and every result on the sample.
 SHA256 = {
+    "apple2orange": "0755526270966f3fca8cea6dfc6b47a91e18caed994c34786ec4d09e5e7fd040",
+    "boston": "e7833147bfe040d2f9e2cff71ad57eb4056765de22faf743f845bf8ead1cb60e",
+    "california": "6b6fff5bf585ee83650648c371199f5a122041915f1505c0135174f8b3807e56",
     "cifar10": "8ad6a8bfd14db8214ee40c14b9d5fdd17f26474a33e9ed291e7eda26f9a72218",
     "cifar100": "174410c89fbe4553780b7589c731242df4a94b70ba649d98120d682e3f8eeb9a",
+    "cmn_eng": "8193baf051e12a55c2320fb187d67acae5235581eca367a45ae0408fdbbaa971",
+    "coco": "2441693e3cefcc94be9c56eb098fcdb1ed6a24e2d41abc7de88edc2b0e08b398",
+    "cyclegan": "43a2defca33d869478137040c53f93d0cc701bf7cb36d05e011d566598d8972c",
+    "facades": "934cfa42be684a75ff6c9de176e14136089969d794b3083361516a6d284a5734",
     "mnist": "d1612f70dec3c6d65c1ed06fc9659c1a08ffad254f5e1949f0ee3b873c04b539",
+    "shakespeare": "b2b83fedaf1672693dd9b7d84cfdad2cf0c1ebeebd054264a910df9bebb3e98e",
 }
 
 
@@ -22,11 +33,11 @@ def samples(tmp_path_factory):
     """The samples of all data sets, made once: name -> State."""
     patch = pytest.MonkeyPatch()
     patch.setenv("LAB_DATA", str(tmp_path_factory.mktemp("data")))
-    yield {name: datasets.locate(name, sample=True) for name in datasets.names()}
+    yield {name: datasets.locate(name, sample=True) for name in SHA256}
     patch.undo()
 
 
-@pytest.mark.parametrize("name", datasets.names())
+@pytest.mark.parametrize("name", SHA256)
 def test_the_bytes_are_the_same_everywhere(samples, name):
     state = samples[name]
     assert state.kind == "sample"
@@ -36,7 +47,7 @@ def test_the_bytes_are_the_same_everywhere(samples, name):
     assert total.hexdigest() == SHA256[name]
 
 
-@pytest.mark.parametrize("name", datasets.names())
+@pytest.mark.parametrize("name", SHA256)
 def test_a_sample_is_made_once_and_is_not_the_real_thing(samples, name):
     made = samples[name].path.stat().st_mtime_ns
     assert datasets.locate(name, sample=True) == samples[name]
@@ -87,6 +98,78 @@ def test_mnist(samples):
         pictures = np.frombuffer(images, np.uint8, offset=16).reshape(count, 28, 28)
         assert np.bincount(np.frombuffer(labels, np.uint8, offset=8)).tolist() == [count // 10] * 10
         assert 0.08 < pictures.mean() / 255 < 0.2  # ink is bright and covers about as much as in MNIST (0.13)
+
+
+def test_all_but_weights_have_a_sample():
+    assert set(datasets.names()) - set(SHA256) == {"detectron2_weights"}
+    with pytest.raises(UserError, match="detectron2 model zoo has no sample"):
+        datasets.locate("detectron2_weights", sample=True)
+
+
+def explained(x, y):
+    """The share of the variance of y that a linear function of x explains."""
+    x = np.column_stack([x, np.ones(len(x))])
+    rest = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
+    return 1 - rest.var() / y.var()
+
+
+def test_housing(samples):
+    lines = (samples["boston"].path / "boston/resources/boston_house_prices.csv").read_text().splitlines()
+    table = np.array([[float(each) for each in line.split(",")] for line in lines[1:]])
+    assert lines[0].startswith('"CRIM","ZN",') and table.shape == (506, 14)
+    assert 0.5 < explained(table[:, :-1], table[:, -1]) < 0.95
+    table = np.loadtxt(str(samples["california"].path / "CaliforniaHousing/cal_housing.data"), delimiter=",")
+    assert table.shape == (2064, 9)
+    assert 0.5 < explained(table[:, :-1], table[:, -1]) < 0.95
+
+
+def test_texts(samples):
+    text = (samples["cmn_eng"].path / "cmn.txt").read_text(encoding="utf-8")
+    pairs = [line.split("\t") for line in text.splitlines()]
+    assert len(pairs) == 3000 == len({english for english, _, _ in pairs})
+    assert len({chinese for _, chinese, _ in pairs}) == 3000
+    scenes = (samples["shakespeare"].path / "input.txt").read_text().split("\n\n")
+    assert len(scenes) > 2000 and all(scene.split("\n")[0].endswith(":") for scene in scenes)
+
+
+@pytest.mark.parametrize(("name", "top"), [("apple2orange", "apple2orange"), ("cyclegan", "horse2zebra")])
+def test_unpaired_pictures_tell_their_kind_by_colour_or_pattern(samples, name, top):
+    for split, count in (("train", 60), ("test", 12)):
+        for kind in "AB":
+            files = sorted((samples[name].path / top / f"{split}{kind}").glob("*.jpg"))
+            assert len(files) == count
+            assert np.asarray(Image.open(str(files[0]))).shape == (256, 256, 3)
+
+
+def test_paired_pictures(samples):
+    for split, count in (("train", 60), ("val", 12), ("test", 12)):
+        files = list((samples["facades"].path / "facades" / split).glob("*.jpg"))
+        assert len(files) == count and np.asarray(Image.open(str(files[0]))).shape == (256, 512, 3)
+
+
+@pytest.mark.parametrize("split", ["train2017", "val2017"])
+def test_the_three_kinds_of_coco_agree(samples, split):
+    folder = samples["coco"].path
+    content = {}
+    for kind in coco.KINDS:
+        file = folder / "annotations" / f"{kind}_{split}.json"
+        content[kind] = coco.parse(file.read_bytes(), str(file))
+        assert content[kind]["images"] == content["instances"]["images"]
+        json.dumps(content[kind], allow_nan=False)
+    areas = {}
+    for kind in ("instances", "stuff"):
+        for row in content[kind]["annotations"]:
+            areas.setdefault(row["image_id"], []).append((row["category_id"], row["area"], row["bbox"]))
+    for image, row in zip(content["panoptic"]["images"], content["panoptic"]["annotations"]):
+        picture = (folder / split / image["file_name"]).read_bytes()
+        assert not coco.jpeg_problem(picture, image["width"], image["height"])
+        mask = np.asarray(Image.open(str(folder / f"panoptic_{split}" / row["file_name"]))).astype(int)
+        ids = mask @ np.array([1, 256, 65536])  # (H, W)
+        for segment in row["segments_info"]:
+            assert (ids == segment["id"]).sum() == segment["area"]
+        assert sum(segment["area"] for segment in row["segments_info"]) == ids.size
+        segments = [(each["category_id"], each["area"], each["bbox"]) for each in row["segments_info"]]
+        assert sorted(segments) == sorted(areas[row["image_id"]])
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

@@ -7,10 +7,11 @@ import subprocess
 
 import pytest
 
-from labkit import labs, paths, stacks
+from labkit import datasets, labs, paths, stacks
 
 GUIDES = [paths.ROOT / "README.md", paths.ROOT / "README.zh-CN.md"]
 PAIRS = [GUIDES, *([lab.program.parent / "README.md", lab.program.parent / "README.zh-CN.md"] for lab in labs.table())]
+PAIRS += [[paths.ROOT / "datasets" / name / guide.name for guide in GUIDES] for name in datasets.names()]
 
 
 def commands(guide):
