@@ -100,6 +100,11 @@ def datasets(c: Context) -> None:
 @task(
     help={
         "name": "which data set; `invoke datasets` lists them",
+        "split": "only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
+        "subset": "only so many pictures, fetched one by one (coco)",
+        "categories": "with --subset: pictures that show any of these, such as person,dog",
+        "mirror": "ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
+        "path": "print where the data set lies, and nothing else",
         "verify": "read every file again and compare it with the published hashes",
         "import_": "take this archive or folder instead of downloading",
         "unverified": "with --import: accept bytes that are not the published ones; every report will say so",
@@ -110,6 +115,11 @@ def datasets(c: Context) -> None:
 def data(
     c: Context,
     name: str,
+    split: str = "",
+    subset: str = "",
+    categories: str = "",
+    mirror: str = "",
+    path: bool = False,
     verify: bool = False,
     import_: str = "",
     unverified: bool = False,
@@ -120,9 +130,11 @@ def data(
 
     invoke data cifar10                                     download (continues an interrupted one)
     invoke data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
-    LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror before all others
+    invoke data coco --subset 200 --categories person,dog   a few pictures with their annotations
+    invoke data cifar10 --mirror cn                         ask hosts in mainland China first
+    LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror of yours before all others
     """
-    call("data", name, verify, import_, unverified, delete, yes)
+    call("data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
 
 
 @task

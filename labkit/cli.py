@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from labkit import datasets, envs, labs, paths, runner, runs, stacks
+from labkit import datasets, envs, labs, paths, registry, runner, runs, stacks
 from labkit import doctor as doctors
 from labkit import machine as machines
 from labkit import report as reports
@@ -127,11 +127,28 @@ def datasets_table() -> None:
     OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (LAB_DATA moves it); invoke data NAME downloads one.")
 
 
-def data(name: str, verify: bool, import_: str, unverified: bool, delete: bool, yes: bool) -> int | None:
-    if sum([verify, bool(import_), delete]) > 1:
-        raise UserError("--verify, --import and --delete are done one at a time.")
+def data(
+    name: str,
+    split: str,
+    subset: str,
+    categories: str,
+    mirror: str,
+    path: bool,
+    verify: bool,
+    import_: str,
+    unverified: bool,
+    delete: bool,
+    yes: bool,
+) -> int | None:
+    if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
+        raise UserError("a download, --path, --verify, --import and --delete are done one at a time.")
+    if subset and not (subset.isdigit() and int(subset)):
+        raise UserError(f"--subset: {subset} is no number of pictures.", f"invoke data {name} --subset=200")
     if unverified and not import_:
         raise UserError("--unverified goes with --import only.", f"invoke data {name} --import=PATH --unverified")
+    if path:
+        print(datasets.locate(name).path)
+        return None
     if delete:
         state = datasets.state(name)
         if state.kind == "absent":
@@ -149,9 +166,15 @@ def data(name: str, verify: bool, import_: str, unverified: bool, delete: bool, 
     elif import_:
         state = datasets.import_(name, runner.caller_folder() / Path(import_).expanduser(), unverified)
     else:
-        state = datasets.ensure(name)
-    say(f"{name}: {state.kind}, {state.size_bytes / 1e6:.0f} MB in {paths.shown(state.path)}")
+        wanted = registry.Wanted(listed(split), int(subset or 0), listed(categories))
+        state = datasets.ensure(name, [mirror] if mirror else [], wanted)
+    say(str(state))
     return None
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """The words of an option like "person,dog"."""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
 
 
 def runs_table() -> None:
