@@ -1,0 +1,222 @@
+"""A few pictures of COCO: the right ones, one by one, with annotations that agree."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import threading
+import zipfile
+
+import pytest
+from mirrors import Mirror, refused_url, tiny_coco, write_coco
+
+from labkit import coco, datasets, download, many, registry
+from labkit.errors import UserError
+from labkit.registry import Wanted
+
+FILES = tiny_coco()
+
+
+@pytest.fixture
+def server():
+    with Mirror(FILES) as running:
+        yield running
+
+
+@pytest.fixture
+def data(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    monkeypatch.delenv("LAB_MIRROR", raising=False)
+    monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry")
+    write_coco(tmp_path / "registry", FILES, [server.base], [server.base])
+    return tmp_path / "data"
+
+
+def content(data, kind):
+    return json.loads((data / "coco/annotations" / f"{kind}_val2017.json").read_text())
+
+
+def check(data, count, kinds=coco.KINDS):
+    """All that is there agrees; returns the pictures' names."""
+    folder = data / "coco"
+    names = sorted(path.name for path in (folder / "val2017").iterdir())
+    assert len(names) == count
+    for name in names:
+        assert (folder / "val2017" / name).read_bytes() == FILES[name]
+    for kind in kinds:
+        part = content(data, kind)
+        assert sorted(image["file_name"] for image in part["images"]) == names
+        assert {row["image_id"] for row in part["annotations"]} == {image["id"] for image in part["images"]}
+        assert [row["name"] for row in part["categories"]] == ["person", "dog", "bottle"]
+    masks = {row["file_name"] for row in content(data, "panoptic")["annotations"]} if "panoptic" in kinds else set()
+    found = {path.name for path in folder.glob("panoptic_val2017/*")}
+    assert found == masks
+    return names
+
+
+def test_the_default_is_a_few_pictures(data, server):
+    state = datasets.ensure("coco")
+    assert state.kind == "recorded" and state.what == Wanted(("val2017", *coco.KINDS), 5)
+    assert "5 pictures, val2017, instances, panoptic, stuff" in str(state)
+    check(data, 5)
+    assert not any("val2017.zip" in path.name for path in (data / "coco").rglob("*"))
+    answers = len(server.statuses)
+    assert datasets.ensure("coco") == datasets.verify("coco") == state
+    assert len(server.statuses) == answers
+
+
+def test_a_larger_subset_contains_the_smaller_and_fetches_only_the_rest(data, server):
+    datasets.ensure("coco", wanted=Wanted(subset=3))
+    few = check(data, 3)
+    served_bytes = server.served_bytes
+    datasets.ensure("coco", wanted=Wanted(subset=7))
+    more = check(data, 7)
+    assert set(few) < set(more)
+    assert server.served_bytes - served_bytes == sum(len(FILES[name]) for name in set(more) - set(few))
+    datasets.ensure("coco", wanted=Wanted(subset=3))
+    assert check(data, 3) == few
+    assert server.served_bytes - served_bytes == sum(len(FILES[name]) for name in set(more) - set(few))
+
+
+def test_categories_take_turns(data):
+    datasets.ensure("coco", wanted=Wanted(subset=4, categories=("dog", "bottle")))
+    names = check(data, 4)
+    shown = {row["image_id"]: set() for row in content(data, "instances")["annotations"]}
+    for row in content(data, "instances")["annotations"]:
+        shown[row["image_id"]].add(row["category_id"])
+    assert all(kinds & {18, 44} for kinds in shown.values())
+    with pytest.raises(UserError, match="no category 'dgo'; did you mean dog"):
+        datasets.ensure("coco", wanted=Wanted(subset=4, categories=("dgo",)))
+    assert check(data, 4) == names
+
+
+def test_more_than_there_are(data, capfd):
+    datasets.ensure("coco", wanted=Wanted(subset=100))
+    check(data, 12)
+    assert "val2017 has only 12 such pictures" in capfd.readouterr().err
+
+
+def test_only_instances(data, server):
+    datasets.ensure("coco", wanted=Wanted(("instances",), 2))
+    check(data, 2, ("instances",))
+    assert not list((data / "coco").rglob("*panoptic*")) and not list((data / "coco").rglob("*stuff*"))
+
+
+def test_the_whole_split_after_a_subset_and_back(data, server):
+    datasets.ensure("coco", wanted=Wanted(subset=3))
+    state = datasets.ensure("coco", wanted=Wanted(("val2017",)))
+    assert state.kind == "verified"
+    check(data, 12)
+    assert not (data / "coco/val2017.zip").exists()
+    datasets.ensure("coco", wanted=Wanted(subset=3))
+    check(data, 3)
+
+
+def test_detectron2_finds_it(data):
+    """The paths of its built-in registry, below DETECTRON2_DATASETS."""
+    datasets.ensure("coco")
+    for path in ("coco/val2017", "coco/annotations/instances_val2017.json", "coco/panoptic_val2017",
+                 "coco/annotations/panoptic_val2017.json"):  # fmt: skip
+        assert (data / path).exists()
+
+
+def test_a_picture_that_no_host_has_is_named_and_the_rest_is_kept(data, server, monkeypatch):
+    datasets.ensure("coco", wanted=Wanted(subset=12))
+    one = sorted(name for name in FILES if name.endswith(".jpg"))[5]
+    datasets.delete("coco")
+    server.files = {name: content for name, content in FILES.items() if name != one}
+    with pytest.raises(download.Unreachable, match=rf"{one} could not be fetched: 127.0.0.1:\d+ \(HTTP 404"):
+        datasets.ensure("coco", wanted=Wanted(subset=12))
+    assert datasets.state("coco").kind == "absent"
+    server.files, served_bytes = FILES, server.served_bytes
+    datasets.ensure("coco", wanted=Wanted(subset=12))
+    check(data, 12)
+    assert server.served_bytes - served_bytes < 12 * 9000
+
+
+def test_a_busy_host_is_left_alone_for_as_long_as_it_asks(tmp_path):
+    names = [name for name in FILES if name.endswith(".jpg")]
+    with Mirror(FILES, busy=2, retry_after=1) as busy:
+        many.fetch([busy.base], {name: tmp_path / name for name in names}, lambda *_: "", "pictures")
+    assert all((tmp_path / name).read_bytes() == FILES[name] for name in names)
+    assert busy.statuses.count(503) == 2
+
+
+def test_the_next_host_has_its_turn(tmp_path, capfd):
+    names = [name for name in FILES if name.endswith(".jpg")]
+    with Mirror(FILES) as good:
+        dead = refused_url("").rstrip("/")
+        source = many.fetch([dead, good.base], {name: tmp_path / name for name in names}, lambda *_: "", "pictures")
+    assert source == good.base[7:]
+    assert "the next host has its turn" in capfd.readouterr().err
+
+
+def test_at_most_a_few_at_a_time(tmp_path):
+    names = {f"{number}.bin": b"x" * 20_000 for number in range(60)}
+    most = 0
+    with Mirror(names, bytes_per_s=400_000) as server:
+        def watch():
+            nonlocal most
+            while not done.wait(0.005):
+                most = max(most, server.open)
+
+        done = threading.Event()
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        many.fetch([server.base], {name: tmp_path / name for name in names}, lambda *_: "", "files")
+        done.set()
+        watcher.join()
+    assert 1 < most < 2 * many.WORKERS  # some may have answered and not yet left
+
+
+def mutated(rng, value):
+    """The JSON value with one thing in it changed into something else."""
+    other = rng.choice([None, True, -1, 10**30, 1.5, "", "../../evil", "\0", [], {}, [[]], {"id": 1}])
+    if isinstance(value, dict) and value and rng.random() < 0.9:
+        key = rng.choice(sorted(value))
+        if rng.random() < 0.2:
+            return {name: each for name, each in value.items() if name != key}
+        return {**value, key: mutated(rng, value[key])}
+    if isinstance(value, list) and value and rng.random() < 0.9:
+        place = rng.randrange(len(value))
+        return [*value[:place], mutated(rng, value[place]), *value[place + 1 :]]
+    return other
+
+
+def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
+    refused = taken = 0
+    for seed in range(1000):
+        rng = random.Random(seed)
+        kind = rng.choice(coco.KINDS)
+        with zipfile.ZipFile(io.BytesIO(FILES[f"{kind}.zip"])) as packed:
+            whole = packed.read(f"annotations/{kind}_val2017.json")
+        text = json.dumps(mutated(rng, json.loads(whole))).encode() if seed % 4 else bytearray(whole)
+        if not seed % 4:
+            for _ in range(rng.randint(1, 4)):
+                text[rng.randrange(len(text))] = rng.randrange(256)
+        try:
+            content = coco.parse(bytes(text), "some.json")
+            chosen = coco.choose({kind: content}, 5)
+            coco.smaller(content, {image["id"] for image in chosen})
+            coco.choose({kind: content}, 5, ("dog",))
+            taken += 1
+        except UserError as error:
+            assert "some.json" in error.message or "no category" in error.message
+            refused += 1
+    assert refused > 300 and taken > 100
+
+
+@pytest.mark.parametrize(
+    ("picture", "problem"),
+    [
+        (b"<html>", "no JPEG"),
+        (FILES["000000000007.jpg"][:-1], "cut short"),
+        (b"\xff\xd8\xff\xd9", "no frame header"),
+        (FILES["000000000007.jpg"].replace((64).to_bytes(2, "big"), (65).to_bytes(2, "big"), 1), "65x48, expected 64x48"),
+        (FILES["000000000007.jpg"], ""),
+    ],
+)
+def test_jpeg_problem(picture, problem):
+    assert problem in coco.jpeg_problem(picture, 64, 48)
+    assert bool(problem) == bool(coco.jpeg_problem(picture, 64, 48))
