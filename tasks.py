@@ -28,13 +28,13 @@ def call(name: str, *arguments: object) -> None:
         sys.exit(status)
 
 
-WHERE = "auto (default), here (inside our image) or venv (an environment of its own)"
+WHERE = "auto (default), here (inside our image), docker or venv (a native environment)"
 STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `invoke doctor` chooses"
 DRY = "print the exact command instead of running it"
 
 
-@task(help={"stack": STACK, "dry": DRY})
-def setup(c: Context, stack: str = "", dry: bool = False) -> None:
+@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
+def setup(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
     """Choose the stack for this machine, install it and try it.
 
     Safe to repeat: what is there already is kept, what was interrupted is finished.
@@ -42,7 +42,7 @@ def setup(c: Context, stack: str = "", dry: bool = False) -> None:
       invoke setup                  the stack that fits this machine
       invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("setup", stack, dry or c.config.run.dry)
+    call("setup", stack, where, dry or c.config.run.dry)
 
 
 @task(help={"stack": STACK})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,11 +13,12 @@ from pathlib import Path
 
 from rich.table import Table
 
-from labkit import datasets, envs, labs, paths, runner, runs, stacks
+from labkit import containers, datasets, envs, images, labs, paths, runner, runs, stacks
 from labkit import doctor as doctors
 from labkit import machine as machines
 from labkit import report as reports
 from labkit.console import Console, say, warn
+from labkit.engine import Engine
 from labkit.errors import UserError
 
 OUT = Console(highlight=False)  # tables go to standard output
@@ -39,17 +42,43 @@ def choose(machine: machines.Machine, asked: str) -> stacks.Choice:
     return choice
 
 
-def setup(stack: str, dry: bool) -> int | None:
-    machine = machines.probe()
-    choice = choose(machine, stack)
-    place = "here" if INSIDE_IMAGE else "venv"
-    check = runner.python_command(["-m", "labkit.selftest"], choice, place, machine)
-    if dry:
-        print(check.shown())
-        return None
-    if not INSIDE_IMAGE:
+def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Machine) -> tuple[str, machines.Machine]:
+    """Have the stack ready at `place`; where no base image can be had and the user did not insist, natively.
+
+    Returns the place and the machine, whose engine may have got a Compose.
+    """
+    if place == "docker":
+        try:
+            engine = containers.ensure_compose(machine.engine)
+            images.ensure(engine, choice.stack, choice.build, images.Sources.from_environment())
+        except images.NoBase as error:
+            if asked == "docker":
+                raise
+            warn(f"{error.message} So it runs in a native environment instead.")
+            place = "venv"
+        else:
+            for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
+                folder.mkdir(parents=True, exist_ok=True)
+            if os.getuid() == 0 and not engine.rootless:
+                warn("you are root, so the container runs as root too; as an ordinary user it would not")
+            return "docker", dataclasses.replace(machine, engine=engine)
+    if place == "venv":
         envs.ensure(choice.stack, choice.build)
-    status = check.run()
+    return place, machine
+
+
+def setup(stack: str, where: str, dry: bool) -> int | None:
+    machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+    choice = choose(machine, stack)
+    say(f"where: {place} ({why})")
+    if dry:
+        if place == "docker":
+            print(shlex.join(images.planned(machine.engine, choice.stack, choice.build)))
+        print(runner.python_command(["-m", "labkit.selftest"], choice, place, machine).shown())
+        return None
+    place, machine = prepare(place, where, choice, machine)
+    status = runner.python_command(["-m", "labkit.selftest"], choice, place, machine).run()
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
         say(f"\nReady. Next:  invoke lab cifar10{flag}            train on CIFAR-10 and get a report")
@@ -86,21 +115,33 @@ def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: st
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
     lab = labs.find(name)
     arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
-    place, why = runner.where(where, INSIDE_IMAGE)
     machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
     say(f"where: {place} ({why})")
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     if dry:
         print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine).shown())
         return None
-    if place == "venv":
-        envs.ensure(choice.stack, choice.build)
+    place, machine = prepare(place, where, choice, machine)
+    if place == "docker":
+        refuse_second(machine.engine, name)
     asks_help = {"--help", "-h"} & set(arguments)
     if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
         flags = ["--sample"]
     runner.lab_command(lab, [*flags, *arguments], choice, place, machine).replace_process()
     return None
+
+
+def refuse_second(engine: Engine, name: str) -> None:
+    """Stop where a container of this lab outlived the command that started it, and say how to go on."""
+    running = containers.still_running(engine, name)
+    if running:
+        watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
+        raise UserError(
+            f"lab {name} is still running in container {running[0]}, whose terminal was closed.",
+            f"{watch} to watch it, or {stop} to let it save, then invoke lab {name} --resume=latest",
+        )
 
 
 def prepare_data(name: str, command: str) -> bool:
@@ -180,7 +221,7 @@ def test(stack: str) -> int:
 
 
 def lint() -> int:
-    python = str(envs.ensure_tools())
+    python = str(envs.make_tools("dev") / "bin" / "python")
     os.chdir(paths.ROOT)
     commands = [[python, "-m", "ruff", "check", "."], [python, "-m", "mypy"]]
     return max([subprocess.run(command).returncode for command in commands])

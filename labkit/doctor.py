@@ -67,9 +67,13 @@ def index(machine: Machine) -> Finding:
 
 
 def engine(machine: Machine) -> Finding:
-    if machine.engine:
-        return Finding("ok", "container engine", machine.engine)
-    return Finding("ok", "container engine", "none answers: the labs run in environments of their own under .venv/")
+    found = machine.engine
+    if found.problem:
+        return Finding("ok", "container engine", f"{found.problem}: the labs run in environments of their own, .venv/")
+    what = f"docker {found.version}{' (rootless)' if found.rootless else ''}, {found.builder or 'no builder'}"
+    if not found.builder:
+        return Finding("note", "container engine", f"{what}: images cannot be built", "sudo apt install docker-buildx")
+    return Finding("ok", "container engine", f"{what}, {'Compose' if found.compose else 'our own Compose'}")
 
 
 def disk(machine: Machine, stack: stacks.Stack) -> Finding:

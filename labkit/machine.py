@@ -7,12 +7,12 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import paths
-from labkit.errors import UserError
+from labkit import engine, paths
+from labkit.engine import Engine
+from labkit.programs import output_of, uv
 from labkit.stacks import Gpu
 
 
@@ -29,7 +29,7 @@ class Machine:
     data_free_gb: float  # where the data sets go
     driver: str  # NVIDIA's, "" without one; under WSL2 the Windows driver
     gpus: tuple[Gpu, ...]
-    engine: str  # "docker 27.3.1", "" where no container engine answers
+    engine: Engine
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
     index: str  # "" when the package index answers, what went wrong when it does not, "?" when nobody asked
@@ -48,7 +48,7 @@ def probe(ask_index: bool = False) -> Machine:
         data_free_gb=free_gb(paths.data_dir()),
         driver=driver,
         gpus=tuple(gpus),
-        engine=find_engine(),
+        engine=engine.find(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
         index=ask_package_index() if ask_index else "?",
@@ -76,15 +76,6 @@ def find_library(name: str) -> str:
     return next((path for path in (f"{folder}/{name}" for folder in folders) if os.path.exists(path)), "")
 
 
-def output_of(*command: str, timeout_s: float = 10) -> str:
-    """What a program prints, stripped; '' when it is missing, fails or hangs."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def find_gpus() -> tuple[str, list[Gpu]]:
     """The NVIDIA driver's version and the GPUs it shows; ('', []) where nvidia-smi does not answer."""
     smi = shutil.which("nvidia-smi") or "/usr/lib/wsl/lib/nvidia-smi"
@@ -98,21 +89,6 @@ def find_gpus() -> tuple[str, list[Gpu]]:
         driver, memory, capability, name = line.split(", ", 3)
         gpus.append(Gpu(name, capability, int(float(memory)) if memory.replace(".", "").isdigit() else 0))
     return driver, gpus
-
-
-def find_engine() -> str:
-    """The container engine that answers, with its version."""
-    version = output_of("docker", "version", "--format", "{{.Server.Version}}") if shutil.which("docker") else ""
-    return f"docker {version}" if version else ""
-
-
-def uv() -> str:
-    """The uv beside the running Python (in .venv/host), else the one on PATH."""
-    beside = Path(sys.prefix) / "bin" / "uv"
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if not found:
-        raise UserError("uv is missing.", "./inv setup")
-    return found
 
 
 def ask_package_index() -> str:

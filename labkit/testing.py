@@ -38,7 +38,7 @@ def run_all(only: str, arguments: list[str]) -> int:
     required = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
     counts = []
     if not only:
-        python = str(envs.ensure_tools())
+        python = str(envs.make_tools("dev") / "bin" / "python")
         counts.append(pytest("tools", runner.Command((python,), {}), ["tests/unit", "tests/faults", *arguments]))
     for name in [only] if only else FAMILIES:
         stack = stacks.load(name)

@@ -1,0 +1,28 @@
+"""Other programs: ask one for a short answer, find our own uv."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from labkit.errors import UserError
+
+
+def output_of(*command: str, timeout_s: float = 10) -> str:
+    """What a program prints, stripped; '' when it is missing, fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def uv() -> str:
+    """The uv beside the running Python (in .venv/host), else the one on PATH."""
+    beside = Path(sys.prefix) / "bin" / "uv"
+    found = str(beside) if beside.exists() else shutil.which("uv")
+    if not found:
+        raise UserError("uv is missing.", "./inv setup")
+    return found
