@@ -1,4 +1,4 @@
-"""A real engine, real images. Base images come from the distribution's packages, since a registry may be out of reach."""
+"""A real engine and real images, on base images made from the distribution's packages: no registry is needed."""
 
 from __future__ import annotations
 

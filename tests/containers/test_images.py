@@ -25,7 +25,7 @@ def test_no_package_beyond_the_lock_and_none_missing(image):
         "python", "-c", "from importlib import metadata as m, util; import json;"
         "print(json.dumps(sorted((d.metadata['Name'].lower().replace('_', '-'), d.version) for d in m.distributions())))",
     )  # fmt: skip
-    installed = {name: version for name, version in json.loads(listed.stdout)}
+    installed = dict(json.loads(listed.stdout))
     lock = envs.requirements(image.choice.stack, image.choice.build, windows=True)
     pinned = set(re.findall(r"^([a-z0-9.-]+)==([^ ;\\]+)", lock, re.MULTILINE))
     assert {item for item in installed.items() if item not in pinned} == set()
@@ -66,6 +66,8 @@ def test_the_stacks_own_tests_pass_inside(image):
 
 
 def test_shared_memory_is_large_enough_for_workers(image, tmp_path):
-    done = image.inv("lab", "cifar10", "--where", "docker", "--stack", image.choice.stack.name, "--dry", folder=tmp_path)
+    done = image.inv(
+        "lab", "cifar10", "--where", "docker", "--stack", image.choice.stack.name, "--dry", folder=tmp_path
+    )
     assert done.returncode == 0 and "docker/compose.yaml" in done.stdout
     assert "shm_size: 2gb" in (images.DOCKER / "compose.yaml").read_text()

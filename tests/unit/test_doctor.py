@@ -10,12 +10,14 @@ import textwrap
 import pytest
 
 from labkit import doctor, machine
+from labkit.engine import Engine
 from labkit.machine import Machine
 from labkit.stacks import Gpu
 
+DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"))
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
-    driver="", gpus=(), engine="docker 27.3.1", gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", index="",
+    driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", index="",
 )  # fmt: skip
 
 
@@ -38,7 +40,8 @@ def test_a_good_machine_has_nothing_to_mend():
         ({"data_free_gb": 0.5}, "data folder", "note", "too little"),
         ({"tcmalloc": ""}, "allocator", "note", "tcmalloc"),
         ({"gui_libraries": False}, "OpenCV", "note", "libGL"),
-        ({"engine": ""}, "container engine", "ok", ".venv/"),
+        ({"engine": Engine(problem="docker is not installed")}, "container engine", "ok", ".venv/"),
+        ({"engine": dataclasses.replace(DOCKER, builder="")}, "container engine", "note", "cannot be built"),
         ({"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}, "GPU", "ok", "A100 (8.0), driver 580.1"),
         ({"gpus": (Gpu("A100", "8.0"),), "driver": "530.1"}, "GPU", "note", "--stack cu126"),
     ],

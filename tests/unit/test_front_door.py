@@ -79,7 +79,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, says, tmp_path):
 def test_what_follows_the_dashes_arrives_untouched(tmp_path):
     (tmp_path / "my photo.jpg").touch()
     status, out, _ = inv(
-        "lab", "cifar10", "--smoke", "--dry", "--", "--predict", "my photo.jpg", "--x", "a  b", cwd=tmp_path
+        "lab", "cifar10", "--smoke", "--dry", "--where", "venv", "--", "--predict", "my photo.jpg", "--x", "a  b", cwd=tmp_path
     )
     assert status == 0
     assert out.strip().endswith(f"lab.py --smoke --predict '{tmp_path}/my photo.jpg' --x 'a  b'")

@@ -27,7 +27,12 @@ def test_the_build_gets_everything_as_arguments(monkeypatch, tmp_path):
     monkeypatch.setenv("HTTPS_PROXY", "http://user:word@proxy:3128")
     words = command(index="https://pypi.tuna.tsinghua.edu.cn/simple", apt="https://mirrors.tuna.tsinghua.edu.cn")
     assert words[:4] == ["/usr/bin/docker", "buildx", "build", "--load"]
-    for argument in ("BASE_IMAGE=ubuntu:24.04", "PYTHON=3.12", "INSTALL_OPTIONS=--require-hashes", "LAB_IMAGE=cpu/index"):
+    for argument in (
+        "BASE_IMAGE=ubuntu:24.04",
+        "PYTHON=3.12",
+        "INSTALL_OPTIONS=--require-hashes",
+        "LAB_IMAGE=cpu/index",
+    ):
         assert words[words.index(argument) - 1] == "--build-arg"
     assert "UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple" in words
     assert f"id=ca,src={tmp_path}/ca.pem" in words
