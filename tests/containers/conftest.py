@@ -47,17 +47,13 @@ def base_images(docker, tmp_path_factory):
     release = output_of("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME")
     command = ["debootstrap", "--variant=minbase", f"--include={LIBRARIES}", release, str(system)]
     subprocess.run(command, check=True, stdout=sys.stderr)
-    (system / "etc" / "ld.so.conf.d" / "python.conf").write_text("/opt/python/lib\n")
     for version, name in names.items():
-        shutil.rmtree(system / "opt" / "python", ignore_errors=True)
+        shutil.rmtree(system / "usr" / "local")
         left_out = shutil.ignore_patterns("test", "__pycache__", "*.a")
-        shutil.copytree(python_prefix(version), system / "opt" / "python", symlinks=True, ignore=left_out)
-        link = system / "usr" / "local" / "bin" / f"python{version}"
-        link.symlink_to(f"/opt/python/bin/python{version}")
+        shutil.copytree(python_prefix(version), system / "usr" / "local", symlinks=True, ignore=left_out)
         subprocess.run(["chroot", str(system), "ldconfig"], check=True)
         archive = subprocess.Popen(["tar", "-C", str(system), "-c", "."], stdout=subprocess.PIPE)
         subprocess.run([docker.client, "import", "-", name], stdin=archive.stdout, check=True, stdout=sys.stderr)
-        link.unlink()
     return names
 
 
