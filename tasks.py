@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 if Path(sys.argv[0]).name in ("invoke", "inv"):
     os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
 
-from invoke import Context, Exit, task  # noqa: E402
+from invoke import Collection, Context, Exit, task  # noqa: E402
 
 
 def call(name: str, *arguments: object) -> None:
@@ -49,6 +49,33 @@ def setup(c: Context, stack: str = "", where: str = "", dry: bool = False) -> No
 def doctor(c: Context, stack: str = "") -> None:
     """Say what works on this machine, what does not, and what to type."""
     call("doctor", stack)
+
+
+@task(help={"stack": STACK})
+def devcontainer(c: Context, stack: str = "") -> None:
+    """Prepare the image that VS Code's devcontainer uses.
+
+    VS Code calls this by itself before it opens the folder in the container.
+    """
+    call("devcontainer", stack)
+
+
+@task(help={"stack": STACK})
+def build(c: Context, stack: str = "") -> None:
+    """Build the image of a stack, if it is not there already."""
+    call("image_build", stack)
+
+
+@task(help={"stack": STACK})
+def inside(c: Context, stack: str = "") -> None:
+    """Test an image from the inside: versions, packages, user, OpenCV."""
+    call("image_test", stack)
+
+
+@task
+def prune(c: Context) -> None:
+    """Remove the images that are older than their stack."""
+    call("image_prune")
 
 
 @task
@@ -156,3 +183,11 @@ def lint(c: Context) -> None:
 def clean(c: Context, dry: bool = False) -> None:
     """Remove environments, samples and caches; keep data and runs."""
     call("clean", dry or c.config.run.dry)
+
+
+image = Collection("image")
+image.add_task(build)
+image.add_task(inside, name="test")
+image.add_task(prune)
+
+namespace = Collection(clean, data, datasets, devcontainer, doctor, lab, labs, lint, report, runs, setup, test, image)

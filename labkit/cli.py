@@ -86,6 +86,58 @@ def setup(stack: str, where: str, dry: bool) -> int | None:
     return status
 
 
+def devcontainer(stack: str) -> None:
+    """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
+    machine = machines.probe()
+    if machine.engine.problem:
+        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "invoke doctor")
+    choice = choose(machine, stack)
+    if choice.stack.editor_base and not os.environ.get("LAB_BASE_IMAGE"):
+        os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
+        say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
+    _, machine = prepare("docker", "docker", choice, machine)
+    lines = [f"{name}={value}\n" for name, value in containers.settings(machine.engine, choice).items()]
+    (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
+    say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
+
+
+def image_build(stack: str) -> None:
+    machine = machines.probe()
+    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.from_environment())
+    print(name)
+
+
+def image_test(stack: str) -> int:
+    """The tests of tests/image inside the image, with no network and the repository read-only."""
+    machine = machines.probe()
+    engine, chosen = usable(machine), choose(machine, stack)
+    name = images.tag(chosen.stack, chosen.build)
+    if not images.present(engine, name):
+        raise UserError(
+            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {stack}"
+        )
+    return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
+
+
+def image_prune() -> None:
+    engine = usable(machines.probe())
+    every = [(stack, build) for stack in map(stacks.load, stacks.names()) for build in stack.builds]
+    removed = images.prune(engine, every)
+    say(f"removed: {', '.join(removed)}" if removed else "no image is older than its stack")
+
+
+def usable(machine: machines.Machine) -> Engine:
+    """The container engine, or the reason why there is none."""
+    if machine.engine.problem:
+        raise UserError(f"images need a container engine: {machine.engine.problem}.", "invoke doctor")
+    return machine.engine
+
+
+def asked_build(machine: machines.Machine, stack: str) -> tuple[stacks.Stack, stacks.Build]:
+    choice = choose(machine, stack)
+    return choice.stack, choice.build
+
+
 def doctor(stack: str) -> int | None:
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
     findings = doctors.diagnose(machines.probe(ask_index=True), stack)

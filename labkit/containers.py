@@ -60,6 +60,15 @@ def python_command(
     return [*command, "lab", "python", *arguments]
 
 
+def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:
+    """The command that runs tests/image inside the image: no network, the repository read-only, the image's own user."""
+    root = str(paths.ROOT)
+    command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{root}:{root}:ro", "--workdir", root]
+    command += ["--env", f"PYTHONPATH={root}", "--env", f"LAB_STACK={choice.label}", "--shm-size", "2g"]
+    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests/image", *arguments]
+    return [*command, images.tag(choice.stack, choice.build), *pytest]
+
+
 def display() -> list[tuple[str, str]]:
     """The sockets and variables with which cv2.imshow opens its window on the user's screen (X11, WSLg)."""
     found = []

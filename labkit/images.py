@@ -47,13 +47,13 @@ class Sources:
 
 
 def fingerprint(stack: Stack, build: Build) -> str:
-    """sha256 of what decides the content of the image: stack file, lock, Dockerfile and its helper."""
+    """sha256 of what decides the content of the image: stack file, lock, Dockerfile, its helper, another base."""
     content = hashlib.sha256()
     lock = stack.requirements if build.pending else build.lock
     recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt"]
     for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
         content.update(path.read_bytes())
-    content.update(build.name.encode())
+    content.update(f"{build.name} {os.environ.get('LAB_BASE_IMAGE', '')}".encode())
     return content.hexdigest()
 
 
@@ -178,9 +178,10 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     return name
 
 
-def prune(engine: Engine, stacks_today: list[tuple[Stack, Build]]) -> list[str]:
+def prune(engine: Engine, today: list[tuple[Stack, Build]]) -> list[str]:
     """Remove the images of earlier versions of the stacks; their names."""
-    names = [name for stack, build in stacks_today for name in older(engine, stack, build)]
+    kept = {tag(stack, build) for stack, build in today}
+    names = sorted({name for stack, build in today for name in older(engine, stack, build)} - kept)
     for name in names:
         subprocess.run([engine.client, "image", "rm", name], stdout=subprocess.DEVNULL)
     return names

@@ -55,6 +55,7 @@ class Stack:
     requirements: Path
     disk_gb: float
     builds: tuple[Build, ...]
+    editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
 
     def build(self, name: str = "") -> Build:
         """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
