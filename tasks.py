@@ -186,8 +186,7 @@ def clean(c: Context, dry: bool = False) -> None:
 
 
 image = Collection("image")
-image.add_task(build)
-image.add_task(inside, name="test")
-image.add_task(prune)
+for name, member in {"build": build, "test": inside, "prune": prune}.items():
+    image.add_task(member, name=name)
 
 namespace = Collection(clean, data, datasets, devcontainer, doctor, lab, labs, lint, report, runs, setup, test, image)

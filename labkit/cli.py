@@ -114,7 +114,7 @@ def image_test(stack: str) -> int:
     name = images.tag(chosen.stack, chosen.build)
     if not images.present(engine, name):
         raise UserError(
-            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {stack}"
+            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {chosen.label}"
         )
     return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
 

@@ -61,7 +61,7 @@ def python_command(
 
 
 def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:
-    """The command that runs tests/image inside the image: no network, the repository read-only, the image's own user."""
+    """The command that runs tests/image inside the image: no network, a read-only repository, the image's own user."""
     root = str(paths.ROOT)
     command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{root}:{root}:ro", "--workdir", root]
     command += ["--env", f"PYTHONPATH={root}", "--env", f"LAB_STACK={choice.label}", "--shm-size", "2g"]

@@ -6,13 +6,11 @@ import os
 import re
 import shutil
 import sys
+from importlib import metadata
 
 import pytest
 
 from labkit import envs, selftest, stacks
-
-if sys.version_info >= (3, 8):
-    from importlib import metadata
 
 STACK = stacks.load(os.environ["LAB_STACK"].partition("/")[0])
 BUILD = STACK.build(os.environ["LAB_STACK"].partition("/")[2])
@@ -23,7 +21,7 @@ def test_the_label_in_the_environment():
 
 
 def test_python_is_the_pinned_one_and_imports_nothing_from_the_current_folder():
-    assert "%d.%d" % sys.version_info[:2] == STACK.python
+    assert sys.version_info[:2] == stacks.version_key(STACK.python)
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
