@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import fcntl
 import hashlib
 import json
@@ -21,7 +20,7 @@ from labkit import paths
 from labkit.console import say, warn
 from labkit.errors import UserError
 from labkit.machine import free_gb, has_library
-from labkit.programs import output_of, uv
+from labkit.programs import output_of, uv, uv_environment
 from labkit.stacks import LOCKS, Build, Stack
 
 VENV = paths.ROOT / ".venv"
@@ -158,20 +157,8 @@ def make_tools(name: str, python: str = sys.executable) -> Path:
 
 def run_uv(*arguments: str) -> None:
     """Run uv with its own progress shown. Raises UserError when it fails."""
-    settings = dict(os.environ)
-    mirror = pip_index()
-    if mirror and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(settings):
-        settings["UV_DEFAULT_INDEX"] = mirror
-    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=settings).returncode != 0:
+    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above).",
             "invoke doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
         )
-
-
-def pip_index() -> str:
-    """The package index that the user set for pip, '' for none: uv does not read pip's configuration."""
-    config = configparser.ConfigParser(interpolation=None)
-    files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
-    config.read([Path(file).expanduser() for file in files if file])
-    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="") or ""

@@ -17,7 +17,7 @@ from labkit.console import say, warn
 from labkit.engine import Engine
 from labkit.errors import UserError
 from labkit.machine import free_gb
-from labkit.programs import output_of, uv
+from labkit.programs import output_of, pip_index, uv
 from labkit.stacks import LOCKS, STACKS, Build, Stack
 
 DOCKER = paths.ROOT / "docker"
@@ -40,7 +40,7 @@ class Sources:
     @classmethod
     def from_environment(cls) -> Sources:
         """$LAB_REGISTRY, $LAB_BASE_IMAGE, $LAB_APT_MIRROR, and the package index of uv or pip."""
-        index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or envs.pip_index()
+        index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip_index()
         settings = (os.environ.get(name, "") for name in ("LAB_REGISTRY", "LAB_BASE_IMAGE", "LAB_APT_MIRROR"))
         registry, base, apt = settings
         return cls(registry and registry.rstrip("/") + "/", base, index, apt)

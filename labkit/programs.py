@@ -1,7 +1,9 @@
-"""Other programs: ask one for a short answer, find our own uv."""
+"""Other programs: ask one for a short answer, find our own uv and the package index that the user set."""
 
 from __future__ import annotations
 
+import configparser
+import os
 import shutil
 import subprocess
 import sys
@@ -26,3 +28,19 @@ def uv() -> str:
     if not found:
         raise UserError("uv is missing.", "./inv setup")
     return found
+
+
+def uv_environment() -> dict[str, str]:
+    """The environment in which uv takes the package index that the user set for either, uv or pip."""
+    index = pip_index()
+    if not index or {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ):
+        return dict(os.environ)
+    return {**os.environ, "UV_DEFAULT_INDEX": index}
+
+
+def pip_index() -> str:
+    """The package index that the user set for pip, '' for none: uv does not read pip's configuration."""
+    config = configparser.ConfigParser(interpolation=None)
+    files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
+    config.read([Path(file).expanduser() for file in files if file])
+    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="") or ""
