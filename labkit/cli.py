@@ -12,6 +12,7 @@ import webbrowser
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
 from labkit import containers, datasets, envs, images, labs, paths, runner, runs, stacks
 from labkit import doctor as doctors
@@ -139,17 +140,29 @@ def asked_build(machine: machines.Machine, stack: str) -> tuple[stacks.Stack, st
 
 
 def doctor(stack: str) -> int | None:
+    """The findings in groups, then what to type, the worst last."""
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
-    findings = doctors.diagnose(machines.probe(ask_index=True), stack)
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    for finding in findings:
-        table.add_row(marks[finding.level], finding.subject, finding.what)
-        if finding.next_command:
-            table.add_row("", "", f"[bold]next:[/bold] {finding.next_command}")
-    OUT.print(table)
-    problems = [finding for finding in findings if finding.level == "problem"]
-    OUT.print(f"\n{len(problems)} to mend, see above." if problems else "\nAll that is needed is there: invoke setup")
-    return 1 if problems else None
+    groups = doctors.diagnose(machines.examine(), stack)
+    findings = [finding for group in groups.values() for finding in group]
+    width = max(len(finding.subject) for finding in findings)
+    for title, group in groups.items():
+        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+        table.add_column(width=1)
+        table.add_column(width=width, no_wrap=True)
+        for finding in group:
+            table.add_row(marks[finding.level], finding.subject, Text(finding.what))
+        OUT.print(f"[bold]{title}[/bold]")
+        OUT.print(table)
+    for level, title in (("note", "Could be better"), ("problem", "To mend")):
+        listed = [finding for finding in findings if finding.level == level]
+        if listed:
+            OUT.print(f"\n[bold]{title}[/bold]")
+        for finding in listed:
+            OUT.print(f"{marks[level]} {finding.subject:{width}}  ", Text(finding.next_command), sep="", soft_wrap=True)
+    if any(finding.level == "problem" for finding in findings):
+        return 1
+    OUT.print("\nAll that is needed is there: invoke setup")
+    return None
 
 
 def labs_table() -> None:

@@ -161,7 +161,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
             "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin), or --where venv",
         )
     root = output_of(engine.client, "info", "--format", "{{.DockerRootDir}}")
-    needed_gb = 2.5 * stack.disk_gb  # the build stage, its copy in the image, and the cache
+    needed_gb = stack.image_gb
     if root and Path(root).exists() and free_gb(Path(root)) < needed_gb:
         free = f"only {free_gb(Path(root)):.1f} GB are free in {root}"
         raise UserError(f"building stack {stack.name} takes about {needed_gb:g} GB and {free}.", "docker system prune")

@@ -25,12 +25,12 @@ def holder(port: int) -> str:
     if is_free(port):
         return ""
     sockets = {f"socket:[{inode}]" for inode in listening(port)}
-    for process in Path("/proc").glob("[0-9]*"):
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
         try:
-            links = {os.readlink(link) for link in (process / "fd").iterdir()}
-            if sockets & links:
+            if os.readlink(link) in sockets:
+                process = link.parent.parent
                 return f"{(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:  # ended meanwhile, or not ours to look at
+        except OSError:  # closed meanwhile, or not ours to look at
             continue
     return "a process of another user"
 

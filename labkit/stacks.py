@@ -58,6 +58,11 @@ class Stack:
     builds: tuple[Build, ...]
     editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
 
+    @property
+    def image_gb(self) -> float:
+        """Disk that building the image takes: the build stage, its copy in the image, and the cache."""
+        return 2.5 * self.disk_gb
+
     def build(self, name: str = "") -> Build:
         """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
         if name:
@@ -252,8 +257,11 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
         reason = f"the GPU can run {recommended}, whose wheels have no recorded hashes: ask for it with "
         reason += f"--stack {recommended}" + (f", or {advice}" if advice else "")
     else:
-        wanted = best(gpus, NEWEST_DRIVER, wsl, facts) or (load(GPU_STACKS[0]), load(GPU_STACKS[0]).build())
-        reason = obstacle(*wanted, gpus, driver, wsl, facts) + (f": {advice}" if advice else "")
+        able = best(gpus, NEWEST_DRIVER, wsl, facts)
+        newest = load(GPU_STACKS[0])
+        reason = obstacle(*able, gpus, driver, wsl, facts) if able else ""
+        reason = reason or obstacle(newest, newest.build(), gpus, NEWEST_DRIVER, wsl, facts)
+        reason += f": {advice}" if advice else ""
     return Choice(cpu, cpu.build(), False, reason, recommended)
 
 

@@ -6,51 +6,120 @@ import dataclasses
 import os
 import stat
 import textwrap
+from datetime import datetime, timezone
 
 import pytest
 
-from labkit import doctor, machine
-from labkit.engine import Engine
+from labkit import doctor, images, machine, stacks
+from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, Engine
 from labkit.machine import Machine
 from labkit.stacks import Gpu
 
-DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"))
+DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"), folder="/var/lib/docker")
+CPU = stacks.load("cpu")
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
-    driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", index="",
+    driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", shm_gb=8, index="",
+    index_host="index.example", clock=datetime(2027, 1, 2, tzinfo=timezone.utc).timestamp(), clock_ahead_s=0.3,
+    ports={"visdom": "", "tensorboard": "", "notebook": ""}, images=(images.tag(CPU, CPU.build()),), engine_free_gb=100,
 )  # fmt: skip
+A100 = {"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}
+RTX4090 = {"gpus": (Gpu("RTX 4090", "8.9"),), "driver": "580.65"}
+WITH_TOOLKIT = dataclasses.replace(DOCKER, gpu="runtime")
 
 
-def findings(**changes):
-    return {finding.subject: finding for finding in doctor.diagnose(dataclasses.replace(GOOD, **changes))}
+def findings(asked="", **changes):
+    groups = doctor.diagnose(dataclasses.replace(GOOD, **changes), asked)
+    return {finding.subject: finding for group in groups.values() for finding in group}
 
 
 def test_a_good_machine_has_nothing_to_mend():
     assert {finding.level for finding in findings().values()} == {"ok"}
 
 
+def test_a_good_machine_with_a_gpu_has_nothing_to_mend():
+    found = findings(**A100, engine=WITH_TOOLKIT, gpu_in_container="")
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert "a container sees it" in found["GPU inside"].what
+
+
+def without(**changes):
+    return {"engine": dataclasses.replace(DOCKER, **changes)}
+
+
+def proxied(address, **engine):
+    return {"proxies": {"https_proxy": address}, **without(**engine)}
+
+
 @pytest.mark.parametrize(
-    ("changes", "subject", "level", "says"),
+    ("changes", "subject", "level", "says", "type_next"),
     [
-        ({"system": "Darwin"}, "system", "problem", "Linux on x86_64"),
-        ({"architecture": "aarch64"}, "system", "problem", "Linux on x86_64"),
-        ({"memory_gb": 3}, "system", "note", "little memory"),
-        ({"index": "no answer"}, "package index", "problem", "no answer"),
-        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free"),
-        ({"data_free_gb": 0.5}, "data folder", "note", "too little"),
-        ({"tcmalloc": ""}, "allocator", "note", "tcmalloc"),
-        ({"gui_libraries": False}, "OpenCV", "note", "libGL"),
-        ({"engine": Engine(problem="docker is not installed")}, "container engine", "ok", ".venv/"),
-        ({"engine": dataclasses.replace(DOCKER, builder="")}, "container engine", "note", "cannot be built"),
-        ({"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}, "GPU", "ok", "A100 (8.0), driver 580.1"),
-        ({"gpus": (Gpu("A100", "8.0"),), "driver": "530.1"}, "GPU", "note", "--stack cu126"),
+        ({"system": "Darwin"}, "system", "problem", "Linux on x86_64", "use WSL2"),
+        ({"architecture": "aarch64"}, "system", "problem", "Linux on x86_64", "use WSL2"),
+        ({"memory_gb": 3}, "system", "note", "little memory", ""),
+        ({"root": True}, "user", "note", "as root too", "ordinary user"),
+        ({"root": True, **without(rootless=True)}, "user", "ok", "root", ""),
+        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "invoke clean"),
+        ({"data_free_gb": 0.5}, "data folder", "note", "too little", "LAB_DATA="),
+        ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
+        ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
+        ({"clock_ahead_s": -7200.0}, "clock", "note", "120 minutes behind", "set-ntp"),
+        ({"clock_ahead_s": 90000.0}, "clock", "problem", "1500 minutes ahead", "set-ntp"),
+        ({"clock_ahead_s": -7200.0, "wsl": True}, "clock", "note", "behind", "hwclock"),
+        ({"clock_ahead_s": None}, "clock", "ok", "not compared", ""),
+        ({"card": True}, "GPU", "note", "driver does not answer", "ubuntu-drivers"),
+        ({"wsl": True}, "GPU", "ok", "belongs into Windows", ""),
+        ({**A100, "driver": "530.1"}, "stack", "note", "--stack cu126", "or upgrade the driver to 580"),
+        ({**A100, "driver": "418.1"}, "driver", "note", "older than the 418.39", "upgrade"),
+        ({**A100, "wsl": True}, "driver", "ok", "580.1 (of Windows) runs CUDA 10.1, 10.2, 11.8, 12.6, 13.0", ""),
+        ({**A100, "driver": "450.80.02"}, "driver", "ok", "450.80.02 runs CUDA 10.1, 10.2, 11.8", ""),
+        ({"gpus": (Gpu("GTX 480", "2.0"),), "driver": "390.1"}, "code for it", "note", "no stack has code", "--stack cpu"),
+        (A100, "code for it", "ok", "in stack cu130, cu126, cu118", ""),
+        (A100, "GPU inside", "problem", "Toolkit is missing", "nvidia-ctk runtime configure"),
+        ({**A100, "driver": "530.1"}, "GPU inside", "note", "Toolkit is missing", "nvidia-ctk"),
+        ({**A100, **without(gpu="CDI")}, "GPU inside", "ok", "by CDI (to be tried", ""),
+        ({**A100, **without(gpu="CDI"), "gpu_in_container": "no device"}, "GPU inside", "problem", "no device", "cdi generate"),
+        ({**A100, "engine": WITH_TOOLKIT, "gpu_in_container": "x"}, "GPU inside", "problem", "does not see it", "--runtime=docker"),
+        ({"index": "no answer"}, "package index", "problem", "index.example does not answer: no answer", "UV_DEFAULT_INDEX="),
+        ({"index": "x", "mirror": ""}, "package index", "problem", "tuna.tsinghua.edu.cn does", "export UV_DEFAULT_INDEX=https://"),
+        (proxied("http://127.0.0.1:7890"), "proxy", "note", "loopback", "--where venv"),
+        (proxied("socks5://localhost:1080"), "proxy", "note", "loopback", "--where venv"),
+        (proxied("http://me:secret@proxy:3128"), "proxy", "note", "proxy:3128: the engine itself has none", "systemctl"),
+        (proxied("http://proxy:3128", proxy="http://proxy:3128"), "proxy", "ok", "proxy:3128", ""),
+        (proxied("http://127.0.0.1:7890", problem=NOT_INSTALLED), "proxy", "ok", "127.0.0.1:7890", ""),
+        (without(problem=NOT_INSTALLED), "engine", "ok", ".venv/", ""),
+        (without(problem=NOT_RUNNING), "engine", "note", "not running", "systemctl start docker"),
+        (without(problem=NO_PERMISSION), "engine", "note", "may not talk", "usermod -aG docker"),
+        (without(builder=""), "builder", "note", "cannot be built", "docker-buildx"),
+        (without(compose=()), "Compose", "ok", "ours is fetched", ""),
+        ({"images": ()}, "image", "ok", "not built yet (the first run does it), 100 GB free", ""),
+        ({"images": ("torch-labs/cpu:0123",)}, "image", "ok", "older than its definition", ""),
+        ({"images": (), "engine_free_gb": 3.0}, "image", "problem", "3 GB free in /var/lib/docker, and building takes 15 GB", "prune"),
+        ({"images": (), "engine_free_gb": None}, "image", "ok", "not built yet", ""),
+        ({"tcmalloc": ""}, "allocator", "note", "tcmalloc", "apt install"),
+        ({"gui_libraries": False}, "OpenCV", "note", "libGL", "apt install"),
+        ({"ports": {"visdom": "python (process 7)"}}, "visdom", "note", "8097 is held by python (process 7)", "another port"),
+        ({"ports": {"notebook": "container torch-labs-notebook-1"}}, "notebook", "ok", "is running on port 8888", ""),
     ],
-)
-def test_each_finding_says_what_to_do(changes, subject, level, says):
+)  # fmt: skip
+def test_each_finding_says_what_to_do(changes, subject, level, says, type_next):
     finding = findings(**changes)[subject]
     assert finding.level == level
     assert says in finding.what
+    assert type_next in finding.next_command and "secret" not in finding.what
     assert level == "ok" or finding.next_command or subject == "system"
+
+
+def test_notes_on_a_new_gpu_is_refused_with_two_offers():
+    finding = findings("notes", **RTX4090)["stack"]
+    assert finding.level == "note" and "has no code for RTX 4090 (8.9)" in finding.what
+    assert "invoke setup --stack notes (on the CPU)" in finding.next_command
+    assert "invoke setup --stack cu130/index (on the GPU)" in finding.next_command
+
+
+def test_a_build_without_hashes_is_noted_when_asked_for():
+    finding = findings("cu126", **RTX4090)["stack"]
+    assert finding.level == "note" and finding.next_command == "python scripts/lock.py --complete cu126"
 
 
 def program(folder, name, script):
@@ -90,4 +159,4 @@ def test_a_broken_nvidia_smi_is_no_gpu(path):
 
 def test_the_probe_of_this_machine_is_sane():
     found = machine.probe()
-    assert found.cores >= 1 and found.memory_gb > 0.5 and found.disk_free_gb > 0 and found.index == "?"
+    assert found.cores >= 1 and found.memory_gb > 0.5 and found.disk_free_gb > 0 and found.index == machine.UNKNOWN

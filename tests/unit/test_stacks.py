@@ -73,7 +73,7 @@ T4, A100, GTX1080, RTX5090, K80, V100, H100 = (
         ([K80], "470.57.02", "notes/index", True, "3.7"),
         ([K80], "430.50", "cpu/index", False, "--stack notes/cu101"),
         ([T4, GTX1080], "580.65.06", "cpu/index", False, "--stack cu126/cu126"),
-        ([Gpu("GeForce GT 710", "")], "390.157", "cpu/index", False, "older than"),
+        ([Gpu("GeForce GT 710", "")], "390.157", "cpu/index", False, "does not say"),
     ],
 )
 def test_the_choice_for_a_gpu_and_its_driver(gpus, driver, label, use_gpu, reason):
