@@ -118,6 +118,48 @@ def lab(
     call("lab", name, smoke, sample, resume, stack, where, dry or c.config.run.dry)
 
 
+PORT = "another port than the usual one"
+STOP = "end it"
+STATUS = "say whether it runs, and where"
+SERVICE_HELP = {"port": PORT, "stop": STOP, "status": STATUS, "stack": STACK, "where": WHERE}
+
+
+@task(help=SERVICE_HELP)
+def visdom(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Watch training live: visdom's server.
+
+    Labs draw their curves there while they run. What is drawn stays over --stop and a new start.
+    """
+    call("service", "visdom", port, stop, status, stack, where)
+
+
+@task(help=SERVICE_HELP)
+def tensorboard(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Compare runs, live and finished: TensorBoard."""
+    call("service", "tensorboard", port, stop, status, stack, where)
+
+
+@task(help=SERVICE_HELP)
+def notebook(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Write notebooks on a stack: JupyterLab.
+
+    The address that is printed holds the token that opens it.
+    """
+    call("service", "notebook", port, stop, status, stack, where)
+
+
+@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
+def shell(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
+    """Open a shell in which `python` is a stack's own."""
+    call("shell", stack, where, dry or c.config.run.dry)
+
+
 @task
 def datasets(c: Context) -> None:
     """List the data sets: what is here, how large, which licence."""
@@ -189,4 +231,7 @@ image = Collection("image")
 for name, member in {"build": build, "test": inside, "prune": prune}.items():
     image.add_task(member, name=name)
 
-namespace = Collection(clean, data, datasets, devcontainer, doctor, lab, labs, lint, report, runs, setup, test, image)
+namespace = Collection(
+    clean, data, datasets, devcontainer, doctor, lab, labs, lint, notebook, report, runs, setup, shell, tensorboard,
+    test, visdom, image,
+)  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import shlex
 import shutil
 import subprocess
@@ -14,7 +15,21 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from labkit import containers, datasets, envs, images, labs, paths, runner, runs, stacks
+from labkit import (
+    containers,
+    datasets,
+    envs,
+    files,
+    images,
+    labs,
+    paths,
+    ports,
+    runner,
+    runs,
+    services,
+    stacks,
+    visdom_page,
+)
 from labkit import doctor as doctors
 from labkit import machine as machines
 from labkit import report as reports
@@ -63,8 +78,11 @@ def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Mac
             if os.getuid() == 0 and not engine.rootless:
                 warn("you are root, so the container runs as root too; as an ordinary user it would not")
             return "docker", dataclasses.replace(machine, engine=engine)
-    if place == "venv":
-        envs.ensure(choice.stack, choice.build)
+    if place == "venv" and envs.ensure(choice.stack, choice.build):
+        try:
+            visdom_page.ensure(choice.stack)
+        except UserError as error:
+            warn(f"{error.message} All else works, and `invoke visdom` will try again.")
     return place, machine
 
 
@@ -222,6 +240,56 @@ def prepare_data(name: str, command: str) -> bool:
         return False
     say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
     return True
+
+
+def shell(stack: str, where: str, dry: bool) -> None:
+    machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+    choice = choose(machine, stack)
+    say(f"where: {place} ({why})")
+    if dry:
+        print(runner.shell_command(choice, place, machine).shown())
+        return
+    place, machine = prepare(place, where, choice, machine)
+    runner.shell_command(choice, place, machine).replace_process()
+
+
+def service(name: str, port: str, stop: bool, status: bool, stack: str, where: str) -> int | None:
+    """Start, find or stop visdom, tensorboard or notebook; prints the address."""
+    wanted = services.wanted_port(name, port)
+    machine = machines.probe()
+    with files.locked(services.folder() / "lock", name):
+        found = services.find(name, machine.engine)
+        if stop or status:
+            if found and stop:
+                services.stop(found, machine.engine)
+                say(f"{name} stopped")
+            elif found:
+                print(found.address)
+            else:
+                say(f"{name} is not running")
+            return 0 if found or stop else 1
+        if found and port and found.port != wanted:
+            raise UserError(f"{name} runs on port {found.port} already.", f"invoke {name} --stop, then the same again")
+        if not found:
+            place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+            choice = choose(machine, stack)
+            say(f"where: {place} ({why})")
+            services.require_free(name, wanted)
+            place, machine = prepare(place, where, choice, machine)
+            token = secrets.token_urlsafe(16) if name == "notebook" else ""
+            if place == "docker":
+                found = services.start_container(name, machine.engine, choice, wanted, token)
+            else:
+                if place == "venv" and name == "visdom":
+                    visdom_page.ensure(choice.stack)
+                python = runner.python_command([], choice, place, machine)
+                found = services.start_native(name, python.argv, python.environment, wanted, token)
+    print(found.address)
+    say(f"on this machine only; invoke {name} --stop ends it")
+    if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
+        say(f"labs draw there after:  export VISDOM_PORT={found.port}")
+    return None
 
 
 def datasets_table() -> None:

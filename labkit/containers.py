@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -40,10 +41,16 @@ def settings(engine: Engine, choice: Choice) -> dict[str, str]:
     }
 
 
+def project() -> str:
+    """The name under which Compose keeps the containers of this clone apart from those of another."""
+    clone = hashlib.sha256(str(paths.ROOT).encode()).hexdigest()
+    return os.environ.get("COMPOSE_PROJECT_NAME") or f"torch-labs-{clone[:8]}"
+
+
 def compose(engine: Engine, choice: Choice) -> list[str]:
     """Compose with the files of this project, with the GPU where it is used."""
     files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
-    options = ["--progress", "quiet", "--project-name", "torch-labs"]
+    options = ["--progress", "quiet", "--project-name", project()]
     return [*engine.compose, *options, *(word for file in files for word in ("--file", str(file)))]
 
 
@@ -51,13 +58,21 @@ def python_command(
     engine: Engine, choice: Choice, name: str, arguments: Sequence[str], mounts: Sequence[Path]
 ) -> list[str]:
     """The command that runs `python ARGUMENTS` as the service lab; `mounts` are the user's own files, read-only."""
+    return run_command(engine, choice, name, ["python", *arguments], mounts)
+
+
+def run_command(
+    engine: Engine, choice: Choice, name: str, words: Sequence[str], mounts: Sequence[Path] = ()
+) -> list[str]:
+    """The command that runs any program as the service lab, labelled `name`."""
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
+    command += ["--env", "VISDOM_SERVER=visdom"]  # where labkit/live.py finds the service visdom from in there
     command += [] if sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
         command += ["--volume", f"{path}:{path}:ro"]
     for socket, variable in display():
         command += ["--volume", f"{socket}:{socket}", "--env", variable]
-    return [*command, "lab", "python", *arguments]
+    return [*command, "lab", *words]
 
 
 def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:

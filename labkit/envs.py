@@ -100,13 +100,18 @@ def one_at_a_time(name: str) -> Iterator[None]:
         yield
 
 
-def ensure(stack: Stack, build: Build) -> None:
-    """Make `.venv/STACK` unless it is there already; interrupted at any moment, the next call starts it over."""
+def ensure(stack: Stack, build: Build) -> bool:
+    """Make `.venv/STACK` unless it is there already; interrupted at any moment, the next call starts it over.
+
+    True where it was made.
+    """
     if ready(stack, build):
-        return
+        return False
     with one_at_a_time(stack.name):
-        if not ready(stack, build):
-            make(stack, build)
+        if ready(stack, build):
+            return False
+        make(stack, build)
+        return True
 
 
 def make(stack: Stack, build: Build) -> None:

@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import envs, paths
+from labkit import envs, paths, visdom_page
 from labkit.console import say, warn
 from labkit.engine import Engine
 from labkit.errors import UserError
@@ -50,7 +50,7 @@ def fingerprint(stack: Stack, build: Build) -> str:
     """sha256 of what decides the content of the image: stack file, lock, Dockerfile, its helper, another base."""
     content = hashlib.sha256()
     lock = stack.requirements if build.pending else build.lock
-    recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt"]
+    recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt", *visdom_page.FILES]
     for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
         content.update(path.read_bytes())
     content.update(f"{build.name} {os.environ.get('LAB_BASE_IMAGE', '')}".encode())
@@ -135,7 +135,7 @@ def planned(engine: Engine, stack: Stack, build: Build) -> list[str]:
 
 
 def make_context(stack: Stack, build: Build) -> Path:
-    """The folder that the build sees: the requirements, the build tools' lock, uv and apt-install."""
+    """The folder that the build sees: the requirements, the build tools' lock, uv, apt-install and visdom's page."""
     context = envs.VENV / "context" / stack.name
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir(parents=True)
@@ -145,6 +145,7 @@ def make_context(stack: Stack, build: Build) -> Path:
     (context / "requirements.txt").write_text(requirements, encoding="utf-8")
     for source in (LOCKS / "build.txt", DOCKER / "apt-install", Path(uv())):
         shutil.copy(source, context / source.name)
+    visdom_page.fetch(context / "visdom")
     return context
 
 

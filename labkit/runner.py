@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -95,6 +96,17 @@ def python_command(
     if machine.tcmalloc and not choice.use_gpu and not os.environ.get("LD_PRELOAD"):
         environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
     return Command((python, *arguments), environment)
+
+
+def shell_command(choice: Choice, place: str, machine: Machine) -> Command:
+    """A shell in which `python` is the stack's; it skips the user's start-up files, which may put another one first."""
+    if place == "docker":
+        argv = containers.run_command(machine.engine, choice, "shell", ["bash"])
+        return Command(tuple(argv), containers.settings(machine.engine, choice))
+    python = python_command([], choice, place, machine)
+    search = f"{Path(python.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**python.environment, "PATH": search, "PS1": f"({choice.stack.name}) \\w\\$ "}
+    return Command((shutil.which("bash") or "/bin/sh", *["--norc"] * bool(shutil.which("bash"))), environment)
 
 
 def caller_folder() -> Path:
