@@ -87,11 +87,13 @@ class Image:
 def image(request, docker, base_images, tmp_path_factory):
     """The image of each stack family, built by `invoke setup` as a user would."""
     stack = stacks.load(request.param)
+    os.environ["LAB_BASE_IMAGE"] = base_images[stack.python]  # the name of an image depends on it
     built = Image(docker, stack.name, base_images[stack.python])
     done = built.inv("setup", "--stack", stack.name, "--where", "docker", folder=tmp_path_factory.mktemp("setup"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "20 training steps" in done.stderr
-    return built
+    yield built
+    del os.environ["LAB_BASE_IMAGE"]
 
 
 @pytest.fixture(scope="session")
