@@ -63,6 +63,14 @@ class Stack:
         """Disk that building the image takes: the build stage, its copy in the image, and the cache."""
         return 2.5 * self.disk_gb
 
+    @property
+    def targets(self) -> list[str]:
+        """The options of uv that resolve for every Python and platform on which the stack may run."""
+        oldest = ["--python-version", min(self.native_python, key=version_key)]
+        # glibc 2.23: newer wheels than manylinux2014 would not load there.
+        old_glibc = self.os == "ubuntu 16.04"
+        return [*oldest, *(["--python-platform", "x86_64-manylinux2014"] if old_glibc else ["--universal"])]
+
     def build(self, name: str = "") -> Build:
         """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
         if name:

@@ -46,13 +46,7 @@ def lock_build(stack: stacks.Stack, build: stacks.Build, upgrade: tuple[str, ...
     with tempfile.TemporaryDirectory() as folder:
         torch = Path(folder) / "torch.in"
         torch.write_text(f"torch=={stack.torch}{local}\ntorchvision=={stack.torchvision}{local}\n", encoding="utf-8")
-        oldest = min(stack.native_python, key=stacks.version_key)
-        options = ["--python-version", oldest, "--build-constraints", str(stacks.LOCKS / "build.txt"), *upgrade]
-        if stack.os == "ubuntu 16.04":
-            # glibc 2.23: newer wheels than manylinux2014 would not load there.
-            options += ["--python-platform", "x86_64-manylinux2014"]
-        else:
-            options += ["--universal"]
+        options = [*stack.targets, "--build-constraints", str(stacks.LOCKS / "build.txt"), *upgrade]
         if build.wheels:
             options += ["--index", build.wheels, "--index-strategy", "unsafe-best-match"]
         said = f"{stack.requirements.name} and {stack.name}.toml"
