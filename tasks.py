@@ -51,6 +51,23 @@ def doctor(c: Context, stack: str = "") -> None:
     call("doctor", stack)
 
 
+@task(
+    help={
+        "format": "pip (requirements.txt, the default), conda (environment.yml) or pylock (pylock.toml)",
+        "stack": STACK,
+        "mirror": "cn: take everything from mirrors in China",
+        "output": "write this file; default: print",
+    }
+)
+def export(c: Context, format: str = "pip", stack: str = "", mirror: str = "", output: str = "") -> None:
+    """Write a stack as a file for conda, pip or uv.
+
+      invoke export --format conda --stack notes --output environment.yml
+      invoke export --format pip --mirror cn > requirements.txt
+    """
+    call("export", format, stack, mirror, output)
+
+
 @task(help={"stack": STACK})
 def devcontainer(c: Context, stack: str = "") -> None:
     """Prepare the image that VS Code's devcontainer uses.
@@ -232,6 +249,6 @@ for name, member in {"build": build, "test": inside, "prune": prune}.items():
     image.add_task(member, name=name)
 
 namespace = Collection(
-    clean, data, datasets, devcontainer, doctor, lab, labs, lint, notebook, report, runs, setup, shell, tensorboard,
-    test, visdom, image,
+    clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
+    tensorboard, test, visdom, image,
 )  # fmt: skip

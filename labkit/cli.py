@@ -31,6 +31,7 @@ from labkit import (
     visdom_page,
 )
 from labkit import doctor as doctors
+from labkit import export as exports
 from labkit import machine as machines
 from labkit import report as reports
 from labkit.console import Console, say, warn
@@ -160,7 +161,10 @@ def asked_build(machine: machines.Machine, stack: str) -> tuple[stacks.Stack, st
 def doctor(stack: str) -> int | None:
     """The findings in groups, then what to type, the worst last."""
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
-    groups = doctors.diagnose(machines.examine(), stack)
+    machine = machines.examine()
+    running = [services.find(name, machine.engine) for name in ports.SERVICES]
+    ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
+    groups = doctors.diagnose(dataclasses.replace(machine, ports={**machine.ports, **ours}), stack)
     findings = [finding for group in groups.values() for finding in group]
     width = max(len(finding.subject) for finding in findings)
     for title, group in groups.items():
@@ -181,6 +185,22 @@ def doctor(stack: str) -> int | None:
         return 1
     OUT.print("\nAll that is needed is there: invoke setup")
     return None
+
+
+def export(form: str, stack: str, mirror: str, output: str) -> None:
+    choice = choose(machines.probe(), stack)
+    path = runner.caller_folder() / Path(output).expanduser()
+    if output and path.exists():
+        raise UserError(f"{paths.shown(path)} is there already.", f"rm {output}, or another name after --output")
+    text = exports.render(form, choice.stack, choice.build, mirror)
+    if not output:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "invoke export --help") from None
+    say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 
 def labs_table() -> None:

@@ -293,11 +293,11 @@ def services(machine: Machine) -> list[Finding]:
     found = []
     for service, holder in machine.ports.items():
         port = ports.SERVICES[service]
-        if holder.startswith("container torch-labs"):
+        if holder == ports.OURS:
             found.append(Finding("ok", service, f"is running on port {port}"))
         elif holder:
             what = f"its port {port} is held by {holder}"
-            found.append(Finding("note", service, what, f"stop that, or use another port for {service}"))
+            found.append(Finding("note", service, what, f"invoke {service} --port {port + 1}"))
     if not found and machine.ports:
         listed = ", ".join(f"{ports.SERVICES[service]} ({service})" for service in machine.ports)
         found.append(Finding("ok", "ports", f"free: {listed}"))

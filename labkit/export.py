@@ -12,12 +12,13 @@ from labkit.errors import UserError, nearest
 from labkit.programs import uv, uv_environment
 from labkit.stacks import Build, Stack
 
-# What to type in the folder of torch-labs. The constraint is for the few packages that are built from source.
+# What to type in the folder of torch-labs. The constraint is for the few packages that are built from source. A lock is
+# complete, and pip would want a hash for a requirement with extras (cuda-toolkit[cublas]) apart: {deps} is --no-deps.
 INSTALL = {
     "conda": "PIP_BUILD_CONSTRAINT=docker/locks/build.txt conda env create --file environment.yml\n"
     "conda activate torch-labs-{stack}",
     "pip": "python{python} -m venv ENV && . ENV/bin/activate\n"
-    "PIP_BUILD_CONSTRAINT=docker/locks/build.txt pip install --requirement requirements.txt",
+    "PIP_BUILD_CONSTRAINT=docker/locks/build.txt pip install {deps}--requirement requirements.txt",
     "pylock": "uv venv --python {python} ENV && . ENV/bin/activate\n"
     "uv pip install --build-constraints docker/locks/build.txt --requirement pylock.toml",
 }
@@ -47,7 +48,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
 
 def header(form: str, stack: Stack, build: Build) -> str:
     """What the file is and how it is used, as comments."""
-    install = INSTALL[form].format(stack=stack.name, python=stack.python)
+    install = INSTALL[form].format(stack=stack.name, python=stack.python, deps="" if build.pending else "--no-deps ")
     lines = [
         f"Stack {stacks.label(stack, build)} of torch-labs: {stack.title}, Python {stack.python}.",
         "In the folder of torch-labs:",

@@ -50,7 +50,7 @@ class Machine:
     index_host: str = ""
     mirror: str = UNKNOWN  # the same of the package index's mirror, asked only when the index does not answer
     proxies: dict[str, str] = field(default_factory=dict)  # the variables that programs take a proxy from
-    ports: dict[str, str] = field(default_factory=dict)  # service -> who holds its port, "" where it is free
+    ports: dict[str, str] = field(default_factory=dict)  # service -> who holds its port, "" free, ports.OURS itself
     images: tuple[str, ...] = ()  # those built from our stacks
     engine_free_gb: float | None = None  # where the engine keeps images; None where that is not on this machine
     gpu_in_container: str = UNKNOWN  # "" when a container sees the GPU, what went wrong when it does not

@@ -6,6 +6,7 @@ import os
 import socket
 from pathlib import Path
 
+OURS = "invoke"  # stands for the holder of a port where it is a service that we started
 SERVICES = {"visdom": 8097, "tensorboard": 6006, "notebook": 8888}
 
 

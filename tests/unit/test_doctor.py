@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pytest
 
-from labkit import doctor, images, machine, stacks
+from labkit import doctor, images, machine, ports, stacks
 from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, Engine
 from labkit.machine import Machine
 from labkit.stacks import Gpu
@@ -98,8 +98,8 @@ def proxied(address, **engine):
         ({"images": (), "engine_free_gb": None}, "image", "ok", "not built yet", ""),
         ({"tcmalloc": ""}, "allocator", "note", "tcmalloc", "apt install"),
         ({"gui_libraries": False}, "OpenCV", "note", "libGL", "apt install"),
-        ({"ports": {"visdom": "python (process 7)"}}, "visdom", "note", "8097 is held by python (process 7)", "another port"),
-        ({"ports": {"notebook": "container torch-labs-notebook-1"}}, "notebook", "ok", "is running on port 8888", ""),
+        ({"ports": {"visdom": "python (process 7)"}}, "visdom", "note", "8097 is held by python (process 7)", "--port 8098"),
+        ({"ports": {"notebook": ports.OURS}}, "notebook", "ok", "is running on port 8888", ""),
     ],
 )  # fmt: skip
 def test_each_finding_says_what_to_do(changes, subject, level, says, type_next):

@@ -29,11 +29,11 @@ def test_the_list_reads_like_a_table_of_contents():
     status, out, _ = inv("--list")
     tasks = re.findall(r"^  ([\w.-]+) +\S", out, re.MULTILINE)
     assert status == 0
-    assert tasks == sorted(tasks) and {"doctor", "lab", "setup", "test"} <= set(tasks)
+    assert tasks == sorted(tasks, key=lambda name: ("." in name, name)) and {"doctor", "lab", "setup", "test"} <= set(tasks)
 
 
 @pytest.mark.parametrize(
-    "task", ["clean", "data", "datasets", "doctor", "labs", "lint", "report", "runs", "setup", "test"]
+    "task", ["clean", "data", "datasets", "doctor", "export", "labs", "lint", "report", "runs", "setup", "test"]
 )
 def test_every_task_has_help(task):
     status, out, _ = inv("--help", task)
@@ -62,6 +62,10 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("report", "nothing"), "there is no run nothing"),
         (("setup", "--stack", "gpu"), "there is no stack 'gpu'"),
         (("lab", "cifar10", "--epochs", "2"), "next: invoke lab cifar10 -- --epochs VALUE"),
+        (("export", "--format", "condo"), "did you mean conda?"),
+        (("export", "--mirror", "us"), "--mirror: there is no 'us' (known: cn)"),
+        (("export", "--output", str(ROOT / "README.md")), "is there already"),
+        (("export", "--output", "/proc/requirements.txt"), "cannot be written"),
         (("lab",), "next: invoke labs"),
         (("labz",), "did you mean lab"),
         (("runs", "--all"), "next: invoke runs --help"),
