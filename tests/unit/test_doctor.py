@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
+import json
 import os
+import shutil
+import socket
 import stat
+import subprocess
+import sys
 import textwrap
+import threading
+import time
 from datetime import datetime, timezone
 
 import pytest
 
-from labkit import doctor, images, machine, ports, stacks
-from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, Engine
+from labkit import doctor, engine, images, machine, paths, ports, stacks
+from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, SILENT, Engine
 from labkit.machine import Machine
 from labkit.stacks import Gpu
 
@@ -160,3 +168,124 @@ def test_a_broken_nvidia_smi_is_no_gpu(path):
 def test_the_probe_of_this_machine_is_sane():
     found = machine.probe()
     assert found.cores >= 1 and found.memory_gb > 0.5 and found.disk_free_gb > 0 and found.index == machine.UNKNOWN
+
+
+def test_an_old_driver_is_asked_for_the_compute_capability_itself(path, monkeypatch):
+    """With a stand-in for NVIDIA's libcuda, since the real one comes with a driver only."""
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler for the stand-in")
+    source = """
+        #include <string.h>
+        int cuInit(unsigned flags) { return 0; }
+        int cuDeviceGetCount(int *count) { *count = 2; return 0; }
+        int cuDeviceGet(int *device, int index) { *device = 10 + index; return 0; }
+        int cuDeviceGetName(char *name, int size, int device) { strcpy(name, device == 10 ? "Tesla K80" : "Tesla M40"); return 0; }
+        int cuDeviceGetAttribute(int *value, int what, int device) {
+            *value = what == 75 ? (device == 10 ? 3 : 5) : what == 76 ? (device == 10 ? 7 : 2) : -1; return 0; }
+    """
+    (path / "cuda.c").write_text(source)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path / "libcuda.so.1", path / "cuda.c"], check=True)
+    rows = "418.40.04, 11441, Tesla K80\\n418.40.04, 11441, Tesla M40\\n"
+    program(path, "nvidia-smi", f'case "$*" in *compute_cap*) exit 6;; esac\nprintf "{rows}"')
+    code = "from labkit import machine; print([gpu.capability for gpu in machine.find_gpus()[1]])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=paths.ROOT,
+        env={**os.environ, "LD_LIBRARY_PATH": str(path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "['3.7', '5.2']", done.stderr
+
+
+INFO = {
+    "ServerVersion": "27.3.1",
+    "SecurityOptions": ["name=rootless"],
+    "Runtimes": {"nvidia": {}},
+    "HttpProxy": "http://p",
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (f"echo '{json.dumps(INFO)}'", {"version": "27.3.1", "rootless": True, "gpu": "runtime", "proxy": "http://p"}),
+        ("echo '{}'; echo 'permission denied while trying to connect' >&2; exit 1", {"problem": NO_PERMISSION}),
+        ("echo '{}'; echo 'Cannot connect to the Docker daemon' >&2; exit 0", {"problem": NOT_RUNNING}),
+        ("echo 'error: the daemon is too new' >&2; exit 1", {"problem": "error: the daemon is too new"}),
+        ("echo nonsense", {"problem": SILENT}),
+        ("exit 3", {"problem": SILENT}),
+    ],
+)
+def test_what_the_engine_says_is_understood(path, monkeypatch, script, expected):
+    # A docker program of our own, since a real engine is in one of these states only.
+    program(path, "docker", f'[ "$1" = info ] || exit 1\n{script}')
+    monkeypatch.setenv("PATH", f"{path}:/bin")
+    found = engine.find()
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_without_docker_there_is_no_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert engine.find().problem == NOT_INSTALLED
+
+
+def test_a_specification_for_cdi_is_found(tmp_path):
+    told = {"Runtimes": {"runc": {}}, "CDISpecDirs": [str(tmp_path)]}
+    assert engine.find_toolkit(told) == ""
+    (tmp_path / "nvidia.yaml").touch()
+    assert engine.find_toolkit(told) == "CDI"
+
+
+def test_the_holder_of_a_port_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert ports.holder(port).endswith(f"(process {os.getpid()})")
+        assert ports.free_port(port) > port
+    assert ports.holder(port) == ""
+
+
+@pytest.fixture
+def server():
+    """A server on loopback whose clock is an hour ahead of ours and that has no packages."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def date_time_string(self, timestamp=None):
+            return super().date_time_string(time.time() + 3600)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/simple"
+        running.shutdown()
+
+
+def test_the_clock_is_compared_with_the_servers(server):
+    assert machine.clock_ahead(server) == pytest.approx(-3600, abs=5)
+    assert machine.clock_ahead("http://127.0.0.1:1/") is None
+    assert machine.clock_ahead("") is None
+
+
+def test_a_package_index_that_fails_is_named_with_the_reason(server, monkeypatch):
+    monkeypatch.setenv("UV_DEFAULT_INDEX", server)
+    said, address = machine.ask_package_index()
+    assert "not found" in said and address.startswith(server)
+    said, address = machine.ask_package_index("http://me:secret@127.0.0.1:1/simple")
+    assert "refused" in said and machine.host_of(address) == "127.0.0.1:1"
+
+
+def test_the_examination_of_this_machine_is_sane(monkeypatch):
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    found = machine.examine()
+    assert "network" in found.index.lower() and found.mirror
+    assert found.shm_gb > 0 and found.clock > 1.7e9 and set(found.ports) == set(ports.SERVICES)
+    groups = doctor.diagnose(found)
+    assert list(groups) == ["computer", "GPU and stack", "network", "containers", "programs"] and all(groups.values())

@@ -82,7 +82,9 @@ def test_a_build_without_hashes_is_exported_with_its_wheel_server_and_says_so(ca
     assert "no recorded hashes" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("form", "mirror", "says"), [("yaml", "", "known: conda, pip, pylock"), ("pip", "c", "did you mean cn")])
+@pytest.mark.parametrize(
+    ("form", "mirror", "says"), [("yaml", "", "known: conda, pip, pylock"), ("pip", "c", "did you mean cn")]
+)
 def test_what_does_not_exist_is_named(form, mirror, says):
     with pytest.raises(UserError, match=says):
         export.render(form, *build_of("cpu"), mirror)
@@ -107,7 +109,9 @@ def answering(tmp_path, monkeypatch):
 
     def render(answer, status=0):
         program = tmp_path / "uv"
-        program.write_text(f"#!/bin/sh\ncat <<'END'\n{answer}END\n[ {status} = 0 ] || echo 'no such host' >&2\nexit {status}\n")
+        program.write_text(
+            f"#!/bin/sh\ncat <<'END'\n{answer}END\n[ {status} = 0 ] || echo 'no such host' >&2\nexit {status}\n"
+        )
         program.chmod(0o755)
         monkeypatch.setattr(export, "uv", lambda: str(program))
         return export.render("pylock", stack, dataclasses.replace(build, lock=lock))

@@ -36,7 +36,9 @@ def test_a_lock_that_pins_another_torch_is_named(tmp_path):
     assert stacks.check(moved, FACTS) == ["cu130/index: lock.txt does not pin torch 2.11.0"]
 
 
-@pytest.mark.parametrize("row", [*FACTS["cuda"], *FACTS["wheel"], *FACTS["mirror"], FACTS["wsl"]], ids=lambda row: row["source"][:20])
+@pytest.mark.parametrize(
+    "row", [*FACTS["cuda"], *FACTS["wheel"], *FACTS["mirror"], FACTS["wsl"]], ids=lambda row: row["source"][:20]
+)
 def test_every_fact_has_a_source_and_a_date(row):
     assert row["source"] and row["date"].year >= 2026
 
@@ -133,7 +135,7 @@ MACHINES = [
     (["T4"], "580.65.06", False, "cpu", "cpu/index", False, "cu130/index", "this stack is for the CPU"),
     (["T4"], "550.54", False, "cu130", "cu130/index", False, "cu126/cu126", "driver 550.54 is older than the 580"),
     (["RTX 4090"], "580.65.06", False, "cu118", "cu118/cu118", True, "cu130/index", "you asked for it"),
-]
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -166,7 +168,9 @@ def test_notes_on_an_ampere_gpu_runs_on_the_cpu_and_says_why():
 
 
 def test_a_pending_build_is_never_taken_unasked():
-    taken = [stacks.choose([Gpu(card, CARDS.get(card, "")) for card in row[0]], *row[1:4]) for row in MACHINES if not row[3]]
+    taken = [
+        stacks.choose([Gpu(card, CARDS.get(card, "")) for card in row[0]], *row[1:4]) for row in MACHINES if not row[3]
+    ]
     assert len(taken) > 40 and not any(choice.build.pending for choice in taken)
 
 
