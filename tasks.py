@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parent
 if Path(sys.argv[0]).name in ("invoke", "inv"):
     os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
 
-from invoke import Context, Exit, task  # noqa: E402
+from invoke import Collection, Context, Exit, task  # noqa: E402
 
 
 def call(name: str, *arguments: object) -> None:
@@ -28,13 +28,13 @@ def call(name: str, *arguments: object) -> None:
         sys.exit(status)
 
 
-WHERE = "auto (default), here (inside our image) or venv (an environment of its own)"
+WHERE = "auto (default), here (inside our image), docker or venv (a native environment)"
 STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `invoke doctor` chooses"
 DRY = "print the exact command instead of running it"
 
 
-@task(help={"stack": STACK, "dry": DRY})
-def setup(c: Context, stack: str = "", dry: bool = False) -> None:
+@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
+def setup(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
     """Choose the stack for this machine, install it and try it.
 
     Safe to repeat: what is there already is kept, what was interrupted is finished.
@@ -42,13 +42,57 @@ def setup(c: Context, stack: str = "", dry: bool = False) -> None:
       invoke setup                  the stack that fits this machine
       invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("setup", stack, dry or c.config.run.dry)
+    call("setup", stack, where, dry or c.config.run.dry)
 
 
 @task(help={"stack": STACK})
 def doctor(c: Context, stack: str = "") -> None:
     """Say what works on this machine, what does not, and what to type."""
     call("doctor", stack)
+
+
+@task(
+    help={
+        "format": "pip (requirements.txt, the default), conda (environment.yml) or pylock (pylock.toml)",
+        "stack": STACK,
+        "mirror": "cn: take everything from mirrors in China",
+        "output": "write this file; default: print",
+    }
+)
+def export(c: Context, format: str = "pip", stack: str = "", mirror: str = "", output: str = "") -> None:
+    """Write a stack as a file for conda, pip or uv.
+
+      invoke export --format conda --stack notes --output environment.yml
+      invoke export --format pip --mirror cn > requirements.txt
+    """
+    call("export", format, stack, mirror, output)
+
+
+@task(help={"stack": STACK})
+def devcontainer(c: Context, stack: str = "") -> None:
+    """Prepare the image that VS Code's devcontainer uses.
+
+    VS Code calls this by itself before it opens the folder in the container.
+    """
+    call("devcontainer", stack)
+
+
+@task(help={"stack": STACK})
+def build(c: Context, stack: str = "") -> None:
+    """Build the image of a stack, if it is not there already."""
+    call("image_build", stack)
+
+
+@task(help={"stack": STACK})
+def inside(c: Context, stack: str = "") -> None:
+    """Test an image from the inside: versions, packages, user, OpenCV."""
+    call("image_test", stack)
+
+
+@task
+def prune(c: Context) -> None:
+    """Remove the images that are older than their stack."""
+    call("image_prune")
 
 
 @task
@@ -89,6 +133,48 @@ def lab(
       invoke lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
     """
     call("lab", name, smoke, sample, resume, stack, where, dry or c.config.run.dry)
+
+
+PORT = "another port than the usual one"
+STOP = "end it"
+STATUS = "say whether it runs, and where"
+SERVICE_HELP = {"port": PORT, "stop": STOP, "status": STATUS, "stack": STACK, "where": WHERE}
+
+
+@task(help=SERVICE_HELP)
+def visdom(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Watch training live: visdom's server.
+
+    Labs draw their curves there while they run. What is drawn stays over --stop and a new start.
+    """
+    call("service", "visdom", port, stop, status, stack, where)
+
+
+@task(help=SERVICE_HELP)
+def tensorboard(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Compare runs, live and finished: TensorBoard."""
+    call("service", "tensorboard", port, stop, status, stack, where)
+
+
+@task(help=SERVICE_HELP)
+def notebook(
+    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+) -> None:
+    """Write notebooks on a stack: JupyterLab.
+
+    The address that is printed holds the token that opens it.
+    """
+    call("service", "notebook", port, stop, status, stack, where)
+
+
+@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
+def shell(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
+    """Open a shell in which `python` is a stack's own."""
+    call("shell", stack, where, dry or c.config.run.dry)
 
 
 @task
@@ -168,3 +254,13 @@ def lint(c: Context) -> None:
 def clean(c: Context, dry: bool = False) -> None:
     """Remove environments, samples and caches; keep data and runs."""
     call("clean", dry or c.config.run.dry)
+
+
+image = Collection("image")
+for name, member in {"build": build, "test": inside, "prune": prune}.items():
+    image.add_task(member, name=name)
+
+namespace = Collection(
+    clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
+    tensorboard, test, visdom, image,
+)  # fmt: skip

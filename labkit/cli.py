@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
+import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,12 +13,30 @@ import webbrowser
 from pathlib import Path
 
 from rich.table import Table
+from rich.text import Text
 
-from labkit import datasets, envs, labs, paths, registry, runner, runs, stacks
+from labkit import (
+    containers,
+    datasets,
+    envs,
+    files,
+    images,
+    labs,
+    paths,
+    ports,
+    registry,
+    runner,
+    runs,
+    services,
+    stacks,
+    visdom_page,
+)
 from labkit import doctor as doctors
+from labkit import export as exports
 from labkit import machine as machines
 from labkit import report as reports
 from labkit.console import Console, say, warn
+from labkit.engine import Engine
 from labkit.errors import UserError
 
 OUT = Console(highlight=False)  # tables go to standard output
@@ -39,17 +60,46 @@ def choose(machine: machines.Machine, asked: str) -> stacks.Choice:
     return choice
 
 
-def setup(stack: str, dry: bool) -> int | None:
+def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Machine) -> tuple[str, machines.Machine]:
+    """Have the stack ready at `place`; where no base image can be had and the user did not insist, natively.
+
+    Returns the place and the machine, whose engine may have got a Compose.
+    """
+    if place == "docker":
+        try:
+            engine = containers.ensure_compose(machine.engine)
+            images.ensure(engine, choice.stack, choice.build, images.Sources.from_environment())
+        except images.NoBase as error:
+            if asked == "docker":
+                raise
+            warn(f"{error.message} So it runs in a native environment instead.")
+            place = "venv"
+        else:
+            for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
+                folder.mkdir(parents=True, exist_ok=True)
+            if os.getuid() == 0 and not engine.rootless:
+                warn("you are root, so the container runs as root too; as an ordinary user it would not")
+            return "docker", dataclasses.replace(machine, engine=engine)
+    if place == "venv" and envs.ensure(choice.stack, choice.build):
+        try:
+            visdom_page.ensure(choice.stack)
+        except UserError as error:
+            warn(f"{error.message} All else works, and `invoke visdom` will try again.")
+    return place, machine
+
+
+def setup(stack: str, where: str, dry: bool) -> int | None:
     machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
-    place = "here" if INSIDE_IMAGE else "venv"
-    check = runner.python_command(["-m", "labkit.selftest"], choice, place, machine)
+    say(f"where: {place} ({why})")
     if dry:
-        print(check.shown())
+        if place == "docker":
+            print(shlex.join(images.planned(machine.engine, choice.stack, choice.build)))
+        print(runner.python_command(["-m", "labkit.selftest"], choice, place, machine).shown())
         return None
-    if not INSIDE_IMAGE:
-        envs.ensure(choice.stack, choice.build)
-    status = check.run()
+    place, machine = prepare(place, where, choice, machine)
+    status = runner.python_command(["-m", "labkit.selftest"], choice, place, machine).run()
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
         say(f"\nReady. Next:  invoke lab cifar10{flag}            train on CIFAR-10 and get a report")
@@ -57,18 +107,101 @@ def setup(stack: str, dry: bool) -> int | None:
     return status
 
 
+def devcontainer(stack: str) -> None:
+    """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
+    machine = machines.probe()
+    if machine.engine.problem:
+        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "invoke doctor")
+    choice = choose(machine, stack)
+    if choice.stack.editor_base and not os.environ.get("LAB_BASE_IMAGE"):
+        os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
+        say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
+    _, machine = prepare("docker", "docker", choice, machine)
+    lines = [f"{name}={value}\n" for name, value in containers.settings(machine.engine, choice).items()]
+    (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
+    say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
+
+
+def image_build(stack: str) -> None:
+    machine = machines.probe()
+    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.from_environment())
+    print(name)
+
+
+def image_test(stack: str) -> int:
+    """The tests of tests/image inside the image, with no network and the repository read-only."""
+    machine = machines.probe()
+    engine, chosen = usable(machine), choose(machine, stack)
+    name = images.tag(chosen.stack, chosen.build)
+    if not images.present(engine, name):
+        raise UserError(
+            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {chosen.label}"
+        )
+    return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
+
+
+def image_prune() -> None:
+    engine = usable(machines.probe())
+    every = [(stack, build) for stack in map(stacks.load, stacks.names()) for build in stack.builds]
+    removed = images.prune(engine, every)
+    say(f"removed: {', '.join(removed)}" if removed else "no image is older than its stack")
+
+
+def usable(machine: machines.Machine) -> Engine:
+    """The container engine, or the reason why there is none."""
+    if machine.engine.problem:
+        raise UserError(f"images need a container engine: {machine.engine.problem}.", "invoke doctor")
+    return machine.engine
+
+
+def asked_build(machine: machines.Machine, stack: str) -> tuple[stacks.Stack, stacks.Build]:
+    choice = choose(machine, stack)
+    return choice.stack, choice.build
+
+
 def doctor(stack: str) -> int | None:
+    """The findings in groups, then what to type, the worst last."""
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
-    findings = doctors.diagnose(machines.probe(ask_index=True), stack)
-    table = Table(box=None, show_header=False, padding=(0, 1))
-    for finding in findings:
-        table.add_row(marks[finding.level], finding.subject, finding.what)
-        if finding.next_command:
-            table.add_row("", "", f"[bold]next:[/bold] {finding.next_command}")
-    OUT.print(table)
-    problems = [finding for finding in findings if finding.level == "problem"]
-    OUT.print(f"\n{len(problems)} to mend, see above." if problems else "\nAll that is needed is there: invoke setup")
-    return 1 if problems else None
+    machine = machines.examine()
+    running = [services.find(name, machine.engine) for name in ports.SERVICES]
+    ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
+    groups = doctors.diagnose(dataclasses.replace(machine, ports={**machine.ports, **ours}), stack)
+    findings = [finding for group in groups.values() for finding in group]
+    width = max(len(finding.subject) for finding in findings)
+    for title, group in groups.items():
+        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+        table.add_column(width=1)
+        table.add_column(width=width, no_wrap=True)
+        for finding in group:
+            table.add_row(marks[finding.level], finding.subject, Text(finding.what))
+        OUT.print(f"[bold]{title}[/bold]")
+        OUT.print(table)
+    for level, title in (("note", "Could be better"), ("problem", "To mend")):
+        listed = [finding for finding in findings if finding.level == level]
+        if listed:
+            OUT.print(f"\n[bold]{title}[/bold]")
+        for finding in listed:
+            OUT.print(f"{marks[level]} {finding.subject:{width}}  ", Text(finding.next_command), sep="", soft_wrap=True)
+    if any(finding.level == "problem" for finding in findings):
+        return 1
+    OUT.print("\nAll that is needed is there: invoke setup")
+    return None
+
+
+def export(form: str, stack: str, mirror: str, output: str) -> None:
+    choice = choose(machines.probe(), stack)
+    path = runner.caller_folder() / Path(output).expanduser()
+    if output and path.exists():
+        raise UserError(f"{paths.shown(path)} is there already.", f"rm {output}, or another name after --output")
+    text = exports.render(form, choice.stack, choice.build, mirror)
+    if not output:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "invoke export --help") from None
+    say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 
 def labs_table() -> None:
@@ -86,21 +219,33 @@ def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: st
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
     lab = labs.find(name)
     arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
-    place, why = runner.where(where, INSIDE_IMAGE)
     machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
     say(f"where: {place} ({why})")
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     if dry:
         print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine).shown())
         return None
-    if place == "venv":
-        envs.ensure(choice.stack, choice.build)
+    place, machine = prepare(place, where, choice, machine)
+    if place == "docker":
+        refuse_second(machine.engine, name)
     asks_help = {"--help", "-h"} & set(arguments)
     if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
         flags = ["--sample"]
     runner.lab_command(lab, [*flags, *arguments], choice, place, machine).replace_process()
     return None
+
+
+def refuse_second(engine: Engine, name: str) -> None:
+    """Stop where a container of this lab outlived the command that started it, and say how to go on."""
+    running = containers.still_running(engine, name)
+    if running:
+        watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
+        raise UserError(
+            f"lab {name} is still running in container {running[0]}, whose terminal was closed.",
+            f"{watch} to watch it, or {stop} to let it save, then invoke lab {name} --resume=latest",
+        )
 
 
 def prepare_data(name: str, command: str) -> bool:
@@ -116,6 +261,56 @@ def prepare_data(name: str, command: str) -> bool:
         return False
     say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
     return True
+
+
+def shell(stack: str, where: str, dry: bool) -> None:
+    machine = machines.probe()
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+    choice = choose(machine, stack)
+    say(f"where: {place} ({why})")
+    if dry:
+        print(runner.shell_command(choice, place, machine).shown())
+        return
+    place, machine = prepare(place, where, choice, machine)
+    runner.shell_command(choice, place, machine).replace_process()
+
+
+def service(name: str, port: str, stop: bool, status: bool, stack: str, where: str) -> int | None:
+    """Start, find or stop visdom, tensorboard or notebook; prints the address."""
+    wanted = services.wanted_port(name, port)
+    machine = machines.probe()
+    with files.locked(services.folder() / "lock", name):
+        found = services.find(name, machine.engine)
+        if stop or status:
+            if found and stop:
+                services.stop(found, machine.engine)
+                say(f"{name} stopped")
+            elif found:
+                print(found.address)
+            else:
+                say(f"{name} is not running")
+            return 0 if found or stop else 1
+        if found and port and found.port != wanted:
+            raise UserError(f"{name} runs on port {found.port} already.", f"invoke {name} --stop, then the same again")
+        if not found:
+            place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+            choice = choose(machine, stack)
+            say(f"where: {place} ({why})")
+            services.require_free(name, wanted)
+            place, machine = prepare(place, where, choice, machine)
+            token = secrets.token_urlsafe(16) if name == "notebook" else ""
+            if place == "docker":
+                found = services.start_container(name, machine.engine, choice, wanted, token)
+            else:
+                if place == "venv" and name == "visdom":
+                    visdom_page.ensure(choice.stack)
+                python = runner.python_command([], choice, place, machine)
+                found = services.start_native(name, python.argv, python.environment, wanted, token)
+    print(found.address)
+    say(f"on this machine only; invoke {name} --stop ends it")
+    if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
+        say(f"labs draw there after:  export VISDOM_PORT={found.port}")
+    return None
 
 
 def datasets_table() -> None:
@@ -203,7 +398,7 @@ def test(stack: str) -> int:
 
 
 def lint() -> int:
-    python = str(envs.ensure_tools())
+    python = str(envs.make_tools("dev") / "bin" / "python")
     os.chdir(paths.ROOT)
     commands = [[python, "-m", "ruff", "check", "."], [python, "-m", "mypy"]]
     return max([subprocess.run(command).returncode for command in commands])

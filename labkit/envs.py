@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import fcntl
 import hashlib
 import json
@@ -20,10 +19,12 @@ from pathlib import Path
 from labkit import paths
 from labkit.console import say, warn
 from labkit.errors import UserError
-from labkit.machine import free_gb, has_library, output_of, uv
+from labkit.machine import free_gb, has_library
+from labkit.programs import output_of, uv, uv_environment
 from labkit.stacks import LOCKS, Build, Stack
 
 VENV = paths.ROOT / ".venv"
+LIBGL = "libGL.so.1"
 OWN_VERSION = "import sys; print('%d.%d' % sys.version_info[:2], sys.prefix == sys.base_prefix)"
 
 
@@ -42,17 +43,24 @@ def ready(stack: Stack, build: Build) -> bool:
 
 def fingerprint(stack: Stack, build: Build) -> str:
     """A hash of everything that decides what is in the environment."""
-    content = wanted(stack, build) + "\0".join([stack.torch, stack.torchvision, build.name, str(paths.ROOT)])
+    parts = [
+        requirements(stack, build, has_library(LIBGL)),
+        stack.torch,
+        stack.torchvision,
+        build.name,
+        str(paths.ROOT),
+    ]
+    content = "\0".join(parts)
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def wanted(stack: Stack, build: Build) -> str:
-    """The requirements to install: the lock with the one OpenCV that this machine can import.
+def requirements(stack: Stack, build: Build, windows: bool) -> str:
+    """The text of the stack's requirements with one of the two OpenCVs that the lock pins, since both at once clash.
 
-    The lock pins opencv-python, whose windows need libGL, and the same version without windows; both at once clash.
+    `windows` takes the one that can open windows; it needs libGL to be imported at all.
     """
     source = stack.requirements if build.pending else build.lock
-    unused = "opencv-python-headless" if has_library("libGL.so.1") else "opencv-python"
+    unused = "opencv-python-headless" if windows else "opencv-python"
     return re.sub(rf"^{unused}[=<].*\n(?:[ ]+--hash.*\n)*", "", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
@@ -92,13 +100,18 @@ def one_at_a_time(name: str) -> Iterator[None]:
         yield
 
 
-def ensure(stack: Stack, build: Build) -> None:
-    """Make `.venv/STACK` unless it is there already; interrupted at any moment, the next call starts it over."""
+def ensure(stack: Stack, build: Build) -> bool:
+    """Make `.venv/STACK` unless it is there already; interrupted at any moment, the next call starts it over.
+
+    True where it was made.
+    """
     if ready(stack, build):
-        return
+        return False
     with one_at_a_time(stack.name):
-        if not ready(stack, build):
-            make(stack, build)
+        if ready(stack, build):
+            return False
+        make(stack, build)
+        return True
 
 
 def make(stack: Stack, build: Build) -> None:
@@ -112,7 +125,7 @@ def make(stack: Stack, build: Build) -> None:
     said = output_of(python, "--version")
     say(f"making .venv/{stack.name}: {said}, torch {stack.torch}, about {stack.disk_gb:g} GB")
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
-    install(python_of(stack), wanted(stack, build), pinned=not build.pending)
+    install(python_of(stack), requirements(stack, build, has_library(LIBGL)), pinned=not build.pending)
     if build.pending:
         warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
         pytorch = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
@@ -125,49 +138,32 @@ def make(stack: Stack, build: Build) -> None:
     say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")
 
 
-def install(python: Path, requirements: str, pinned: bool = True) -> None:
-    """Install requirements (the text of a lock) into the environment of `python`."""
+def install(python: Path, lock: str, pinned: bool = True) -> None:
+    """Install what `lock` (its text) pins into the environment of `python`."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
-        file.write(requirements)
+        file.write(lock)
         file.flush()
         options = ["--require-hashes"] if pinned else []
         options += ["--build-constraints", str(LOCKS / "build.txt"), "--python", str(python), "-r", file.name]
         run_uv("pip", "install", *options)
 
 
-def ensure_tools() -> Path:
-    """The interpreter of `.venv/dev` with pytest, ruff and mypy, made from docker/locks/dev.txt where missing."""
-    folder, lock = VENV / "dev", (LOCKS / "dev.txt").read_text(encoding="utf-8")
-    stamp, python = folder / "lock.txt", folder / "bin" / "python"
-    with one_at_a_time("dev"):
+def make_tools(name: str, python: str = sys.executable) -> Path:
+    """The folder `.venv/NAME` with what docker/locks/NAME.txt pins (`dev`, `compose`), made where missing."""
+    folder, lock = VENV / name, (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
+    stamp = folder / "lock.txt"
+    with one_at_a_time(name):
         if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
-            run_uv("venv", "--quiet", "--clear", "--no-project", "--python", sys.executable, str(folder))
-            install(python, lock)
+            run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
+            install(folder / "bin" / "python", lock)
             stamp.write_text(lock, encoding="utf-8")
-    return python
+    return folder
 
 
 def run_uv(*arguments: str) -> None:
     """Run uv with its own progress shown. Raises UserError when it fails."""
-    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_settings()).returncode != 0:
+    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above).",
             "invoke doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
         )
-
-
-def uv_settings() -> dict[str, str]:
-    """The environment in which uv runs: the user's own, with the package index that they set for pip."""
-    settings = dict(os.environ)
-    mirror = pip_index()
-    if mirror and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(settings):
-        settings["UV_DEFAULT_INDEX"] = mirror
-    return settings
-
-
-def pip_index() -> str:
-    """The package index that the user set for pip, '' for none: uv does not read pip's configuration."""
-    config = configparser.ConfigParser(interpolation=None)
-    files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
-    config.read([Path(file).expanduser() for file in files if file])
-    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="") or ""

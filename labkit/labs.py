@@ -106,6 +106,12 @@ def resolve_paths(lab: Lab, arguments: list[str], folder: Path) -> list[str]:
     return resolved
 
 
+def paths_among(lab: Lab, arguments: list[str]) -> list[Path]:
+    """The existing files and folders that the path options among `arguments` name."""
+    values = [option(arguments, name) for name in lab.paths]
+    return [Path(value) for value in values if value and Path(value).exists()]
+
+
 def resolve(option_name: str, value: str, folder: Path) -> str:
     path = folder / Path(value).expanduser()
     if path.exists():

@@ -173,7 +173,7 @@ class Windows(threading.Thread):
 
 def _connect(environment: str) -> Any | None:
     """A visdom client, or None where nothing listens."""
-    host, port = "127.0.0.1", int(os.environ.get("VISDOM_PORT", "8097"))
+    host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
         # The client would ask the user's proxy, which cannot reach this machine's loopback.
         direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")

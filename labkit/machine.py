@@ -5,20 +5,28 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import shutil
+import ssl
 import subprocess
-import sys
-from dataclasses import dataclass
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from labkit import paths
-from labkit.errors import UserError
-from labkit.stacks import Gpu
+from labkit import engine, paths, ports
+from labkit.engine import Engine
+from labkit.programs import output_of, uv, uv_environment
+from labkit.stacks import Gpu, load_facts
+
+UNKNOWN = "?"  # nobody asked
 
 
 @dataclass(frozen=True)
 class Machine:
-    """The findings of `probe`. Sizes in GB are 10^9 bytes."""
+    """The findings of `probe`; those with a default only of `examine`. Sizes in GB are 10^9 bytes."""
 
     system: str  # "Linux", "Darwin"
     architecture: str  # "x86_64"
@@ -29,14 +37,27 @@ class Machine:
     data_free_gb: float  # where the data sets go
     driver: str  # NVIDIA's, "" without one; under WSL2 the Windows driver
     gpus: tuple[Gpu, ...]
-    engine: str  # "docker 27.3.1", "" where no container engine answers
+    engine: Engine
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
-    index: str  # "" when the package index answers, what went wrong when it does not, "?" when nobody asked
+
+    root: bool = False
+    card: bool = False  # an NVIDIA graphics card is plugged in, whether or not a driver answers
+    shm_gb: float = 0.0  # shared memory that is free
+    clock: float = 0.0  # our time, seconds since 1970
+    clock_ahead_s: float | None = None  # by how much our clock is ahead of the package index's
+    index: str = UNKNOWN  # "" when the package index answers, what went wrong when it does not
+    index_host: str = ""
+    mirror: str = UNKNOWN  # the same of the package index's mirror, asked only when the index does not answer
+    proxies: dict[str, str] = field(default_factory=dict)  # the variables that programs take a proxy from
+    ports: dict[str, str] = field(default_factory=dict)  # service -> who holds its port, "" free, ports.OURS itself
+    images: tuple[str, ...] = ()  # those built from our stacks
+    engine_free_gb: float | None = None  # where the engine keeps images; None where that is not on this machine
+    gpu_in_container: str = UNKNOWN  # "" when a container sees the GPU, what went wrong when it does not
 
 
-def probe(ask_index: bool = False) -> Machine:
-    """Look at the machine; about 0.1 s, and up to 15 s more with `ask_index` where the network is dead."""
+def probe() -> Machine:
+    """Look at what the choice of a stack rests on; about 0.3 s."""
     driver, gpus = find_gpus()
     return Machine(
         system=platform.system(),
@@ -48,10 +69,33 @@ def probe(ask_index: bool = False) -> Machine:
         data_free_gb=free_gb(paths.data_dir()),
         driver=driver,
         gpus=tuple(gpus),
-        engine=find_engine(),
+        engine=engine.find(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
-        index=ask_package_index() if ask_index else "?",
+    )
+
+
+def examine() -> Machine:
+    """Look at everything that can stand in the way; about 1 s, up to 30 s where the network is dead."""
+    machine = probe()
+    docker = machine.engine
+    images = () if docker.problem else engine.our_images(docker)
+    index, address = ask_package_index()
+    return replace(
+        machine,
+        root=os.geteuid() == 0,
+        card=has_nvidia_card(),
+        shm_gb=free_gb(Path("/dev/shm")),
+        clock=time.time(),
+        clock_ahead_s=clock_ahead(address),
+        index=index,
+        index_host=host_of(address),
+        mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index else UNKNOWN,
+        proxies={name: value for name, value in os.environ.items() if re.fullmatch("(?i)(https?|all)_proxy", name)},
+        ports={service: who_holds(docker, port) for service, port in ports.SERVICES.items()},
+        images=images,
+        engine_free_gb=free_gb(Path(docker.folder)) if docker.folder else None,
+        gpu_in_container=engine.try_gpu(docker, images[0]) if images and machine.gpus and docker.gpu else UNKNOWN,
     )
 
 
@@ -76,23 +120,16 @@ def find_library(name: str) -> str:
     return next((path for path in (f"{folder}/{name}" for folder in folders) if os.path.exists(path)), "")
 
 
-def output_of(*command: str, timeout_s: float = 10) -> str:
-    """What a program prints, stripped; '' when it is missing, fails or hangs."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
-
-
 def find_gpus() -> tuple[str, list[Gpu]]:
     """The NVIDIA driver's version and the GPUs it shows; ('', []) where nvidia-smi does not answer."""
     smi = shutil.which("nvidia-smi") or "/usr/lib/wsl/lib/nvidia-smi"
     query = [smi, "--format=csv,noheader,nounits"]
     rows = output_of(*query, "--query-gpu=driver_version,memory.total,compute_cap,name")
     if not rows:  # drivers before R470 do not know compute_cap
-        older = output_of(*query, "--query-gpu=driver_version,memory.total,name")
-        rows = "\n".join(", ".join([*line.split(", ")[:2], "", line.split(", ", 2)[2]]) for line in older.splitlines())
+        older = output_of(*query, "--query-gpu=driver_version,memory.total,name").splitlines()
+        known = capabilities() if older else {}
+        for version, memory, name in (line.split(", ", 2) for line in older):
+            rows += f"{version}, {memory}, {known.get(name, '')}, {name}\n"
     driver, gpus = "", []
     for line in rows.splitlines():
         driver, memory, capability, name = line.split(", ", 3)
@@ -100,26 +137,78 @@ def find_gpus() -> tuple[str, list[Gpu]]:
     return driver, gpus
 
 
-def find_engine() -> str:
-    """The container engine that answers, with its version."""
-    version = output_of("docker", "version", "--format", "{{.Server.Version}}") if shutil.which("docker") else ""
-    return f"docker {version}" if version else ""
-
-
-def uv() -> str:
-    """The uv beside the running Python (in .venv/host), else the one on PATH."""
-    beside = Path(sys.prefix) / "bin" / "uv"
-    found = str(beside) if beside.exists() else shutil.which("uv")
-    if not found:
-        raise UserError("uv is missing.", "./inv setup")
+def capabilities() -> dict[str, str]:
+    """The compute capability of each GPU by its name, from the driver's own library; {} where that does not answer."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return {}
+    count, device, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(128)
+    major, minor, found = ctypes.c_int(), ctypes.c_int(), {}
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return {}
+    for index in range(count.value):
+        cuda.cuDeviceGet(ctypes.byref(device), index)
+        cuda.cuDeviceGetName(name, len(name), device)
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+        cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
+        found[name.value.decode()] = f"{major.value}.{minor.value}"
     return found
 
 
-def ask_package_index() -> str:
-    """'' when the package index gives out what the environments need, else the last line of what went wrong."""
-    command = [uv(), "pip", "compile", "--quiet", "--no-cache", "--no-deps", "--no-header", "-"]
+def has_nvidia_card() -> bool:
+    """Whether the PCI bus has a display controller of NVIDIA's."""
+    for device in Path("/sys/bus/pci/devices").glob("*"):
+        try:
+            vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()
+        except OSError:
+            continue
+        if vendor == "0x10de" and kind.startswith("0x03"):
+            return True
+    return False
+
+
+def who_holds(docker: Engine, port: int) -> str:
+    """Who listens on a port, a container by its name; '' where it is free."""
+    held = ports.holder(port)
+    container = engine.publisher(docker, port) if held and not docker.problem else ""
+    return f"container {container}" if container else held
+
+
+def clock_ahead(address: str) -> float | None:
+    """Seconds by which our clock is ahead of the server's at `address`, None where it does not tell."""
+    # A wrong clock makes every certificate look invalid, and nothing but the date is read.
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     try:
-        done = subprocess.run(command, input="invoke\n", capture_output=True, text=True, timeout=15)
-    except subprocess.TimeoutExpired:
-        return "no answer within 15 seconds"
-    return "" if done.returncode == 0 else done.stderr.strip().splitlines()[-1].strip(" ├└─╰▶×")
+        head = urllib.request.Request(address, method="HEAD")
+        with urllib.request.urlopen(head, timeout=5, context=trusting) as answer:
+            date = answer.headers["Date"]
+    except urllib.error.HTTPError as error:
+        date = error.headers["Date"]
+    except (OSError, ValueError):
+        return None
+    return time.time() - parsedate_to_datetime(date).timestamp() if date else None
+
+
+def host_of(address: str) -> str:
+    """The server in an address, without a user name and password that may be in it."""
+    return re.sub(r"^(?:\w+://)?(?:[^/@]*@)?([^/]*).*$", r"\1", address)
+
+
+def ask_package_index(mirror: str = "") -> tuple[str, str]:
+    """Whether the package index (or `mirror`) gives out what the environments need, and the address that was asked.
+
+    '' when it does, else the last line of what went wrong.
+    """
+    command = [uv(), "pip", "compile", "--verbose", "--no-cache", "--no-deps", "--no-header", "-"]
+    settings = {**uv_environment(), "UV_HTTP_RETRIES": "1", "NO_COLOR": "1"}
+    if mirror:
+        settings["UV_DEFAULT_INDEX"] = mirror
+    try:
+        done = subprocess.run(command, input="invoke\n", capture_output=True, text=True, timeout=15, env=settings)
+    except (OSError, subprocess.TimeoutExpired):
+        return "no answer within 15 seconds", mirror
+    asked = re.search(r"request for: (https?://\S+)", done.stderr)
+    said = (done.stderr.strip().splitlines() or ["uv failed"])[-1].strip(" ├└─╰▶×")
+    return "" if done.returncode == 0 else said.replace("cause: ", ""), asked[1] if asked else mirror

@@ -9,13 +9,11 @@ from pathlib import Path
 
 from labkit.console import say
 from labkit.download import Unreachable
+from labkit.programs import uv, uv_environment
 
 
 def install(package: str, sha256: str, folder: Path) -> None:
     """Put what "name==version" unpacks to below `folder`; the package must have this hash. Raises Unreachable."""
-    from labkit.envs import uv_settings
-    from labkit.machine import uv
-
     say(f"{package}: from the package index")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
@@ -23,7 +21,7 @@ def install(package: str, sha256: str, folder: Path) -> None:
         wanted.flush()
         command = [uv(), "pip", "install", "--quiet", "--no-deps", "--require-hashes", "--python", sys.executable]
         command += ["--target", str(folder), "-r", wanted.name]
-        done = subprocess.run(command, env=uv_settings(), stderr=subprocess.PIPE, text=True)
+        done = subprocess.run(command, env=uv_environment(), stderr=subprocess.PIPE, text=True)
     if done.returncode:
         words = " ".join(line.strip(" ×╰─▶├│") for line in done.stderr.splitlines() if line.strip())
         raise Unreachable(package, {"the package index": words or f"uv ended with status {done.returncode}"})

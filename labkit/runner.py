@@ -1,20 +1,26 @@
-"""Where a lab runs and the exact command: `here` inside one of our images, else `venv`, an environment of its own."""
+"""Where a lab runs and the exact command.
+
+`here` inside one of our images; `docker` where a container engine answers; else `venv`, a native environment.
+"""
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Sequence
 
-from labkit import envs, labs, paths
+from labkit import containers, envs, labs, paths
+from labkit.engine import Engine
 from labkit.errors import UserError, nearest
 from labkit.machine import Machine
 from labkit.stacks import Choice
 
-PLACES = ("auto", "here", "venv")
+PLACES = ("auto", "here", "docker", "venv")
 
 
 @dataclass(frozen=True)
@@ -40,24 +46,44 @@ class Command:
         os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
 
 
-def where(asked: str, inside_image: bool) -> tuple[str, str]:
-    """The place where the lab runs and the reason. Raises UserError for a place that does not exist here."""
+def where(asked: str, inside_image: bool, engine: Engine) -> tuple[str, str]:
+    """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
     if asked not in ("", *PLACES):
         raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
     if asked == "here" and not inside_image:
         raise UserError("--where here works inside one of our images only.", "invoke lab NAME --where venv")
-    if asked == "here" or (inside_image and asked in ("", "auto")):
+    if asked == "docker" and engine.problem:
+        raise UserError(f"--where docker: {engine.problem}.", "invoke doctor, or --where venv")
+    if asked not in ("", "auto"):
+        return asked, "you asked for it"
+    if inside_image:
         return "here", "inside one of our images"
-    return "venv", "you asked for it" if asked == "venv" else "an environment of its own"
+    if engine.problem:
+        return "venv", engine.problem
+    return "docker", f"docker {engine.version} answers"
 
 
 def lab_command(lab: labs.Lab, arguments: list[str], choice: Choice, place: str, machine: Machine) -> Command:
     """The command that runs `lab` with its own `arguments`."""
-    return python_command([str(lab.program), *arguments], choice, place, machine)
+    mounts = [path for path in labs.paths_among(lab, arguments) if paths.ROOT not in path.parents]
+    return python_command([str(lab.program), *arguments], choice, place, machine, lab.name, mounts)
 
 
-def python_command(arguments: list[str], choice: Choice, place: str, machine: Machine) -> Command:
-    """The stack's Python with these arguments: a pure function of what is given and of the user's settings."""
+def python_command(
+    arguments: list[str],
+    choice: Choice,
+    place: str,
+    machine: Machine,
+    name: str = "tool",
+    mounts: Sequence[Path] = (),
+) -> Command:
+    """The stack's Python with these arguments: a pure function of what is given and of the user's settings.
+
+    In a container, `name` labels it and `mounts` are files of the user's that it may read.
+    """
+    if place == "docker":
+        argv = containers.python_command(machine.engine, choice, name, arguments, mounts)
+        return Command(tuple(argv), containers.settings(machine.engine, choice))
     python = sys.executable if place == "here" else str(envs.python_of(choice.stack))
     environment = {
         "LAB_STACK": choice.label,
@@ -70,6 +96,17 @@ def python_command(arguments: list[str], choice: Choice, place: str, machine: Ma
     if machine.tcmalloc and not choice.use_gpu and not os.environ.get("LD_PRELOAD"):
         environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
     return Command((python, *arguments), environment)
+
+
+def shell_command(choice: Choice, place: str, machine: Machine) -> Command:
+    """A shell in which `python` is the stack's; it skips the user's start-up files, which may put another one first."""
+    if place == "docker":
+        argv = containers.run_command(machine.engine, choice, "shell", ["bash"])
+        return Command(tuple(argv), containers.settings(machine.engine, choice))
+    python = python_command([], choice, place, machine)
+    search = f"{Path(python.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**python.environment, "PATH": search, "PS1": f"({choice.stack.name}) \\w\\$ "}
+    return Command((shutil.which("bash") or "/bin/sh", *["--norc"] * bool(shutil.which("bash"))), environment)
 
 
 def caller_folder() -> Path:

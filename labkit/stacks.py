@@ -21,6 +21,7 @@ FACTS = ROOT / "docker" / "facts.toml"
 
 # Newest first: the first one that a GPU and its driver can run is taken.
 GPU_STACKS = ("cu130", "cu126", "cu118", "notes")
+NEWEST_DRIVER = "999999"
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,20 @@ class Stack:
     requirements: Path
     disk_gb: float
     builds: tuple[Build, ...]
+    editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
+
+    @property
+    def image_gb(self) -> float:
+        """Disk that building the image takes: the build stage, its copy in the image, and the cache."""
+        return 2.5 * self.disk_gb
+
+    @property
+    def targets(self) -> list[str]:
+        """The options of uv that resolve for every Python and platform on which the stack may run."""
+        oldest = ["--python-version", min(self.native_python, key=version_key)]
+        # glibc 2.23: newer wheels than manylinux2014 would not load there.
+        old_glibc = self.os == "ubuntu 16.04"
+        return [*oldest, *(["--python-platform", "x86_64-manylinux2014"] if old_glibc else ["--universal"])]
 
     def build(self, name: str = "") -> Build:
         """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
@@ -78,16 +93,26 @@ class Gpu:
 
 @dataclass(frozen=True)
 class Choice:
-    """A stack, which of its builds, whether the GPU is used, and the reason in one sentence."""
+    """A stack, which of its builds, whether the GPU is used, and the reason in one sentence.
+
+    `recommended` is the label of what fits the GPU and its driver best, whether or not its hashes are recorded and
+    whatever was asked for.
+    """
 
     stack: Stack
     build: Build
     use_gpu: bool
     reason: str
+    recommended: str
 
     @property
     def label(self) -> str:
-        return f"{self.stack.name}/{self.build.name}"
+        return label(self.stack, self.build)
+
+
+def label(stack: Stack, build: Build) -> str:
+    """How a build is named for the reader and for `--stack`."""
+    return f"{stack.name}/{build.name}"
 
 
 def names() -> list[str]:
@@ -115,7 +140,7 @@ def load(name: str) -> Stack:
 
 
 def load_facts() -> dict[str, Any]:
-    """The tables of docker/facts.toml: `cuda` and `wheel`, each a list of rows."""
+    """The tables of docker/facts.toml: `cuda`, `wheel` and `mirror`, each a list of rows, and the table `wsl`."""
     return tomlfile.load(FACTS)
 
 
@@ -182,12 +207,10 @@ def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool
     """Why this build cannot use these GPUs with this driver, as a clause; '' where it can."""
     if not gpus:
         return "no NVIDIA GPU was found"
-    if not build.cuda:
-        return "this build is for the CPU"
-    cuda, wheel = find_cuda(facts, build.cuda), find_wheel(facts, stack.torch, build.cuda)
-    assert cuda is not None, f"check() lets no CUDA without a row pass: {build.cuda}"
+    if stack.name == "cpu":
+        return "this stack is for the CPU"
+    wheel, needed = find_wheel(facts, stack.torch, build.cuda), needed_driver(build, wsl, facts)
     assert wheel is not None, f"check() lets no wheel without a row pass: {stack.torch}"
-    needed = cuda["min_driver_wsl" if wsl else "min_driver"]
     if version_key(driver) < version_key(needed):
         return f"driver {driver} is older than the {needed} that CUDA {build.cuda} needs"
     for gpu in gpus:
@@ -195,7 +218,26 @@ def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool
             return f"the driver does not say the compute capability of {gpu.name}"
         if not covers(wheel["architectures"], gpu.capability):
             return f"torch {stack.torch} with CUDA {build.cuda} has no code for {gpu.name} ({gpu.capability})"
+        oldest = facts["wsl"]["min_capability"]
+        if wsl and version_key(gpu.capability) < version_key(oldest):
+            return f"WSL2 passes on GPUs from compute capability {oldest} on, and {gpu.name} has {gpu.capability}"
     return ""
+
+
+def needed_driver(build: Build, wsl: bool, facts: dict[str, Any]) -> str:
+    """The oldest driver that runs this build; under WSL2 the Windows driver."""
+    cuda = find_cuda(facts, build.cuda)
+    assert cuda is not None, f"check() lets no CUDA without a row pass: {build.cuda}"
+    return str(cuda["min_driver_wsl" if wsl else "min_driver"])
+
+
+def best(gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> tuple[Stack, Build] | None:
+    """The newest stack that can use these GPUs with this driver, its locked builds first; None where none can."""
+    for stack in map(load, GPU_STACKS):
+        for build in sorted(stack.builds, key=lambda build: build.pending):
+            if not obstacle(stack, build, gpus, driver, wsl, facts):
+                return stack, build
+    return None
 
 
 def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> Choice:
@@ -206,25 +248,35 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
     CPU where there is none. A build whose hashes nobody has recorded yet is used only when asked for.
     """
     facts = load_facts()
+    cpu = load("cpu")
+    found = best(gpus, driver, wsl, facts)
+    recommended = label(*found) if found else label(cpu, cpu.build())
     if asked:
         stack_name, _, build_name = asked.partition("/")
         stack = load(stack_name)
         build = stack.build(build_name)
         why = obstacle(stack, build, gpus, driver, wsl, facts)
-        return Choice(stack, build, not why, "you asked for it" + (f"; on the CPU, since {why}" if why else ""))
-    cpu = load("cpu")
-    if not gpus:
-        return Choice(cpu, cpu.build(), False, "no NVIDIA GPU was found")
-    newest = load(GPU_STACKS[0])
-    reason = obstacle(newest, newest.build(), gpus, driver, wsl, facts)
-    for name in GPU_STACKS:
-        stack = load(name)
-        runnable = [build for build in stack.builds if not obstacle(stack, build, gpus, driver, wsl, facts)]
-        locked = [build for build in runnable if not build.pending]
-        if locked:
-            return Choice(stack, locked[0], True, f"driver {driver}, {gpus[0].name} ({gpus[0].capability})")
-        if runnable:
-            label = f"{stack.name}/{runnable[0].name}"
-            reason = f"the GPU can run {label}, whose wheels have no recorded hashes: ask for it with --stack {label}"
-            break
-    return Choice(cpu, cpu.build(), False, reason)
+        reason = "you asked for it" + (f"; on the CPU, since {why}" if why else "")
+        return Choice(stack, build, not why, reason, recommended)
+    if found and not found[1].pending:
+        return Choice(*found, True, f"driver {driver}, {gpus[0].name} ({gpus[0].capability})", recommended)
+    advice = upgrade(gpus, driver, wsl, facts)
+    if found:
+        reason = f"the GPU can run {recommended}, whose wheels have no recorded hashes: ask for it with "
+        reason += f"--stack {recommended}" + (f", or {advice}" if advice else "")
+    else:
+        able = best(gpus, NEWEST_DRIVER, wsl, facts)
+        newest = load(GPU_STACKS[0])
+        reason = obstacle(*able, gpus, driver, wsl, facts) if able else ""
+        reason = reason or obstacle(newest, newest.build(), gpus, NEWEST_DRIVER, wsl, facts)
+        reason += f": {advice}" if advice else ""
+    return Choice(cpu, cpu.build(), False, reason, recommended)
+
+
+def upgrade(gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> str:
+    """The advice to upgrade the driver where a newer one would let these GPUs run a newer stack, else ''."""
+    newest = best(gpus, NEWEST_DRIVER, wsl, facts)
+    needed = needed_driver(newest[1], wsl, facts) if newest else "0"
+    if newest is None or version_key(driver) >= version_key(needed):
+        return ""
+    return f"upgrade the {'Windows ' if wsl else ''}driver to {needed} or newer for {label(*newest)}"

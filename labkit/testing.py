@@ -1,8 +1,8 @@
 """`invoke test`: the tools' tests, then the tests inside each stack family, and one closing line over all of them.
 
-tests/unit and tests/faults run with the development tools' Python and never see torch; tests/stack runs inside each
-stack, by that stack's own Python. $LAB_TEST_REQUIRE names what must not be missing (`notes`): without it, a stack
-whose Python cannot be had is left out with its reason, with it that is a failure.
+tests/unit and tests/faults run with the development tools' Python and never see torch; so does tests/containers, where
+an engine answers; tests/stack runs inside each stack, by that stack's own Python. $LAB_TEST_REQUIRE names what must not
+be missing (`notes`, `docker`): without it, what cannot run here is left out with its reason, with it that is a failure.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pathlib import Path
 
 from labkit import envs, machine, paths, runner, stacks
 from labkit.console import say, warn
+from labkit.engine import Engine
 from labkit.errors import UserError
 
+REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
 FAMILIES = ("cpu", "notes")  # one stack of each family of PyTorch; the others differ in CUDA only
 
 
@@ -35,28 +37,46 @@ def run_all(only: str, arguments: list[str]) -> int:
     """Run the tests, all or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
     if only and only not in FAMILIES:
         raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "invoke test --stack notes")
-    required = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
-    counts = []
-    if not only:
-        python = str(envs.ensure_tools())
-        counts.append(pytest("tools", runner.Command((python,), {}), ["tests/unit", "tests/faults", *arguments]))
-    for name in [only] if only else FAMILIES:
-        stack = stacks.load(name)
-        try:
-            envs.ensure(stack, stack.build())
-        except UserError as error:
-            warn(f"stack {name} left out: {error}")
-            counts.append(Count(name, failed=int(name in required or name == only), skipped=int(name not in required)))
-            continue
-        choice = stacks.choose([], "", asked=name)
-        command = runner.python_command([], choice, "venv", machine.probe())
-        counts.append(pytest(name, command, ["tests/stack", *arguments]))
+    found = machine.probe()
+    counts = [] if only else tools(found.engine, arguments)
+    counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
     passed, failed, skipped = (sum(getattr(count, key) for count in counts) for key in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed or not passed else 0
+
+
+def tools(engine: Engine, arguments: list[str]) -> list[Count]:
+    """The tests that run with the development tools' Python."""
+    python = runner.Command((str(envs.make_tools("dev") / "bin" / "python"),), {})
+    counts = [pytest("tools", python, ["tests/unit", "tests/faults", *arguments])]
+    if engine.problem:
+        return [*counts, left_out("containers", engine.problem, "docker" in REQUIRED)]
+    containers = pytest("containers", python, ["tests/containers", *arguments])
+    if "docker" in REQUIRED and containers.skipped:
+        warn("a container test was skipped, and LAB_TEST_REQUIRE=docker does not allow that")
+        containers.failed += containers.skipped
+        containers.skipped = 0
+    return [*counts, containers]
+
+
+def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool) -> Count:
+    """The tests inside the native environment of one stack."""
+    stack = stacks.load(name)
+    try:
+        envs.ensure(stack, stack.build())
+    except UserError as error:
+        return left_out(name, str(error), insist or name in REQUIRED)
+    choice = stacks.choose([], "", asked=name)
+    return pytest(name, runner.python_command([], choice, "venv", found), ["tests/stack", *arguments])
+
+
+def left_out(kind: str, reason: str, required: bool) -> Count:
+    """The count of tests that could not even start."""
+    warn(f"tests of {kind} left out: {reason}")
+    return Count(kind, failed=int(required), skipped=int(not required))
 
 
 def pytest(kind: str, python: runner.Command, arguments: list[str]) -> Count:

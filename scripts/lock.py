@@ -1,4 +1,4 @@
-"""Write the hash-pinned requirement files in docker/locks/ from the *.in files and docker/stacks/.
+"""Write the hash-pinned requirement files in docker/locks/ from the *.in files and docker/stacks/; npm's for visdom.
 
     python scripts/lock.py                     every lock that the package index alone can make
     python scripts/lock.py --complete cu126    also the builds of this stack that need PyTorch's own wheel server
@@ -10,6 +10,7 @@ build is no longer pending. Locks hold no index address, so any mirror of the sa
 from __future__ import annotations
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -33,7 +34,7 @@ def uv_compile(sources: list[Path], target: Path, said: str, *options: str) -> N
 
 def lock_tools(upgrade: tuple[str, ...]) -> None:
     """The locks of the host, the development tools and the build tools."""
-    for name, python in (("host", "3.9"), ("dev", "3.9"), ("build", "3.8")):
+    for name, python in (("host", "3.9"), ("dev", "3.9"), ("compose", "3.11"), ("node", "3.9"), ("build", "3.8")):
         source = stacks.LOCKS / f"{name}.in"
         options = ("--universal", "--python-version", python, *upgrade)
         uv_compile([source], source.with_suffix(".txt"), source.name, *options)
@@ -45,17 +46,30 @@ def lock_build(stack: stacks.Stack, build: stacks.Build, upgrade: tuple[str, ...
     with tempfile.TemporaryDirectory() as folder:
         torch = Path(folder) / "torch.in"
         torch.write_text(f"torch=={stack.torch}{local}\ntorchvision=={stack.torchvision}{local}\n", encoding="utf-8")
-        oldest = min(stack.native_python, key=stacks.version_key)
-        options = ["--python-version", oldest, "--build-constraints", str(stacks.LOCKS / "build.txt"), *upgrade]
-        if stack.os == "ubuntu 16.04":
-            # glibc 2.23: newer wheels than manylinux2014 would not load there.
-            options += ["--python-platform", "x86_64-manylinux2014"]
-        else:
-            options += ["--universal"]
+        options = [*stack.targets, "--build-constraints", str(stacks.LOCKS / "build.txt"), *upgrade]
         if build.wheels:
             options += ["--index", build.wheels, "--index-strategy", "unsafe-best-match"]
         said = f"{stack.requirements.name} and {stack.name}.toml"
         uv_compile([stack.requirements, torch], build.lock, said, *options)
+
+
+def lock_page() -> None:
+    """npm's lock of what visdom's page loads: the packages themselves, since nothing that they depend on is loaded."""
+    folder = stacks.ROOT / "docker" / "visdom"
+    lock = folder / "package-lock.json"
+    lock.unlink(missing_ok=True)
+    options = ["--package-lock-only", "--ignore-scripts", "--legacy-peer-deps", "--omit-lockfile-registry-resolved"]
+    subprocess.run(["npm", "install", *options], cwd=folder, check=True)
+    content = json.loads(lock.read_text(encoding="utf-8"))
+    root = content["packages"][""]
+    wanted = {f"node_modules/{name}" for name in root["dependencies"]}
+    content["packages"] = {"": root} | {
+        name: {key: entry[key] for key in ("name", "version", "integrity") if key in entry}
+        for name, entry in content["packages"].items()
+        if name in wanted
+    }
+    lock.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    print(f"{lock.relative_to(stacks.ROOT)}: {len(wanted)} packages")
 
 
 def main() -> int:
@@ -65,6 +79,7 @@ def main() -> int:
     arguments = parser.parse_args()
     upgrade = ("--upgrade",) if arguments.upgrade else ()
     lock_tools(upgrade)
+    lock_page()
     done = set()
     for name in stacks.names():
         stack = stacks.load(name)

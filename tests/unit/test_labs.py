@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from labkit import labs, paths, runner, stacks
+from labkit.engine import Engine
 from labkit.errors import UserError
 from labkit.machine import probe
 
@@ -81,13 +82,14 @@ def test_the_command_is_data(monkeypatch):
 
 
 def test_where_a_lab_runs():
-    assert runner.where("", inside_image=True)[0] == "here"
-    assert runner.where("auto", inside_image=False)[0] == "venv"
-    assert runner.where("venv", inside_image=True)[0] == "venv"
+    nothing = Engine(problem="docker is not installed")
+    assert runner.where("", inside_image=True, engine=nothing)[0] == "here"
+    assert runner.where("auto", inside_image=False, engine=nothing) == ("venv", "docker is not installed")
+    assert runner.where("venv", inside_image=True, engine=nothing)[0] == "venv"
     with pytest.raises(UserError, match="inside one of our images"):
-        runner.where("here", inside_image=False)
+        runner.where("here", inside_image=False, engine=nothing)
     with pytest.raises(UserError, match="did you mean venv"):
-        runner.where("vnev", inside_image=False)
+        runner.where("vnev", inside_image=False, engine=nothing)
 
 
 def test_no_folder_outside_labkit_is_a_package():

@@ -1,0 +1,42 @@
+"""Become one of the services: `python -m labkit.serve visdom|tensorboard|notebook ADDRESS PORT`, in a stack's Python.
+
+ADDRESS is 127.0.0.1, or 0.0.0.0 in a container, whose port is published on the loopback address. No service asks the
+network for anything. JupyterLab takes its token from $JUPYTER_TOKEN.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from labkit import paths
+
+
+def command(name: str, address: str, port: str) -> list[str]:
+    """The arguments for Python that start the service."""
+    runs = paths.runs_dir()
+    if name == "visdom":
+        # It knows these two addresses only, and without -bind_local it takes all of them.
+        local = ["-bind_local"] if address == "127.0.0.1" else []
+        return ["-m", "visdom.server", "-port", port, *local, "-env_path", f"{runs / '.visdom'}/"]
+    if name == "tensorboard":
+        # Its faster loader is a program of its own that needs a newer glibc than the notes stack has.
+        options = ["--host", address, "--port", port, "--load_fast", "false"]
+        return ["-m", "tensorboard.main", "--logdir", str(runs), *options]
+    if name == "notebook":
+        settings = {
+            "ServerApp.ip": address,
+            "ServerApp.port": port,
+            "ServerApp.port_retries": "0",
+            "ServerApp.open_browser": "False",
+            "ServerApp.allow_root": "True",
+            "ServerApp.root_dir": str(paths.ROOT),
+            "LabApp.news_url": "None",
+            "LabApp.check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        }
+        return ["-m", "jupyterlab", *(f"--{setting}={value}" for setting, value in settings.items())]
+    raise SystemExit(f"there is no service {name}")
+
+
+if __name__ == "__main__":
+    os.execv(sys.executable, [sys.executable, *command(*sys.argv[1:])])

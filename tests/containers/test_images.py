@@ -1,0 +1,63 @@
+"""What is in the images, held against the files that they were built from."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+from labkit import images
+
+
+def test_a_second_setup_builds_nothing(image, tmp_path):
+    done = image.inv("setup", "--stack", image.choice.stack.name, "--where", "docker", folder=tmp_path)
+    assert done.returncode == 0 and "building" not in done.stderr
+
+
+def test_the_labels_tell_what_it_was_built_from(image):
+    found = images.labels(image.docker, image.tag)
+    assert found["torch-labs.stack"] == image.choice.label
+    assert found["torch-labs.fingerprint"] == images.fingerprint(image.choice.stack, image.choice.build)
+    assert image.tag.endswith(found["torch-labs.fingerprint"][:12])
+
+
+def test_the_image_tests_pass(image, tmp_path):
+    done = image.inv("image.test", "--stack", image.choice.stack.name, folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"[1-9]\d* passed", done.stdout) and "skipped" not in done.stdout
+
+
+def test_any_uid_has_a_home(image):
+    code = "import os, getpass, pathlib; p = pathlib.Path.home() / 'x'; p.write_text('x'); print(getpass.getuser(), os.getuid())"
+    assert image.run("python", "-c", code, options=("--user", "4321:4321")).stdout.strip() == "lab 4321"
+
+
+def test_nothing_of_the_build_stays_behind(image):
+    secrets = image.run("sh", "-c", "ls /run/secrets /context /root/.cache 2>/dev/null; true")
+    assert secrets.stdout == ""
+    history = image.docker.client, "history", "--no-trunc", "--format", "{{.CreatedBy}}", image.tag
+    assert "ca-certificates.crt" not in images.output_of(*history)
+
+
+def test_shared_memory_is_large_enough_for_workers(image, tmp_path):
+    done = image.inv(
+        "lab", "cifar10", "--where", "docker", "--stack", image.choice.stack.name, "--dry", folder=tmp_path
+    )
+    assert done.returncode == 0 and "docker/compose.yaml" in done.stdout
+    assert "shm_size: 2gb" in (images.DOCKER / "compose.yaml").read_text()
+
+
+def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):
+    docker = image.docker.client
+    older = image.tag.partition(":")[0] + ":0123456789ab"
+    subprocess.run([docker, "tag", image.base, older], check=True)
+    assert images.older(image.docker, image.choice.stack, image.choice.build) == [older]
+    done = image.inv("image.prune", folder=tmp_path)
+    assert done.returncode == 0 and older in done.stderr
+    assert images.present(image.docker, image.tag) and not images.present(image.docker, older)
+
+
+def test_a_base_that_cannot_be_pulled_names_what_was_tried(image, tmp_path):
+    more = {"LAB_BASE_IMAGE": "localhost:9/nothing:1"}
+    arguments = ("setup", "--stack", image.choice.stack.name, "--where", "docker")
+    done = image.inv(*arguments, folder=tmp_path, **more)
+    assert done.returncode == 2 and "no base image" in done.stderr and "localhost:9/nothing:1 (" in done.stderr

@@ -1,0 +1,93 @@
+"""Build and run commands of containers as data; no engine is needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from labkit import containers, engine, images, runner, stacks
+from labkit.engine import Engine
+from labkit.errors import UserError
+from labkit.images import Sources
+
+DOCKER = Engine(client="/usr/bin/docker", version="27.3.1", builder="buildx", compose=("/usr/bin/docker", "compose"))
+CPU = stacks.load("cpu")
+CU118 = stacks.load("cu118")
+
+
+def command(**changes):
+    sources = Sources(**changes)
+    return images.build_command(DOCKER, CPU, CPU.build(), "ubuntu:24.04", sources, Path("/context"))
+
+
+def test_the_build_gets_everything_as_arguments(monkeypatch, tmp_path):
+    (tmp_path / "ca.pem").touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:word@proxy:3128")
+    words = command(index="https://pypi.tuna.tsinghua.edu.cn/simple", apt="https://mirrors.tuna.tsinghua.edu.cn")
+    assert words[:4] == ["/usr/bin/docker", "buildx", "build", "--load"]
+    for argument in (
+        "BASE_IMAGE=ubuntu:24.04",
+        "PYTHON=3.12",
+        "INSTALL_OPTIONS=--require-hashes",
+        "LAB_IMAGE=cpu/index",
+    ):
+        assert words[words.index(argument) - 1] == "--build-arg"
+    assert "UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple" in words
+    assert f"id=ca,src={tmp_path}/ca.pem" in words
+    assert "HTTPS_PROXY" in words and not any("user:word" in word for word in words)  # docker reads the value itself
+
+
+def test_a_pending_build_asks_for_no_hashes_and_names_its_index():
+    build = CU118.build("cu118")
+    words = images.build_command(DOCKER, CU118, build, "base", Sources(), Path("/context"))
+    assert f"INSTALL_OPTIONS=--index {build.wheels} --index-strategy unsafe-best-match" in words
+
+
+def test_bases_are_tried_in_order_by_digest():
+    pinned = f"nvidia/cuda@{CU118.digest}"
+    assert images.base_sources(CU118, Sources()) == [pinned, f"nvcr.io/{pinned}"]
+    assert images.base_sources(CU118, Sources(registry="mirror.example.com/"))[0] == f"mirror.example.com/{pinned}"
+    assert images.base_sources(CU118, Sources(base="mine:1")) == ["mine:1"]
+    assert images.base_sources(CPU, Sources()) == ["ubuntu:24.04"]
+
+
+def test_the_tag_follows_the_content(monkeypatch, tmp_path):
+    before = images.tag(CPU, CPU.build())
+    assert before == images.tag(CPU, CPU.build()) and before.startswith("torch-labs/cpu:")
+    assert before != images.tag(stacks.load("cu130"), stacks.load("cu130").build())
+    changed = tmp_path / "docker"
+    changed.mkdir()
+    for name in ("Dockerfile", "apt-install"):
+        (changed / name).write_text((images.DOCKER / name).read_text() + "# changed\n")
+    monkeypatch.setattr(images, "DOCKER", changed)
+    assert images.tag(CPU, CPU.build()) != before
+
+
+def test_where_prefers_a_container_and_says_why_not():
+    assert runner.where("", False, DOCKER) == ("docker", "docker 27.3.1 answers")
+    assert runner.where("", False, Engine(problem="the engine is not running")) == ("venv", "the engine is not running")
+    with pytest.raises(UserError, match="not in the group docker"):
+        runner.where("docker", False, Engine(problem=engine.explain("permission denied while trying to connect")))
+
+
+def test_the_run_command_mounts_the_users_picture_read_only(tmp_path):
+    picture = tmp_path / "a b.jpg"
+    choice = stacks.choose([], "", asked="cpu")
+    words = containers.python_command(DOCKER, choice, "cifar10", ["labs/cifar10/lab.py"], [picture])
+    assert words[words.index(f"{picture}:{picture}:ro") - 1] == "--volume"
+    assert words[-3:] == ["lab", "python", "labs/cifar10/lab.py"]
+    assert not any("compose.gpu" in word for word in words)
+
+
+@pytest.mark.parametrize(
+    ("message", "says"),
+    [
+        ("Got permission denied while trying to connect to the Docker daemon socket", "not in the group docker"),
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is it running?", "not running"),
+        ("", "does not answer"),
+    ],
+)
+def test_what_the_engine_complains_of_is_explained(message, says):
+    assert says in engine.explain(message)

@@ -1,0 +1,24 @@
+"""The notes' packages must load on Ubuntu 16.04 (glibc 2.23) and on the devcontainer's Ubuntu 20.04 (glibc 2.31)."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from labkit import envs, stacks
+from labkit.programs import uv
+
+
+@pytest.mark.parametrize(("name", "python", "fits"), [("notes", "3.8", True), ("cpu", "3.12", False)])
+def test_every_wheel_of_the_notes_lock_is_manylinux2014(name, python, fits, tmp_path):
+    """glibc 2.17, older than both. The modern stack does not fit there, which shows that the question can be answered no."""
+    stack = stacks.load(name)
+    requirements = tmp_path / "requirements.txt"
+    requirements.write_text(envs.requirements(stack, stack.build("index"), windows=True))
+    command = [uv(), "pip", "install", "--dry-run", "--target", str(tmp_path / "none"), "--require-hashes"]
+    command += ["--python-version", python, "--python-platform", "x86_64-manylinux2014"]
+    command += ["--only-binary", ":all:", "--no-binary", "visdom", "--build-constraints", str(stacks.LOCKS / "build.txt")]
+    done = subprocess.run([*command, "-r", str(requirements)], capture_output=True, text=True)
+    assert (done.returncode == 0) == fits, done.stderr
+    assert fits or "no usable wheels" in done.stderr
