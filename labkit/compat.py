@@ -21,7 +21,7 @@ def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     """The dtype that `device` multiplies fastest without losing accuracy, and why: (dtype, reason).
 
     bfloat16 on a processor pays with AMX, and with AVX-512 on AMD (1.6 to 2.1 times as fast on Zen 4). Intel's AVX-512
-    without AMX has the instructions too, yet convolutions are slower in it than in float32 (177 against 310 GFLOP/s on a
+    without AMX has the instructions too, yet convolutions are slower in it than in float32 (177, not 310 GFLOP/s, on a
     Xeon, torch 2.11.0, 2 threads, 2026-11-23). The choice rests on the processor alone, never on a timing, because a
     resumed run must choose the same.
     """
