@@ -150,14 +150,14 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = ANYTHING) ->
         unpacked_bytes = sum(file.unpacked_bytes for file in files) or dataset.unpacked_bytes
         require_space(staging, sum(file.size_bytes for file in missing) + unpacked_bytes)
         with download.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
-            sources = [_fetch(dataset, file, urls[file], staging, progress) or shown(folder) for file in files]
+            sources = [_fetch(dataset, file, urls[file], staging, progress) for file in files]
         if wanted.subset:
             bases = _urls(dataset, "", dataset.picture_urls, mirrors)
             sources.append(coco.subset(dataset, wanted, staging, bases))
         else:
             _unpack_files(dataset, files, staging)
         certain = all(file.hashes for file in files) and not wanted.subset
-        source = ", ".join(dict.fromkeys(sources))
+        source = ", ".join(dict.fromkeys(filter(None, sources))) or there.source or shown(folder)
         return _put_in_place(dataset, staging, folder, "verified" if certain else "recorded", source, wanted)
 
 

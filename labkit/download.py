@@ -41,7 +41,7 @@ VERDICT_S = 12.0  # looking up a name has no timeout of its own
 READ_TIMEOUT_S = 15.0
 SLOW_BYTES_PER_S, SLOW_AFTER_S = 50_000, 15.0  # slower than this for so long, and the next address has its turn
 TAKE_OVER_S = 2.0  # an idle connection takes half of what another one would need longer for
-ATTEMPTS = 4  # in a row without a byte
+ATTEMPTS = 4  # in a row without a block
 PAUSE_S = 0.5  # before the second attempt; doubled for each further one
 BUSY = (429, 503)  # "too many requests", "service unavailable": come back later, with fewer connections
 
@@ -237,7 +237,7 @@ def _host(url: str) -> str:
 def reason(error: BaseException) -> str:
     """Why it failed, in a few words."""
     if isinstance(error, HTTPError):
-        return f"HTTP {error.code} {error.reason}"
+        return "it redirects in a circle" if 300 <= error.code < 400 else f"HTTP {error.code} {error.reason}"
     if isinstance(error, URLError) and isinstance(error.reason, BaseException):
         return reason(error.reason)
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -245,6 +245,7 @@ def reason(error: BaseException) -> str:
     for kind, words in (
         (socket.gaierror, "host name not found"),
         (socket.timeout, "no answer in time"),
+        (ssl.SSLError, "no secure connection"),
         (ConnectionRefusedError, "connection refused"),
         (ConnectionError, "connection lost"),
         (http.client.HTTPException, "it does not speak HTTP as it should"),
@@ -471,16 +472,14 @@ class _Transfer:
             stretch = self._take()
             if stretch is None:
                 return
-            before_bytes = self.received_bytes
             try:
                 self._read(source, stretch)
                 attempt = 1
             except Exception as error:
                 if isinstance(error, HTTPError) and error.code in BUSY and self._leave():
                     return
-                # Where there are no ranges, each attempt starts from nothing: bytes are then no progress.
-                progress = self.ranges and self.received_bytes > before_bytes
-                attempt = 1 if progress else attempt + 1
+                # Only a finished block is progress: without ranges the next attempt starts from nothing.
+                attempt = 1 if self.ranges and stretch.block > stretch.first else attempt + 1
                 lasting = isinstance(error, (_Slow, HTTPError)) and getattr(error, "code", 0) not in BUSY
                 if lasting or isinstance(error, _Disk) or attempt > ATTEMPTS:
                     other = self._without(source, error)

@@ -94,7 +94,7 @@ class Mirror:
         request.end_headers()
         request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         end = last + 1 if self.cut_at is None else min(last + 1, self.cut_at)
-        step = 1 << 14 if self.bytes_per_s else 1 << 18
+        step = min(1 << 14, self.bytes_per_s // 20) if self.bytes_per_s else 1 << 18
         for start in range(first, end, step):
             piece = content[start : min(start + step, end)]
             if self.bytes_per_s:

@@ -149,3 +149,49 @@ def test_an_archive_that_is_cut_short(tmp_path, name):
 def test_something_that_is_no_archive(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(b"<html>not found</html>" * 100)
     refuse(tmp_path / "a.tar.gz", tmp_path, "damaged or cut short")
+
+
+@pytest.mark.parametrize("name", ["a\u202etxt.exe", "zero\u200bwidth", "line\nbreak", "back\\slash"])
+def test_names_that_play_tricks(tmp_path, name):
+    write_tar(tmp_path / "a.tar.gz", ("good", tarfile.REGTYPE, ""), (name, tarfile.REGTYPE, ""))
+    refuse(tmp_path / "a.tar.gz", tmp_path, "invisible characters|outside its folder")
+
+
+def test_two_spellings_of_one_name(tmp_path):
+    write_tar(tmp_path / "a.tar.gz", ("caf\u00e9", tarfile.REGTYPE, ""), ("cafe\u0301", tarfile.REGTYPE, ""))
+    refuse(tmp_path / "a.tar.gz", tmp_path, "is in it twice")
+
+
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a/b", "a")])
+def test_a_name_that_is_a_file_and_a_folder(tmp_path, names):
+    write_tar(tmp_path / "a.tar.gz", *((name, tarfile.REGTYPE, "") for name in names))
+    refuse(tmp_path / "a.tar.gz", tmp_path, "a file")
+
+
+def test_a_bomb_below_the_limit_is_known_by_its_ratio(tmp_path):
+    (tmp_path / "bomb.gz").write_bytes(gzip.compress(bytes(50 * LIMIT), 9))
+    with pytest.raises(UserError, match="more than 200 times its size"):
+        unpack(tmp_path / "bomb.gz", tmp_path / "out", 100 * LIMIT)
+
+
+def test_what_a_mac_adds_is_left_out(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for name in ("top/one", "top/.DS_Store", "__MACOSX/top/._one"):
+            packed.writestr(name, name)
+    unpack(tmp_path / "a.zip", tmp_path / "out", LIMIT)
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == ["one"]
+
+
+def test_many_members_are_unpacked_on_all_cores_and_the_first_bad_one_ends_it(tmp_path):
+    contents = {f"top/{number}": os.urandom(20_000) for number in range(200)}
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, content in contents.items():
+            packed.writestr(name, content)
+    assert unpack(tmp_path / "a.zip", tmp_path / "out", 10 * LIMIT) == 200 * 20_000
+    assert all((tmp_path / "out" / name).read_bytes() == content for name, content in contents.items())
+    whole = bytearray((tmp_path / "a.zip").read_bytes())
+    whole[len(whole) // 2] ^= 1
+    (tmp_path / "b.zip").write_bytes(whole)
+    with pytest.raises(UserError, match="damaged or cut short"):
+        unpack(tmp_path / "b.zip", tmp_path / "other", 10 * LIMIT)
+    assert list((tmp_path / "other").iterdir()) == []
