@@ -223,6 +223,26 @@ def data(
     call("data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
 
 
+@task(
+    help={
+        "action": "create or use",
+        "file": "the bundle, one .tar file",
+        "stacks": "with create: these stacks, such as cpu,notes",
+        "data": "with create: these data sets, which must be here already",
+    }
+)
+def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "") -> None:
+    """Put stacks and data sets into one file, or take them out of it, for a machine without a network.
+
+    invoke bundle create class.tar --stacks cpu --data cifar10,mnist
+    invoke bundle use class.tar
+
+    Every byte is compared with the hashes in the bundle. Without any network, ./inv itself is made from it as well:
+    tar xf class.tar wheels; PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels ./inv bundle use class.tar
+    """
+    call("bundle", action, file, stacks, data)
+
+
 @task
 def runs(c: Context) -> None:
     """List the runs, the newest first."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
+from labkit import bundle as bundles
 from labkit import (
     containers,
     datasets,
@@ -364,6 +365,19 @@ def data(
         wanted = registry.Wanted(listed(split), int(subset or 0), listed(categories))
         state = datasets.ensure(name, [mirror] if mirror else [], wanted)
     say(str(state))
+    return None
+
+
+def bundle(action: str, file: str, stack_names: str, data_names: str) -> int | None:
+    path = runner.caller_folder() / Path(file).expanduser()
+    if action == "create":
+        bundles.create(path, listed(stack_names), listed(data_names))
+        say(f"{paths.shown(path)} is ready. On the other machine: invoke bundle use {path.name}")
+    elif action == "use":
+        for line in bundles.use(path):
+            say(line)
+    else:
+        raise UserError(f"there is no action {action}: create or use.", "invoke bundle create FILE --data cifar10")
     return None
 
 

@@ -246,6 +246,35 @@ def import_(name: str, path: Path, unverified: bool = False) -> State:
             shutil.rmtree(staging, ignore_errors=True)
 
 
+def recorded(name: str) -> dict[str, str]:
+    """Path below data/<name>/ -> sha256, of everything that is there of the real data."""
+    return {path: entry["sha256"] for path, entry in _record(data_dir() / name)["files"].items()}
+
+
+def adopt(name: str, staging: Path) -> State:
+    """Take over a whole data folder from another machine, with its record, in place of what is here.
+
+    UserError when its files are not those of its record, or published ones not as published.
+    """
+    dataset, record = find(name), _record(staging)
+    if not record or record.get("kind") not in ("verified", "recorded", "unverified"):
+        raise UserError(f"{shown(staging)} has no record of what it is")
+    for relative, entry in record["files"].items():
+        if not (staging / relative).is_file() or digest(staging / relative, "sha256") != entry["sha256"]:
+            raise UserError(f"{name}: {relative} is not what its record says")
+    problem = "" if record["kind"] == "unverified" else _members_problem(dataset, staging)
+    for file in dataset.files:
+        if record["kind"] != "unverified" and file.hashes and (staging / file.path).is_file():
+            problem = problem or ("" if dataset.members() else _file_problem(file, staging / file.path))
+    if problem:
+        raise UserError(f"{dataset.title} is not as published: {problem}")
+    with _alone(dataset):
+        parts, subset, categories = record["what"]
+        what = Wanted(tuple(parts), subset, tuple(categories))
+        (staging / STATE_FILE).unlink()
+        return _put_in_place(dataset, staging, data_dir() / name, record["kind"], record["source"], what)
+
+
 def verify(name: str) -> State:
     """Hash all files again. UserError naming the first that is not what it was when it came, or is gone."""
     dataset, folder = find(name), data_dir() / name

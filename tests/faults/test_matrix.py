@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_from_the_start_and_one_that_fills_up(data, way, sma
         # What the toml announces is more than there is.
         filler = small_disk / "filler"
         filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 400_000))
-        with pytest.raises(UserError, match="are needed in .* are free|the disk is full"):
+        with pytest.raises(UserError, match=r"are needed in .* are free|the disk is full"):
             get(way)
         assert nothing(small_disk)
         filler.unlink()
@@ -239,7 +239,7 @@ def test_the_clock_may_be_wrong(data, monkeypatch):
 
 def test_one_altered_member_is_refused_by_name(data, monkeypatch):
     """Where a list of members is published, it decides about an archive that is packed differently."""
-    repacked = tar_gz({name: content for name, content in reversed(list(MEMBERS.items()))})
+    repacked = tar_gz(dict(reversed(list(MEMBERS.items()))))
     altered = tar_gz({**MEMBERS, "tiny/part_2": MEMBERS["tiny/part_2"][:-1] + b"!"})
     lacking = tar_gz({name: content for name, content in MEMBERS.items() if name != "tiny/meta"})
     more = tar_gz({**MEMBERS, "tiny/virus": b"x"})
