@@ -143,7 +143,8 @@ def install(python: Path, lock: str, pinned: bool = True) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(lock)
         file.flush()
-        options = ["--require-hashes"] if pinned else []
+        # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every import of torch would compile it again (8 s).
+        options = ["--compile-bytecode", *(["--require-hashes"] if pinned else [])]
         options += ["--build-constraints", str(LOCKS / "build.txt"), "--python", str(python), "-r", file.name]
         run_uv("pip", "install", *options)
 
