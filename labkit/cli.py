@@ -62,7 +62,7 @@ def choose(machine: machines.Machine, asked: str) -> stacks.Choice:
 
 
 def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Machine) -> tuple[str, machines.Machine]:
-    """Have the stack ready at `place`; where no base image can be had and the user did not insist, natively.
+    """Have the stack ready at `place`; natively where no image can be had and the user did not insist on one.
 
     Returns the place and the machine, whose engine may have got a Compose.
     """
@@ -70,7 +70,7 @@ def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Mac
         try:
             engine = containers.ensure_compose(machine.engine)
             images.ensure(engine, choice.stack, choice.build, images.Sources.from_environment())
-        except images.NoBase as error:
+        except UserError as error:
             if asked == "docker":
                 raise
             warn(f"{error.message} So it runs in a native environment instead.")
@@ -91,8 +91,8 @@ def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Mac
 
 def setup(stack: str, where: str, dry: bool) -> int | None:
     machine = machines.probe()
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
         if place == "docker":
@@ -221,8 +221,8 @@ def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: st
     lab = labs.find(name)
     arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
     machine = machines.probe()
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     if dry:
@@ -266,8 +266,8 @@ def prepare_data(name: str, command: str) -> bool:
 
 def shell(stack: str, where: str, dry: bool) -> None:
     machine = machines.probe()
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
     choice = choose(machine, stack)
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
         print(runner.shell_command(choice, place, machine).shown())

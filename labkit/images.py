@@ -24,10 +24,6 @@ DOCKER = paths.ROOT / "docker"
 REPOSITORY = "torch-labs"
 
 
-class NoBase(UserError):
-    """No source delivered the base image; the message names each with its reason."""
-
-
 @dataclass(frozen=True)
 class Sources:
     """Where a build takes its parts from; every field may be '' for the usual place."""
@@ -87,7 +83,7 @@ def base_sources(stack: Stack, sources: Sources) -> list[str]:
 
 
 def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
-    """The first base image that is here or can be pulled. Raises NoBase with what each source answered."""
+    """The first base image that is here or can be pulled. Raises UserError with what each source answered."""
     failures = []
     for name in base_sources(stack, sources):
         if present(engine, name):
@@ -98,7 +94,7 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
             return name
         reason = (pulled.stderr.strip().splitlines() or ["no answer"])[-1]
         failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
-    raise NoBase(
+    raise UserError(
         f"no base image for stack {stack.name}: {'; '.join(failures)}.",
         f"LAB_REGISTRY=mirror.example.com invoke setup --stack {stack.name}, or without a container: --where venv",
     )

@@ -46,7 +46,7 @@ class Command:
         os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
 
 
-def where(asked: str, inside_image: bool, engine: Engine) -> tuple[str, str]:
+def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[str, str]:
     """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
     if asked not in ("", *PLACES):
         raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
@@ -60,6 +60,8 @@ def where(asked: str, inside_image: bool, engine: Engine) -> tuple[str, str]:
         return "here", "inside one of our images"
     if engine.problem:
         return "venv", engine.problem
+    if use_gpu and not engine.gpu:
+        return "venv", "the engine cannot hand over the GPU: the NVIDIA container toolkit is missing"
     return "docker", f"docker {engine.version} answers"
 
 
