@@ -33,8 +33,8 @@ STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `invoke
 DRY = "print the exact command instead of running it"
 
 
-@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
-def setup(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
+@task(help={"stack": STACK, "where": WHERE, "mirror": "cn: packages from mirrors in mainland China", "dry": DRY})
+def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: bool = False) -> None:
     """Choose the stack for this machine, install it and try it.
 
     Safe to repeat: what is there already is kept, what was interrupted is finished.
@@ -42,7 +42,7 @@ def setup(c: Context, stack: str = "", where: str = "", dry: bool = False) -> No
       invoke setup                  the stack that fits this machine
       invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("setup", stack, where, dry or c.config.run.dry)
+    call("setup", stack, where, mirror, dry or c.config.run.dry)
 
 
 @task(help={"stack": STACK})
@@ -281,6 +281,6 @@ for name, member in {"build": build, "test": inside, "prune": prune}.items():
     image.add_task(member, name=name)
 
 namespace = Collection(
-    clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
+    bundle, clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
     tensorboard, test, visdom, image,
 )  # fmt: skip
