@@ -89,7 +89,10 @@ def prepare(place: str, asked: str, choice: stacks.Choice, machine: machines.Mac
     return place, machine
 
 
-def setup(stack: str, where: str, dry: bool) -> int | None:
+def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
+    if mirror:
+        row = stacks.find_mirror(mirror)
+        os.environ.update({"UV_DEFAULT_INDEX": row["index"], "LAB_APT_MIRROR": row["apt"]})
     machine = machines.probe()
     choice = choose(machine, stack)
     place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)

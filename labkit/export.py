@@ -7,7 +7,6 @@ import subprocess
 from typing import Any
 
 from labkit import envs, stacks
-from labkit.console import warn
 from labkit.errors import UserError, nearest
 from labkit.programs import uv, uv_environment
 from labkit.stacks import Build, Stack
@@ -32,12 +31,9 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     """
     if form not in INSTALL:
         raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "invoke export --help")
-    mirrors = {row["name"]: row for row in stacks.load_facts()["mirror"]}
-    if mirror and mirror not in mirrors:
-        raise UserError(f"--mirror: there is no '{mirror}' ({nearest(mirror, list(mirrors))}).", "invoke export --help")
+    place = stacks.find_mirror(mirror) if mirror else {}
     if build.pending:
         warn(f"{stacks.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")
-    place = mirrors.get(mirror, {})
     text = requirements(stack, build)
     if form == "conda":
         return header(form, stack, build) + environment(stack, [*sources(build, place), *pins(text)], place)

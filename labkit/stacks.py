@@ -184,6 +184,14 @@ def find_cuda(facts: dict[str, Any], version: str) -> dict[str, Any] | None:
     return next((row for row in facts["cuda"] if row["version"] == version), None)
 
 
+def find_mirror(name: str) -> dict[str, Any]:
+    """The row of facts.toml about the mirrors called `name`, e.g. cn. Raises UserError for an unknown name."""
+    mirrors = {row["name"]: row for row in load_facts()["mirror"]}
+    if name not in mirrors:
+        raise UserError(f"--mirror: there is no '{name}' ({nearest(name, list(mirrors))}).")
+    return dict(mirrors[name])
+
+
 def version_key(version: str) -> tuple[int, ...]:
     """'525.60.13' as (525, 60, 13), so that versions compare as numbers."""
     return tuple(int(part) for part in re.findall(r"\d+", version))
