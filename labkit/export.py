@@ -7,6 +7,7 @@ import subprocess
 from typing import Any
 
 from labkit import envs, stacks
+from labkit.console import warn
 from labkit.errors import UserError, nearest
 from labkit.programs import uv, uv_environment
 from labkit.stacks import Build, Stack
