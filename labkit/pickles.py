@@ -42,7 +42,8 @@ class _Refused(Exception):
     pass
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    # The one written in Python: the one in C reserves 64 GB for eight bytes that name object number 4294967295.
     def find_class(self, module: str, name: str) -> Any:
         # NumPy 2 moved numpy.core to numpy._core.
         known = _array_names().get((module.replace("numpy._core", "numpy.core"), name))

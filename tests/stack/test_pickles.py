@@ -5,6 +5,8 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import random
+import resource
 
 import numpy as np
 import pytest
@@ -80,6 +82,45 @@ def test_a_damaged_pickle_is_named(tmp_path, content):
     (tmp_path / "test_batch").write_bytes(content)
     with pytest.raises(UserError, match="test_batch is no pickle that can be read"):
         pickles.load(tmp_path / "test_batch")
+
+
+def test_the_number_of_a_remembered_object_takes_no_memory(tmp_path):
+    (tmp_path / "p").write_bytes(b"\x80\x02]r\xff\xff\xff\xff.")  # remember the list as number 4294967295
+    assert pickles.load(tmp_path / "p") == []
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4_000_000  # kB
+
+
+def test_a_thousand_mutated_batches_are_read_or_refused(tmp_path):
+    """No traceback, nothing run, no hang: each ends in a value or in one sentence."""
+    batch = {"batch_label": "training batch 1 of 5", "labels": list(range(10)), "filenames": ["a.png"] * 10,
+             "data": np.arange(300, dtype=np.uint8).reshape(10, 30)}  # fmt: skip
+    wholes = [pickle.dumps(batch, protocol) for protocol in (0, 2, 4)]
+    before = sorted(os.listdir(str(tmp_path)))
+    outcomes = collections.Counter()
+    for seed in range(1000):
+        rng = random.Random(seed)
+        data = bytearray(wholes[seed % 3])
+        for _ in range(rng.randint(1, 6)):
+            if not data:
+                break
+            place = rng.randrange(len(data))
+            change = rng.randrange(4)
+            if change == 0:
+                data[place] = rng.randrange(256)
+            elif change == 1:
+                del data[place : place + rng.randint(1, 8)]
+            elif change == 2:
+                data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 8)))
+            else:
+                data = data[: max(place, 1)]
+        (tmp_path / "p").write_bytes(bytes(data))
+        try:
+            pickles.load(tmp_path / "p")
+            outcomes["read"] += 1
+        except UserError as error:
+            assert "\n" not in error.message.strip()
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 300 and sorted(os.listdir(str(tmp_path))) == [*before, "p"]
 
 
 def test_a_missing_file_is_named(tmp_path):
