@@ -20,6 +20,7 @@ WORDS = {
     "failed": ("failed", "失败"),
     "killed": ("killed", "被中断"),
     "verified": ("verified data", "已验证的数据"),
+    "recorded": ("recorded data", "已记录的数据"),
     "unverified": ("unverified data", "未验证的数据"),
     "sample": ("sample data", "样例数据"),
 }

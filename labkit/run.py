@@ -97,6 +97,7 @@ class Run:
         _write_json(self.folder / "env.json", self._env)
         meaning = {
             "sample": "a small drawn stand-in, not the real data",
+            "recorded": "nobody published a hash of it: what came first counts",
             "unverified": "not checked against published hashes",
         }
         say(f"data: {name} ({state.kind}{': ' + meaning[state.kind] if state.kind in meaning else ''})")

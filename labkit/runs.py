@@ -23,7 +23,7 @@ class RunInfo:
     status: str  # running, finished, stopped (it saved and can go on), failed, killed (it ended without a word)
     started: str  # UTC, "2026-11-23 17:15:00"
     seconds: float
-    data: str  # the least trustworthy kind that it read: sample, unverified, verified; "" where it read none
+    data: str  # the least trustworthy kind that it read: sample, unverified, recorded, verified; "" where it read none
     metrics: dict[str, float]
 
     @property
@@ -80,7 +80,7 @@ def read(folder: Path) -> RunInfo:
         status=status,
         started=str(config.get("started", "")),
         seconds=float(summary.get("seconds", 0.0)),
-        data=next((kind for kind in ("sample", "unverified", "verified") if kind in kinds), ""),
+        data=next((kind for kind in ("sample", "unverified", "recorded", "verified") if kind in kinds), ""),
         metrics={name: nan if value is None else value for name, value in summary.get("metrics", {}).items()},
     )
 
