@@ -61,3 +61,21 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
     monkeypatch.setattr(registry, "REGISTRY", tmp_path)
     with pytest.raises(ValueError, match=f"cifar10/dataset.toml: .*{complaint}|{complaint}: "):
         datasets.find("cifar10")
+
+
+def test_the_list_of_apple2orange_fits_its_layout():
+    dataset = datasets.find("apple2orange")
+    members = dataset.members()
+    for pattern, count in dataset.layout.items():
+        folder = pattern.rpartition("/")[0]
+        assert sum(name.rpartition("/")[0] == folder for name in members) == count
+    assert len(members) == sum(dataset.layout.values()) == 2528
+    assert all(len(sha256) == 64 for sha256 in members.values())
+
+
+def test_what_the_parts_are_called():
+    assert datasets.find("coco").parts == ["val2017", "train2017", "instances", "panoptic", "stuff"]
+    assert datasets.find("cyclegan").default == ("horse2zebra",)
+    for file in datasets.find("detectron2_weights").files:
+        digits = file.name[len("model_final_") : -len(".pkl")]
+        assert file.hashes == ((("md5", digits),) if file.name.startswith("model_final_") else ())

@@ -1,0 +1,78 @@
+"""A server on the loopback plays all hosts: every data set arrives in its real packing and is where its reader looks."""
+
+from __future__ import annotations
+
+import dataclasses
+import gzip
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit import datasets
+from labkit.paths import ROOT
+
+sys.path.insert(0, str(ROOT / "tests" / "faults"))
+
+from mirrors import Mirror, sha256, tar_gz, zipped
+
+NAMES = [name for name in datasets.names() if name != "detectron2_weights"]
+
+
+def packed(file, sample):
+    """The published file as it would be if the sample (path -> bytes) were the real data."""
+    chosen = sample
+    if file.part in ("instances", "panoptic", "stuff"):
+        chosen = {name: content for name, content in sample.items() if name.startswith(f"annotations/{file.part}_")}
+        for split in ("train2017", "val2017") if file.part == "panoptic" else ():
+            masks = {name: content for name, content in sample.items() if name.startswith(f"panoptic_{split}/")}
+            chosen[f"annotations/panoptic_{split}.zip"] = zipped(masks)
+    elif file.part in ("train2017", "val2017"):
+        chosen = {name: content for name, content in sample.items() if name.startswith(f"{file.part}/")}
+    if file.name.endswith((".zip", ".whl")):
+        return zipped(chosen)
+    if file.name.endswith((".tar.gz", ".tgz")):
+        return tar_gz(chosen)
+    if file.name.endswith(".gz"):
+        return gzip.compress(sample[file.path[: -len(".gz")]], 1)
+    return sample[file.path]
+
+
+def tree(folder, without):
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.name != ".state.json" and str(path.relative_to(folder)) not in without
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path))
+    real = datasets.find(name)
+    sample = tree(datasets.locate(name, sample=True).path, ())
+    wanted = [file for file in real.files if not file.part or file.part in (*real.default, "train2017")]
+    contents = {file.name: packed(file, sample) for file in wanted}
+    with Mirror(contents) as server:
+        monkeypatch.setenv("LAB_MIRROR", server.base)
+        files = tuple(
+            dataclasses.replace(
+                file,
+                size_bytes=len(contents[file.name]),
+                hashes=(("sha256", sha256(contents[file.name])),),
+                urls=(server.url(file.name),),
+                unpacked_bytes=0,
+                layout=tuple((pattern, 0) for pattern, _ in file.layout),
+            )
+            for file in wanted
+        )
+        played = dataclasses.replace(
+            real, files=files, layout=dict.fromkeys(real.layout, 0), md5={}, unpacked_bytes=100_000_000
+        )
+        monkeypatch.setattr(datasets, "find", lambda _: played)
+        monkeypatch.setattr(type(played), "members", lambda _: {})
+        parts = tuple(file.part for file in files if file.part)
+        state = datasets.ensure(name, wanted=datasets.Wanted(parts))
+    assert state.kind == "verified" and datasets.verify(name) == state
+    archives = {file.path for file in files if file.unpack}
+    assert tree(Path(state.path), archives) == sample
