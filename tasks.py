@@ -89,6 +89,12 @@ def inside(c: Context, stack: str = "") -> None:
     call("image_test", stack)
 
 
+@task(help={"stack": STACK, "output": "file to write; default: standard output"})
+def sbom(c: Context, stack: str = "", output: str = "") -> None:
+    """List everything inside an image, as CycloneDX JSON."""
+    call("image_sbom", stack, output)
+
+
 @task
 def prune(c: Context) -> None:
     """Remove the images that are older than their stack."""
@@ -277,7 +283,7 @@ def clean(c: Context, dry: bool = False) -> None:
 
 
 image = Collection("image")
-for name, member in {"build": build, "test": inside, "prune": prune}.items():
+for name, member in {"build": build, "test": inside, "sbom": sbom, "prune": prune}.items():
     image.add_task(member, name=name)
 
 namespace = Collection(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import secrets
 import shlex
@@ -142,6 +143,18 @@ def image_test(stack: str) -> int:
             f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {chosen.label}"
         )
     return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
+
+
+def image_sbom(stack: str, output: str) -> None:
+    machine = machines.probe()
+    document = images.sbom(usable(machine), *asked_build(machine, stack))
+    if not output:
+        print(document)
+        return
+    path = runner.caller_folder() / Path(output).expanduser()
+    with files.writing(path.parent):
+        files.write_text(path, document)
+    say(f"{paths.shown(path)}: {len(json.loads(document)['components'])} components")
 
 
 def image_prune() -> None:

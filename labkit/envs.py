@@ -161,6 +161,21 @@ def make_tools(name: str, python: str = sys.executable) -> Path:
     return folder
 
 
+def carried(name: str, python: str) -> Path:
+    """A folder with what docker/locks/NAME.txt pins, for a Python of this version that is somewhere else (an image)."""
+    lock = (LOCKS / f"{name}.txt").read_text(encoding="utf-8")
+    folder = VENV / f"{name}-{python}"
+    stamp = folder / "lock.txt"
+    with one_at_a_time(folder.name):
+        if not stamp.exists() or stamp.read_text(encoding="utf-8") != lock:
+            shutil.rmtree(folder, ignore_errors=True)
+            options = ["--target", str(folder), "--python-version", python, "--python-platform", "x86_64-manylinux2014"]
+            source = str(LOCKS / f"{name}.txt")
+            run_uv("pip", "install", "--quiet", *options, "--only-binary", ":all:", "--require-hashes", "-r", source)
+            stamp.write_text(lock, encoding="utf-8")
+    return folder
+
+
 def run_uv(*arguments: str) -> None:
     """Run uv with its own progress shown. Raises UserError when it fails."""
     if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:

@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from labkit import envs, paths, visdom_page
 from labkit.console import say, warn
@@ -173,6 +174,46 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
         raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "invoke doctor")
     say(f"{name} is ready after {time.monotonic() - started:.0f} s")
     return name
+
+
+# Runs inside the image, from a folder that is not on its path, so that the tool does not list itself.
+CYCLONEDX = """
+import runpy, sys
+sys.path.insert(0, "/sbom")
+sys.argv = ["cyclonedx-py", "environment", "--output-format", "JSON", "--output-reproducible", "/opt/lab"]
+runpy.run_module("cyclonedx_py", run_name="__main__")
+"""
+DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n")
+
+
+def sbom(engine: Engine, stack: Stack, build: Build) -> str:
+    """The software bill of materials of the finished image: a CycloneDX document as JSON.
+
+    cyclonedx-bom reads the Python packages inside the image, without a network; the distribution's packages, which it
+    does not know, are added from dpkg's list. Raises UserError where there is no such image.
+    """
+    name = tag(stack, build)
+    if not present(engine, name):
+        raise UserError(f"there is no image {name}.", f"invoke image.build --stack {stack.name}/{build.name}")
+    tool = envs.carried("sbom", stack.python)
+    command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{tool}:/sbom:ro", name]
+    document = json.loads(asked([*command, "python", "-c", CYCLONEDX]))
+    distribution = stack.os.partition(" ")[0]
+    for line in asked([*command, *DPKG]).splitlines():
+        package, version, architecture = line.split()
+        purl = f"pkg:deb/{distribution}/{package}@{quote(version)}?arch={architecture}"
+        component = {"type": "library", "name": package, "version": version, "purl": purl, "bom-ref": purl}
+        document["components"].append(component)
+    return json.dumps(document, indent=2)
+
+
+def asked(command: list[str]) -> str:
+    """What a program prints. Raises UserError with its last line where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{command[0]} {command[1]} failed: {last}", "invoke doctor")
+    return done.stdout
 
 
 def prune(engine: Engine, today: list[tuple[Stack, Build]]) -> list[str]:

@@ -34,7 +34,14 @@ def uv_compile(sources: list[Path], target: Path, said: str, *options: str) -> N
 
 def lock_tools(upgrade: tuple[str, ...]) -> None:
     """The locks of the host, the development tools and the build tools."""
-    for name, python in (("host", "3.9"), ("dev", "3.9"), ("compose", "3.11"), ("node", "3.9"), ("build", "3.8")):
+    for name, python in (
+        ("host", "3.9"),
+        ("dev", "3.9"),
+        ("compose", "3.11"),
+        ("node", "3.9"),
+        ("build", "3.8"),
+        ("sbom", "3.8"),
+    ):
         source = stacks.LOCKS / f"{name}.in"
         options = ("--universal", "--python-version", python, *upgrade)
         uv_compile([source], source.with_suffix(".txt"), source.name, *options)

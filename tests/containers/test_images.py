@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 
@@ -44,6 +45,19 @@ def test_shared_memory_is_large_enough_for_workers(image, tmp_path):
     )
     assert done.returncode == 0 and "docker/compose.yaml" in done.stdout
     assert "shm_size: 2gb" in (images.DOCKER / "compose.yaml").read_text()
+
+
+def test_the_bill_of_materials_lists_every_package(image, tmp_path):
+    file = tmp_path / "a b.json"
+    done = image.inv("image.sbom", "--stack", image.choice.stack.name, "--output", str(file), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(file.read_text())
+    assert document["bomFormat"] == "CycloneDX"
+    listed = {component["name"].lower().replace("_", "-") for component in document["components"]}
+    code = "from importlib.metadata import distributions as d; print(*[p.metadata['Name'] for p in d()])"
+    installed = {name.lower().replace("_", "-") for name in image.run("python", "-c", code).stdout.split()}
+    assert installed <= listed and {"libc6", "git", "ca-certificates"} <= listed
+    assert "cyclonedx-bom" not in listed
 
 
 def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):

@@ -1,0 +1,53 @@
+"""Build a stack's image twice without the engine's cache and compare every file of the two.
+
+    python scripts/reproducible.py notes
+
+Prints how many files there are and which differ; exit status 1 where any does that is not known to.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from labkit import engine as engines
+from labkit import images, stacks
+from labkit.engine import Engine
+
+# What a package manager writes with the time of day in it.
+KNOWN = ("/etc/shadow", "/etc/shadow-", "/var/lib/dpkg/", "/var/log/", "/var/cache/", "/etc/ld.so.cache")
+LIST = "find / -xdev -type f -exec sha256sum {} + 2>/dev/null"
+
+
+def build(engine: Engine, stack: stacks.Stack, build: stacks.Build, name: str) -> dict[str, str]:
+    """Build under the tag `name` and return path -> sha256 of every file in the image."""
+    sources = images.Sources.from_environment()
+    base = images.get_base(engine, stack, sources)
+    command = images.build_command(engine, stack, build, base, sources, images.make_context(stack, build))
+    command[command.index("--tag") + 1] = name
+    command.insert(command.index("--tag"), "--no-cache")
+    subprocess.run(command, check=True, env={**os.environ, "DOCKER_BUILDKIT": "1"}, stdout=sys.stderr)
+    run = [engine.client, "run", "--rm", "--user", "0", "--network", "none", name, "sh", "-c", LIST]
+    listed = subprocess.run(run, check=True, stdout=subprocess.PIPE, text=True).stdout
+    subprocess.run([engine.client, "image", "rm", name], check=True, stdout=subprocess.DEVNULL)
+    return {path: digest for digest, path in (line.split("  ", 1) for line in listed.splitlines())}
+
+
+def main() -> int:
+    stack = stacks.load(sys.argv[1] if len(sys.argv) > 1 else "cpu")
+    engine = engines.find()
+    first, second = (build(engine, stack, stack.build(), f"torch-labs-twice:{number}") for number in (1, 2))
+    differing = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
+    unknown = [path for path in differing if not path.startswith(KNOWN)]
+    print(f"{len(first)} files, {len(differing)} differ, {len(unknown)} of them unexpectedly")
+    for path in differing:
+        print(f"  {path}")
+    return 1 if unknown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
