@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labkit import engine, paths, ports
 from labkit.engine import Engine
-from labkit.programs import output_of, uv, uv_environment
+from labkit.programs import last_words, output_of, uv, uv_environment
 from labkit.stacks import Gpu, load_facts
 
 UNKNOWN = "?"  # nobody asked
@@ -41,6 +41,7 @@ class Machine:
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
 
+    inside: str = ""  # the label of the stack when this is one of our images
     root: bool = False
     card: bool = False  # an NVIDIA graphics card is plugged in, whether or not a driver answers
     shm_gb: float = 0.0  # shared memory that is free
@@ -83,6 +84,7 @@ def examine() -> Machine:
     index, address = ask_package_index()
     return replace(
         machine,
+        inside=os.environ.get("LAB_IMAGE", ""),
         root=os.geteuid() == 0,
         card=has_nvidia_card(),
         shm_gb=free_gb(Path("/dev/shm")),
@@ -210,5 +212,5 @@ def ask_package_index(mirror: str = "") -> tuple[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return "no answer within 15 seconds", mirror
     asked = re.search(r"request for: (https?://\S+)", done.stderr)
-    said = (done.stderr.strip().splitlines() or ["uv failed"])[-1].strip(" ├└─╰▶×")
-    return "" if done.returncode == 0 else said.replace("cause: ", ""), asked[1] if asked else mirror
+    problem = "" if done.returncode == 0 else last_words(done.stderr) or "uv failed"
+    return problem, asked[1] if asked else mirror
