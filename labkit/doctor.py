@@ -181,6 +181,8 @@ def stack(machine: Machine, facts: dict[str, Any], choice: stacks.Choice, asked:
 def index(machine: Machine, facts: dict[str, Any]) -> Finding:
     if machine.index == "":
         return Finding("ok", "package index", f"{machine.index_host} answers")
+    if machine.index == UNKNOWN:
+        return Finding("ok", "package index", "not asked: everything is installed")
     mirror = facts["mirror"][0]["index"]
     what = f"{machine.index_host or 'it'} does not answer: {machine.index}"
     if machine.mirror == "":

@@ -81,10 +81,11 @@ def examine() -> Machine:
     machine = probe()
     docker = machine.engine
     images = () if docker.problem else engine.our_images(docker)
-    index, address = ask_package_index()
+    inside = os.environ.get("LAB_IMAGE", "")
+    index, address = (UNKNOWN, "") if inside else ask_package_index()  # an image has no uv, and all it needs
     return replace(
         machine,
-        inside=os.environ.get("LAB_IMAGE", ""),
+        inside=inside,
         root=os.geteuid() == 0,
         card=has_nvidia_card(),
         shm_gb=free_gb(Path("/dev/shm")),
@@ -92,7 +93,7 @@ def examine() -> Machine:
         clock_ahead_s=clock_ahead(address),
         index=index,
         index_host=host_of(address),
-        mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index else UNKNOWN,
+        mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index not in ("", UNKNOWN) else UNKNOWN,
         proxies={name: value for name, value in os.environ.items() if re.fullmatch("(?i)(https?|all)_proxy", name)},
         ports={service: who_holds(docker, port) for service, port in ports.SERVICES.items()},
         images=images,

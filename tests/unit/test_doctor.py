@@ -99,6 +99,7 @@ def proxied(address, **engine):
         (without(problem=NOT_RUNNING), "engine", "note", "not running", "systemctl start docker"),
         (without(problem=NO_PERMISSION), "engine", "note", "may not talk", "usermod -aG docker"),
         ({"inside": "notes/index"}, "engine", "ok", "this is the image of stack notes/index", ""),
+        ({"inside": "notes/index", "index": machine.UNKNOWN}, "package index", "ok", "everything is installed", ""),
         ({"inside": "notes/index"}, "stack", "ok", "notes/index: The notes", ""),
         (without(builder=""), "builder", "note", "cannot be built", "docker-buildx"),
         (without(compose=()), "Compose", "ok", "ours is fetched", ""),
