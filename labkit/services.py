@@ -28,7 +28,7 @@ from labkit.errors import UserError
 from labkit.programs import output_of
 from labkit.stacks import Choice
 
-START_S = 60.0  # on a busy machine; an idle one needs two or three seconds
+START_S = 180.0  # on a machine whose disk is busy; an idle one needs two or three seconds
 ASKED_PATHS = {"visdom": "/", "tensorboard": "/", "notebook": "/api"}  # answered with 200 once the service is up
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
 
@@ -154,7 +154,7 @@ def start_container(name: str, engine: Engine, choice: Choice, address: str, por
 
 
 def refuse(name: str, log: str, next_command: str) -> None:
-    last = (log.strip().splitlines() or ["it said nothing"])[-1]
+    last = (log.strip().splitlines() or [f"no answer within {START_S:.0f} s"])[-1]
     raise UserError(f"{name} does not run: {last}", next_command)
 
 
