@@ -115,3 +115,13 @@ def _cpu_flags() -> frozenset[str]:
         if line.startswith("flags"):
             return frozenset(line.split(":", 1)[1].split())
     return frozenset()
+
+
+def add_graph(writer: Any, model: torch.nn.Module, example: torch.Tensor) -> None:
+    """tensorboardX's `writer.add_graph(model, example)`, which hands torch 1.5 an argument that it does not know."""
+    if MODERN:
+        writer.add_graph(model, example)
+        return
+    from torch.utils.tensorboard._pytorch_graph import graph
+
+    writer._get_file_writer().add_graph(graph(model, example))
