@@ -7,6 +7,7 @@ network for anything. JupyterLab takes its token from $JUPYTER_TOKEN, visdom its
 from __future__ import annotations
 
 import os
+import runpy
 import secrets
 import sys
 
@@ -56,4 +57,8 @@ def credentials() -> dict[str, str]:
 if __name__ == "__main__":
     if sys.argv[1] == "visdom" and login.password():
         os.environ.update(credentials())
-    os.execv(sys.executable, [sys.executable, *command(*sys.argv[1:])])
+    _, module, *sys.argv[1:] = command(*sys.argv[1:])
+    if module == "visdom.server":
+        # The server loads the client, and that one these two where they are, for seconds and to no use.
+        sys.modules.update({"torch": None, "sklearn": None})  # type: ignore[dict-item]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
