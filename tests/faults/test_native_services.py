@@ -139,9 +139,8 @@ def test_a_notebook_needs_its_token(inv):
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
 
 
+@pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
 def test_accidents_of_visdom(inv):
-    if inv.stack != "notes":
-        pytest.skip("the same on every stack")
     port, _ = inv.start("visdom")
     status, _, err = inv("visdom", "--port", str(free_port()))
     assert status == 2 and f"runs on port {port} already" in err
@@ -156,9 +155,8 @@ def test_accidents_of_visdom(inv):
     inv.start("visdom", port)
 
 
+@pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
 def test_a_service_that_cannot_start_says_why(inv):
-    if inv.stack != "notes":
-        pytest.skip("the same on every stack")
     inv.runs.mkdir()
     (inv.runs / ".visdom").write_text("a file where visdom wants a folder")
     status, _, err = inv("visdom", "--port", str(free_port()), "--where", "venv", "--stack", inv.stack)
