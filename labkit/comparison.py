@@ -41,7 +41,7 @@ def _colour(letter: str) -> str:
 
 
 def _key(letter: str) -> str:
-    return f'<span class="key" style="background:{_colour(letter)}">{letter}</span>'
+    return f'<span class="key" style="border-color:{_colour(letter)}">{letter}</span>'
 
 
 def _header(compared: Mapping[str, runs.RunInfo]) -> str:

@@ -170,6 +170,10 @@ def connect(environment: str) -> Any | None:
                 def _handle_post(self, url: str, data: Any = None) -> str:
                     return str(self.session.post(url, data=data or {}, timeout=PATIENCE_S).text)
 
+                def _send(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+                    # A page that is open draws a window anew only when its version is another one (visdom 0.3).
+                    return super()._send({**msg, "version": int(1000 * time.time())}, *arguments, **options)
+
             address = f"http://{host}"
             options = {"raise_exceptions": True, "use_incoming_socket": False, **credentials()}
             return Client(address, port=port, env=environment, **options)

@@ -162,6 +162,7 @@ def stop(service: Service, engine: Engine) -> None:
     """Stop the service; visdom writes its windows down first."""
     if service.name == "visdom":
         save_windows(service.port)
+        login.set_password("")
     if service.place == "docker":
         subprocess.run([engine.client, "stop", service.handle], stdout=subprocess.DEVNULL)
         subprocess.run([engine.client, "rm", service.handle], stdout=subprocess.DEVNULL)

@@ -55,7 +55,8 @@ class Watch:
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def complained(self, message) -> None:
-        self.complaints.append(f"{message.text} ({message.location['url']})")
+        if "/favicon." not in message.location["url"]:  # visdom has pages that look for their icon in vain
+            self.complaints.append(f"{message.text} ({message.location['url']})")
 
     def asked(self, address) -> None:
         parts = urllib.parse.urlsplit(address)
@@ -166,3 +167,17 @@ def listening(port):
     rows = [row.split() for row in open("/proc/net/tcp").read().splitlines()[1:]]  # noqa: SIM115
     here = [row[1].split(":") for row in rows if row[3] == "0A"]
     return {socket.inet_ntoa(struct.pack("<I", int(host, 16))) for host, own in here if int(own, 16) == port}
+
+
+def visdom_lines(page):
+    """{window: [points of each of its lines inside the axes]} as visdom's page has drawn them."""
+    return page.evaluate("""() => Object.fromEntries([...document.querySelectorAll('.js-plotly-plot')].map(plot => {
+        const {title, xaxis} = plot._fullLayout, [low, high] = xaxis ? xaxis.range : [0, 0];
+        return [title.text, plot.data.map(line => [...(line.x || [])].filter(x => low <= x && x <= high).length)];
+    }))""")
+
+
+def shoot(page, name, **options):
+    """A picture of the page in $LAB_SCREENSHOTS, for those who want to look."""
+    if os.environ.get("LAB_SCREENSHOTS"):
+        page.screenshot(path=f"{os.environ['LAB_SCREENSHOTS']}/{name}.png", **options)

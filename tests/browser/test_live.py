@@ -4,24 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-from pathlib import Path
 
-from conftest import listening, until
-
-SHOTS = Path(os.environ.get("LAB_SCREENSHOTS", ""))  # a folder, for those who want to look
-
-# {window: [points of each line]} of the plots that visdom shows
-VISDOM_LINES = """() => Object.fromEntries([...document.querySelectorAll('.js-plotly-plot')].map(
-    plot => [plot._fullLayout.title.text, plot.data.map(line => line.x.length)]))"""
-
-
-def shoot(page, name, **options):
-    if SHOTS.name:
-        page.screenshot(path=str(SHOTS / f"{name}.png"), **options)
+from conftest import listening, shoot, until, visdom_lines
 
 
 def points(page, panel="loss"):
-    return (page.evaluate(VISDOM_LINES).get(panel) or [0])[0]
+    return (visdom_lines(page).get(panel) or [0])[0]
 
 
 def tensorboard_points(page, address, run):
@@ -62,13 +50,17 @@ def test_the_loss_curve_grows_in_all_three(front, context):
     until(lambda: again.request.get(environment).ok)
     again.goto(environment)
 
+    seen = until(lambda: points(again))
+    assert until(lambda: points(again) > seen), "and a page that stays open goes on growing"
     assert lab.wait(timeout=300) == 0, lab.stderr.read()
     assert until(lambda: points(again) == 5), "the windows came back complete"
-    assert set(again.evaluate(VISDOM_LINES)) == {"loss", "accuracy", "lr"}
+    assert set(visdom_lines(again)) == {"loss", "accuracy", "lr"}
     assert second < 5
     assert until(lambda: tensorboard_points(curves, board, run) == 5) and board_first < 5
     report.reload()
     assert report_points(report, folder) != report_first
+    again.bring_to_front()
+    again.wait_for_timeout(1000)
     shoot(again, f"visdom-{front.stack}")
 
     curves.goto(f"{board}?darkMode=false#timeseries")
