@@ -147,15 +147,31 @@ STATUS = "say whether it runs, and where"
 SERVICE_HELP = {"port": PORT, "stop": STOP, "status": STATUS, "stack": STACK, "where": WHERE}
 
 
-@task(help=SERVICE_HELP)
+@task(
+    help={
+        **SERVICE_HELP,
+        "public": "let other machines in too; they need the password that is printed",
+        "replay": "rebuild the windows of a run (`invoke runs`) from what it logged",
+    }
+)
 def visdom(
-    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
+    c: Context,
+    port: str = "",
+    stop: bool = False,
+    status: bool = False,
+    public: bool = False,
+    replay: str = "",
+    stack: str = "",
+    where: str = "",
 ) -> None:
     """Watch training live: visdom's server.
 
     Labs draw their curves there while they run. What is drawn stays over --stop and a new start.
+
+      invoke visdom                     start it, or find it
+      invoke visdom --replay=latest     the windows of a run that is over
     """
-    call("service", "visdom", port, stop, status, stack, where)
+    call("service", "visdom", port, stop, status, stack, where, public, replay)
 
 
 @task(help=SERVICE_HELP)
@@ -255,9 +271,13 @@ def runs(c: Context) -> None:
     call("runs_table")
 
 
-@task(help={"run": "name of the run (`invoke runs`); default: the newest"})
-def report(c: Context, run: str = "") -> None:
-    """Open the report of a run."""
+@task(help={"run": "name of a run (`invoke runs`); default: the newest"}, iterable=["run"])
+def report(c: Context, run: list) -> None:
+    """Open the report of a run, or a comparison of several.
+
+      invoke report                                     the newest run
+      invoke report 20261123-171500 20261123-180000     side by side: curves, results, what was different
+    """
     call("report", run)
 
 

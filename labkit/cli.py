@@ -8,6 +8,7 @@ import os
 import secrets
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import webbrowser
@@ -18,12 +19,14 @@ from rich.text import Text
 
 from labkit import bundle as bundles
 from labkit import (
+    comparison,
     containers,
     datasets,
     envs,
     files,
     images,
     labs,
+    login,
     paths,
     ports,
     registry,
@@ -292,9 +295,12 @@ def shell(stack: str, where: str, dry: bool) -> None:
     runner.shell_command(choice, place, machine).replace_process()
 
 
-def service(name: str, port: str, stop: bool, status: bool, stack: str, where: str) -> int | None:
+def service(
+    name: str, port: str, stop: bool, status: bool, stack: str, where: str, public: bool = False, replay: str = ""
+) -> int | None:
     """Start, find or stop visdom, tensorboard or notebook; prints the address."""
     wanted = services.wanted_port(name, port)
+    shown_again = runs.read(runs.find(replay)) if replay else None
     machine = machines.probe()
     with files.locked(services.folder() / "lock", name):
         found = services.find(name, machine.engine)
@@ -309,22 +315,42 @@ def service(name: str, port: str, stop: bool, status: bool, stack: str, where: s
             return 0 if found or stop else 1
         if found and port and found.port != wanted:
             raise UserError(f"{name} runs on port {found.port} already.", f"invoke {name} --stop, then the same again")
+        if found and public and not login.password():
+            raise UserError("visdom runs already, for this machine only.", "invoke visdom --stop, then the same again")
+        if not found or shown_again:
+            choice = choose(machine, stack)
         if not found:
             place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
-            choice = choose(machine, stack)
             say(f"where: {place} ({why})")
             services.require_free(name, wanted)
             place, machine = prepare(place, where, choice, machine)
+            address = "0.0.0.0" if public else "127.0.0.1"
+            if name == "visdom":
+                login.set_password(secrets.token_urlsafe(12) if public else "")
             token = secrets.token_urlsafe(16) if name == "notebook" else ""
             if place == "docker":
-                found = services.start_container(name, machine.engine, choice, wanted, token)
+                found = services.start_container(name, machine.engine, choice, address, wanted, token)
             else:
                 if place == "venv" and name == "visdom":
                     visdom_page.ensure(choice.stack)
                 python = runner.python_command([], choice, place, machine)
-                found = services.start_native(name, python.argv, python.environment, wanted, token)
-    print(found.address)
-    say(f"on this machine only; invoke {name} --stop ends it")
+                found = services.start_native(name, python.argv, python.environment, address, wanted, token)
+    page = found.address
+    if shown_again:
+        place = "docker" if found.place == "docker" else "here" if INSIDE_IMAGE else "venv"
+        command = runner.python_command(["-m", "labkit.live", str(shown_again.folder)], choice, place, machine)
+        if place != "docker":
+            command.environment["VISDOM_PORT"] = str(found.port)
+        if command.run() != 0:
+            raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above).")
+        page += f"env/{shown_again.environment}"
+    print(page)
+    if name == "visdom" and login.password():
+        say(f"open to every machine that reaches this one: http://{socket.gethostname()}:{found.port}/")
+        say(f"user: {login.USER}  password: {login.password()}  (invoke visdom --stop ends it)")
+    else:
+        say(f"on this machine only; invoke {name} --stop ends it")
+    show(page)
     if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
         say(f"labs draw there after:  export VISDOM_PORT={found.port}")
     return None
@@ -413,11 +439,17 @@ def runs_table() -> None:
         OUT.print("No run yet: invoke lab cifar10")
 
 
-def report(run: str) -> None:
-    page = reports.render(runs.find(run or "latest"))
+def report(names: list[str]) -> None:
+    folders = [runs.find(name) for name in names or ["latest"]]
+    page = comparison.render(folders) if len(folders) > 1 else reports.render(folders[0])
     OUT.print(str(page), soft_wrap=True)
+    show(page.as_uri())
+
+
+def show(address: str) -> None:
+    """Open a page in the browser, where somebody sits at a screen."""
     if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
-        webbrowser.open(page.as_uri())
+        webbrowser.open(address)
 
 
 def test(stack: str) -> int:

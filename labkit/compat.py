@@ -119,3 +119,13 @@ def _processor() -> tuple[str, frozenset[str]]:
         return "", frozenset()
     said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
     return said.get("vendor_id", ""), frozenset(said.get("flags", "").split())
+
+
+def add_graph(writer: Any, model: torch.nn.Module, example: torch.Tensor) -> None:
+    """tensorboardX's `writer.add_graph(model, example)`, which hands torch 1.5 an argument that it does not know."""
+    if MODERN:
+        writer.add_graph(model, example)
+        return
+    from torch.utils.tensorboard._pytorch_graph import graph
+
+    writer._get_file_writer().add_graph(graph(model, example))

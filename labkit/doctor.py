@@ -35,7 +35,7 @@ class Finding:
 def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
     """The findings for `machine` in groups, in the order a person would check them. `asked`: as for stacks.choose."""
     facts = stacks.load_facts()
-    choice = stacks.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
+    choice = stacks.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside)
     return {
         "computer": [
             system(machine),
@@ -68,7 +68,7 @@ def system(machine: Machine) -> Finding:
 def user(machine: Machine) -> Finding:
     if not machine.root:
         return Finding("ok", "user", "not root")
-    if machine.engine.problem or machine.engine.rootless:
+    if machine.inside or machine.engine.problem or machine.engine.rootless:
         return Finding("ok", "user", "root")
     what = "root: what runs in a container then runs as root too"
     return Finding("note", "user", what, "work as an ordinary user in the group docker")
@@ -181,6 +181,8 @@ def stack(machine: Machine, facts: dict[str, Any], choice: stacks.Choice, asked:
 def index(machine: Machine, facts: dict[str, Any]) -> Finding:
     if machine.index == "":
         return Finding("ok", "package index", f"{machine.index_host} answers")
+    if machine.index == UNKNOWN:
+        return Finding("ok", "package index", "not asked: everything is installed")
     mirror = facts["mirror"][0]["index"]
     what = f"{machine.index_host or 'it'} does not answer: {machine.index}"
     if machine.mirror == "":
@@ -217,6 +219,8 @@ def proxy(machine: Machine) -> Finding:
 
 def containers(machine: Machine, choice: stacks.Choice) -> list[Finding]:
     engine = machine.engine
+    if machine.inside:
+        return [Finding("ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
     if engine.problem:
         level = "note" if engine.problem in REMEDIES else "ok"
         what = f"{engine.problem}: the labs run in environments of their own, .venv/"

@@ -9,7 +9,7 @@ from typing import Any
 from labkit import envs, stacks
 from labkit.console import warn
 from labkit.errors import UserError, nearest
-from labkit.programs import uv, uv_environment
+from labkit.programs import last_words, uv, uv_environment
 from labkit.stacks import Build, Stack
 
 # What to type in the folder of torch-labs. The constraint is for the few packages that are built from source. A lock is
@@ -97,7 +97,7 @@ def pylock(stack: Stack, build: Build, text: str, place: dict[str, Any]) -> str:
     command += [word for option in sources(build, place) for word in option.split(" ")]
     done = subprocess.run(command, input=text, capture_output=True, text=True, env=uv_environment())
     if done.returncode != 0:
-        said = (done.stderr.strip().splitlines() or ["uv failed"])[-1].strip(" ├└─╰▶×")
+        said = last_words(done.stderr).rstrip(".")
         raise UserError(f"the package index could not be asked: {said}.", "invoke doctor, or --format pip")
     if build.pending:
         return done.stdout

@@ -16,7 +16,9 @@ from typing import Any, Callable
 
 from rich.progress import BarColumn, Progress, TextColumn
 
+from labkit import login, runs
 from labkit.console import console, say
+from labkit.errors import UserError
 
 PLAIN_LINE_EVERY_S = 10.0
 
@@ -105,6 +107,12 @@ class TensorBoard:
         """Record one scalar."""
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value)))
 
+    def arrange(self, layout: dict[str, Any]) -> None:
+        """Say which scalars share a chart in the tab of custom scalars, as tensorboardX's `add_custom_scalars` does."""
+        from tensorboardX.summary import custom_scalars
+
+        self._events.write_event(self._event(wall_time=time.time(), summary=custom_scalars(layout)))
+
     def flush(self) -> None:
         """Let a TensorBoard that watches see everything."""
         self._events.flush()
@@ -117,14 +125,15 @@ class TensorBoard:
 class Windows(threading.Thread):
     """Keeps the curves of a run drawn in visdom, whether its server comes, goes or was never there.
 
-    `snapshot()` returns {panel: {line: (steps, values)}}. Each panel is drawn whole, so that a server which was
-    started late, or restarted, shows everything; training never waits for it.
+    `snapshot()` returns {name: (steps, values)}. Each panel is drawn whole, so that a server which was started late, or
+    restarted, shows everything; training never waits for it. `busy_s` is the processor time that all this took.
     """
 
-    REDRAW_S, RETRY_S, TOLD_AT_MOST = 2.0, 10.0, 1000
+    REDRAW_S, RETRY_S, AT_MOST = 2.0, 10.0, 0.005  # the last: of the time, spent on drawing
 
-    def __init__(self, environment: str, snapshot: Callable[[], dict[str, dict[str, tuple[Any, Any]]]]) -> None:
+    def __init__(self, environment: str, snapshot: Callable[[], dict[str, tuple[list[int], list[float]]]]) -> None:
         super().__init__(name="visdom", daemon=True)
+        self.busy_s = 0.0
         self._environment, self._snapshot = environment, snapshot
         self._news, self._over = threading.Event(), threading.Event()
 
@@ -145,33 +154,45 @@ class Windows(threading.Thread):
             self._news.wait()
             over = self._over.is_set()
             self._news.clear()
-            client = client or _connect(self._environment)
+            began = time.thread_time()
+            client = client or connect(self._environment)
+            connected = time.thread_time()
             try:
                 if client:
-                    self._draw(client)
+                    draw(client, self._snapshot())
             except Exception:  # whatever a client does when its server goes away must not reach the training
                 client = None
+            ended = time.thread_time()
+            self.busy_s += ended - began
             if over:
                 return
-            self._over.wait(self.REDRAW_S if client else self.RETRY_S)
-
-    def _draw(self, client: Any) -> None:
-        import numpy as np
-
-        for panel, lines in self._snapshot().items():
-            length = max(len(steps) for steps, _ in lines.values())
-            stride = -(-length // self.TOLD_AT_MOST)
-            x, y = np.full((2, length, len(lines)), np.nan)
-            for column, (steps, values) in enumerate(lines.values()):
-                x[: len(steps), column], y[: len(values), column] = steps, values
-            x, y = x[::stride], y[::stride]
-            options = {"title": panel.replace("_", " "), "legend": list(lines), "xlabel": "step"}
-            if len(lines) == 1:
-                x, y = x[:, 0], y[:, 0]
-            client.line(Y=y, X=x, win=panel, opts=options)
+            self._over.wait(max(self.REDRAW_S, (ended - connected) / self.AT_MOST) if client else self.RETRY_S)
 
 
-def _connect(environment: str) -> Any | None:
+TOLD_AT_MOST = 1000  # points of a line
+PATIENCE_S = 5.0  # with a server that is there and does not answer
+RECORD = "visdom.jsonl"  # in a run's folder: what the lab itself sent to visdom
+
+
+def draw(client: Any, history: dict[str, tuple[list[int], list[float]]]) -> None:
+    """Draw each panel of `history` as a window, instead of the one that is there."""
+    import numpy as np
+
+    for panel, names in runs.panels(history).items():
+        lines = {runs.split(name)[1]: history[name] for name in names}
+        length = max(len(steps) for steps, _ in lines.values())
+        stride = -(-length // TOLD_AT_MOST)
+        x, y = np.full((2, length, len(lines)), np.nan)
+        for column, (steps, values) in enumerate(lines.values()):
+            x[: len(steps), column], y[: len(values), column] = steps, values
+        x, y = x[::stride], y[::stride]
+        options = {"title": panel.replace("_", " "), "legend": list(lines), "xlabel": "step"}
+        if len(lines) == 1:
+            x, y = x[:, 0], y[:, 0]
+        client.line(Y=y, X=x, win=panel, opts=options)
+
+
+def connect(environment: str) -> Any | None:
     """A visdom client, or None where nothing listens."""
     host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
@@ -184,7 +205,35 @@ def _connect(environment: str) -> Any | None:
             warnings.simplefilter("ignore")
             import visdom
 
-            return visdom.Visdom(
-                f"http://{host}", port=port, env=environment, raise_exceptions=True, use_incoming_socket=False
-            )
+            class Client(visdom.Visdom):
+                def _handle_post(self, url: str, data: Any = None) -> str:
+                    return str(self.session.post(url, data=data or {}, timeout=PATIENCE_S).text)
+
+                def _send(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:
+                    # A page that is open draws a window anew only when its version is another one (visdom 0.3).
+                    return super()._send({**msg, "version": int(1000 * time.time())}, *arguments, **options)
+
+            address = f"http://{host}"
+            options = {"raise_exceptions": True, "use_incoming_socket": False, **credentials()}
+            return Client(address, port=port, env=environment, **options)
     return None
+
+
+def credentials() -> dict[str, str]:
+    """What a client must say to a visdom that is open to other machines; nothing for one that is not."""
+    password = login.password()
+    return {"username": login.USER, "password": password} if password else {}
+
+
+def replay(folder: Path) -> None:
+    """Rebuild the windows of the run in `folder`, finished or not. Raises UserError where no visdom answers."""
+    client = connect(runs.read(folder).environment)
+    if client is None:
+        raise UserError("no visdom answers.", "invoke visdom")
+    draw(client, runs.history(folder))
+    if (folder / RECORD).exists():
+        client.replay_log(str(folder / RECORD))
+
+
+if __name__ == "__main__":
+    replay(Path(sys.argv[1]))

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labkit import engine, paths, ports
 from labkit.engine import Engine
-from labkit.programs import output_of, uv, uv_environment
+from labkit.programs import last_words, output_of, uv, uv_environment
 from labkit.stacks import Gpu, load_facts
 
 UNKNOWN = "?"  # nobody asked
@@ -41,6 +41,7 @@ class Machine:
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
 
+    inside: str = ""  # the label of the stack when this is one of our images
     root: bool = False
     card: bool = False  # an NVIDIA graphics card is plugged in, whether or not a driver answers
     shm_gb: float = 0.0  # shared memory that is free
@@ -80,9 +81,11 @@ def examine() -> Machine:
     machine = probe()
     docker = machine.engine
     images = () if docker.problem else engine.our_images(docker)
-    index, address = ask_package_index()
+    inside = os.environ.get("LAB_IMAGE", "")
+    index, address = (UNKNOWN, "") if inside else ask_package_index()  # an image has no uv, and all it needs
     return replace(
         machine,
+        inside=inside,
         root=os.geteuid() == 0,
         card=has_nvidia_card(),
         shm_gb=free_gb(Path("/dev/shm")),
@@ -90,7 +93,7 @@ def examine() -> Machine:
         clock_ahead_s=clock_ahead(address),
         index=index,
         index_host=host_of(address),
-        mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index else UNKNOWN,
+        mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index not in ("", UNKNOWN) else UNKNOWN,
         proxies={name: value for name, value in os.environ.items() if re.fullmatch("(?i)(https?|all)_proxy", name)},
         ports={service: who_holds(docker, port) for service, port in ports.SERVICES.items()},
         images=images,
@@ -210,5 +213,5 @@ def ask_package_index(mirror: str = "") -> tuple[str, str]:
     except (OSError, subprocess.TimeoutExpired):
         return "no answer within 15 seconds", mirror
     asked = re.search(r"request for: (https?://\S+)", done.stderr)
-    said = (done.stderr.strip().splitlines() or ["uv failed"])[-1].strip(" ├└─╰▶×")
-    return "" if done.returncode == 0 else said.replace("cause: ", ""), asked[1] if asked else mirror
+    problem = "" if done.returncode == 0 else last_words(done.stderr) or "uv failed"
+    return problem, asked[1] if asked else mirror

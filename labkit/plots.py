@@ -9,11 +9,13 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
+from labkit import runs
+
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), which people with colour-blindness tell apart; its yellow is
 # left out, being too pale for a line on white.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
-LINES = dict(zip(("train", "test", "holdout"), COLOURS))  # the same colour in every panel
+LINES = dict(zip(runs.LINES, COLOURS))  # the same colour in every panel
 
 History = Mapping[str, Tuple[Sequence[int], Sequence[float]]]
 
@@ -56,30 +58,14 @@ def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 
     return made, axes
 
 
-def split(name: str) -> tuple[str, str]:
-    """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel."""
-    for line in LINES:
-        if name.startswith(line + "_"):
-            return name[len(line) + 1 :], line
-    return name, name
-
-
-def panels(history: History) -> dict[str, list[str]]:
-    """The logged names of `history` by panel, in the order in which they were first logged."""
-    grouped: dict[str, list[str]] = {}
-    for name in history:
-        grouped.setdefault(split(name)[0], []).append(name)
-    return grouped
-
-
 def curves(history: History, folder: Path) -> None:
     """Draw every scalar of `history` against its step: one PNG for each panel into `folder`."""
-    for panel, names in panels(history).items():
+    for panel, names in runs.panels(history).items():
         made, axes = figure(width=4.6, height=2.8)
         axis = axes[0, 0]
         for name in names:
             steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
-            line = split(name)[1]
+            line = runs.split(name)[1]
             colour = LINES.get(line, COLOURS[0])
             if len(values) > 200:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)

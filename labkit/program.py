@@ -1,6 +1,6 @@
 """The command line itself: invoke's, with three things that invoke alone does not do.
 
-`invoke report RUN` takes its run with or without a name, a mistake on the command line ends with one sentence, the
+`invoke report RUN ...` takes its runs with or without a name, a mistake on the command line ends with one sentence, the
 next command and exit status 2, and an option of a lab that was typed before `--` is recognised as such.
 """
 
@@ -13,7 +13,7 @@ from invoke.exceptions import ParseError
 
 from labkit.errors import nearest
 
-OPTIONAL_NAMES = {"report": "--run"}  # task -> the option that its optional positional argument stands for
+OPTIONAL_NAMES = {"report": "--run"}  # task -> the option that its optional positional arguments stand for
 
 
 class LabProgram(Program):
@@ -28,9 +28,10 @@ class LabProgram(Program):
 
 
 def name_positionals(words: list[str]) -> list[str]:
-    """`report RUN` as `report --run=RUN`: invoke knows no optional positional arguments."""
-    if len(words) > 1 and words[0] in OPTIONAL_NAMES and not words[1].startswith("-"):
-        return [words[0], f"{OPTIONAL_NAMES[words[0]]}={words[1]}", *words[2:]]
+    """`report A B` as `report --run=A --run=B`: invoke knows no optional positional arguments."""
+    if words and words[0] in OPTIONAL_NAMES:
+        option = OPTIONAL_NAMES[words[0]]
+        return [words[0], *(word if word.startswith("-") else f"{option}={word}" for word in words[1:])]
     return words
 
 

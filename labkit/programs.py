@@ -21,6 +21,12 @@ def output_of(*command: str, timeout_s: float = 10) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+def last_words(output: str) -> str:
+    """The last line of what a program printed, without what uv and others decorate it with; '' for no output."""
+    lines = output.strip().splitlines()
+    return lines[-1].strip(" ├└─╰▶×").replace("cause: ", "") if lines else ""
+
+
 def uv() -> str:
     """The uv beside the running Python (in .venv/host), else the one on PATH."""
     beside = Path(sys.prefix) / "bin" / "uv"

@@ -41,31 +41,37 @@ def render(folder: Path) -> Path:
         *_items(folder),
         _commands(run, config),
         _options(config),
-        _environment(env),
+        _environment(env, summary),
         _files(folder),
     ]
     # Only a run that goes on has anything new to show.
     refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if run.status == "running" else ""
-    page = f"""<!doctype html>
+    body = "".join(section for section in sections if section)
+    write_text(folder / "report.html", page(f"{title} · {folder.name}", body, refresh))
+    return folder / "report.html"
+
+
+def page(title: str, body: str, head: str = "", script: str = "") -> str:
+    """A whole page, with its style and script inside."""
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-{refresh}
+{head}
 <link rel="icon" href="data:,">
-<title>{escape(title)} · {escape(folder.name)}</title>
+<title>{escape(title)}</title>
 <style>
 {Path(__file__).with_suffix(".css").read_text(encoding="utf-8")}</style>
 </head>
 <body>
-{"".join(section for section in sections if section)}
-<footer>torch-labs · {escape(run.name)}</footer>
+<main>{body}</main>
+<footer>torch-labs</footer>
+{f"<script>{script}</script>" if script else ""}
 </body>
 </html>
 """
-    write_text(folder / "report.html", page)
-    return folder / "report.html"
 
 
 def _header(run: runs.RunInfo, config: dict[str, Any], env: dict[str, Any]) -> str:
@@ -122,12 +128,12 @@ def _results(run: runs.RunInfo) -> str:
         f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{runs.number(value)}</dd></div>"
         for name, value in run.metrics.items()
     ]
-    return _section("Results", "结果", f'<dl class="cards">{"".join(cards)}</dl>') if cards else ""
+    return section("Results", "结果", f'<dl class="cards">{"".join(cards)}</dl>') if cards else ""
 
 
 def _curves(folder: Path) -> str:
     pictures = "".join(_image(path, f"{path.stem} against the step") for path in sorted(folder.glob("*.png")))
-    return _section("Curves", "曲线", f'<figure class="curves">{pictures}</figure>') if pictures else ""
+    return section("Curves", "曲线", f'<figure class="curves">{pictures}</figure>') if pictures else ""
 
 
 def _items(folder: Path) -> Iterable[str]:
@@ -155,8 +161,9 @@ def _table(columns: list[str], rows: list[list[Any]], caption: str) -> str:
         f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(kinds, row))}</tr>" for row in texts
     )
     return (
-        f'<figure class="table"><figcaption>{caption}</figcaption><div class="scroll"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div></figure>"
+        f'<figure class="table"><figcaption>{caption}</figcaption>'
+        + scroller(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "table")
+        + "</figure>"
     )
 
 
@@ -165,16 +172,19 @@ def _commands(run: runs.RunInfo, config: dict[str, Any]) -> str:
     if run.status in ("stopped", "killed", "failed"):
         commands.append(("Continue where it stopped", runs.resume_command(run.lab, run.folder.name)))
     commands.append(("Train again, in the same way", str(config.get("command", ""))))
-    blocks = [f'<p class="label">{label}</p><div class="command">{escape(text)}</div>' for label, text in commands]
-    return _section("Commands", "命令", "".join(blocks))
+    blocks = [
+        f'<p class="label">{label}</p><div class="command" tabindex="0">{escape(text)}</div>'
+        for label, text in commands
+    ]
+    return section("Commands", "命令", "".join(blocks))
 
 
 def _options(config: dict[str, Any]) -> str:
     rows = [(flag(name), value) for name, value in config.get("options", {}).items() if value != ""]
-    return _section("Options", "参数", _pairs(rows)).replace("<th>", '<th class="flag">')
+    return section("Options", "参数", _pairs(rows)).replace("<th>", '<th class="flag">')
 
 
-def _environment(env: dict[str, Any]) -> str:
+def _environment(env: dict[str, Any], summary: dict[str, Any]) -> str:
     if not env:
         return ""
     packages = env.get("packages", {})
@@ -194,11 +204,12 @@ def _environment(env: dict[str, Any]) -> str:
         "uncommitted changes": "yes" if env.get("dirty") else "",
         "seed": env.get("seed"),
         "data": data,
+        "logging": f"{summary['logging_share']:.2%} of the time" if "logging_share" in summary else "",
     }
     listed = "".join(f"<li>{escape(name)} {escape(version)}</li>" for name, version in packages.items())
     details = f'<details><summary>{len(packages)} packages</summary><ul class="columns">{listed}</ul></details>'
     pairs = [(name, value) for name, value in shown.items() if value not in (None, "")]
-    return _section("Environment", "环境", _pairs(pairs) + details)
+    return section("Environment", "环境", _pairs(pairs) + details)
 
 
 def _files(folder: Path) -> str:
@@ -207,11 +218,17 @@ def _files(folder: Path) -> str:
         f'<tr><td><a href="{escape(name)}">{escape(name)}</a></td><td class="number">{megabytes(size)}</td></tr>'
         for name, size in ((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
     )
-    return _section("Files", "文件", f'<div class="scroll"><table><tbody>{rows}</tbody></table></div>')
+    return section("Files", "文件", scroller(f"<table><tbody>{rows}</tbody></table>", "files"))
 
 
-def _section(heading: str, chinese: str, body: str) -> str:
+def section(heading: str, chinese: str, body: str) -> str:
+    """A part of a page with its heading in both languages."""
     return f"<section>{_heading(heading, chinese)}{body}</section>"
+
+
+def scroller(body: str, label: str) -> str:
+    """`body` in a box that scrolls sideways, with the keyboard too."""
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{body}</div>'
 
 
 def _heading(heading: str, chinese: str) -> str:
@@ -219,14 +236,15 @@ def _heading(heading: str, chinese: str) -> str:
 
 
 def _pairs(pairs: Iterable[tuple[str, Any]]) -> str:
-    rows = "".join(f"<tr><th>{escape(str(key))}</th><td>{_value(value)}</td></tr>" for key, value in pairs)
+    rows = "".join(f"<tr><th>{escape(str(key))}</th><td>{value(content)}</td></tr>" for key, content in pairs)
     return f'<table class="pairs"><tbody>{rows}</tbody></table>'
 
 
-def _value(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return escape(str(value))
+def value(content: Any) -> str:
+    """How an option or a fact is written on a page."""
+    if isinstance(content, bool):
+        return "on" if content else "off"
+    return escape(str(content))
 
 
 def _image(path: Path, description: str) -> str:

@@ -29,7 +29,7 @@ import time
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Callable, Mapping, NoReturn, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn, Sequence
 
 from labkit import checkpoints, files, options, paths, report, runs, tomlfile
 from labkit.checkpoints import load_checkpoint
@@ -79,7 +79,8 @@ class Run:
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._board: TensorBoard | None = None
         self._board_from = 0
-        self._windows = Windows(f"{self.lab}_{folder.name}", self._panels)
+        self._logging_s = 0.0
+        self._windows = Windows(runs.read(folder).environment, self._snapshot)
         self._items = list(runs.load_json(folder / "report.json").get("items", []))
         self._seconds_before = runs.read(folder).seconds
         self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
@@ -105,6 +106,7 @@ class Run:
 
     def log(self, step: int, **scalars: float) -> None:
         """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
+        began = time.monotonic()
         row: dict[str, Any] = {"step": int(step)}
         for name, value in scalars.items():
             row[name] = _number(value)
@@ -112,11 +114,13 @@ class Run:
         self._metrics.write(json.dumps(row).encode() + b"\n")
         if self._board is None:
             self._board = TensorBoard(self.folder / "tensorboard", self._board_from)
+            self._board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
         for name in scalars:
-            panel, line = _split(name)
+            panel, line = runs.split(name)
             self._board.add(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
         self._windows.changed()
         self._refresh()
+        self._logging_s += time.monotonic() - began
 
     def time(self, step: int, **measured: float) -> None:
         """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
@@ -250,6 +254,8 @@ class Run:
             "status": status,
             "metrics": {name: _number(value) for name, value in metrics.items()},
             "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
+            # Of the time since this process began: in `log`, and of the processor for visdom's windows.
+            "logging_share": round((self._logging_s + self._windows.busy_s) / (time.monotonic() - self._began), 4),
             **more,
         }
         _write_json(self.folder / "summary.json", summary)
@@ -260,7 +266,7 @@ class Run:
         report.render(self.folder)
 
     def _refresh(self) -> None:
-        """Keep the files and the report fresh; the report every 20 s, and for at most a hundredth of the time."""
+        """Keep the files and the report fresh; the report every 20 s, and for at most a two-hundredth of the time."""
         began = time.monotonic()
         if began - self._flushed_at >= FLUSH_EVERY_S:
             self._flush()
@@ -268,7 +274,7 @@ class Run:
             return
         self.record("running")
         self._reported_at = time.monotonic()
-        self._report_every_s = max(REPORT_EVERY_S, 100 * (self._reported_at - began))
+        self._report_every_s = max(REPORT_EVERY_S, 200 * (self._reported_at - began))
 
     def close(self) -> None:
         """Let go of everything; the folder stays."""
@@ -295,26 +301,20 @@ class Run:
         path = self.folder / "metrics.jsonl"
         self._flush()
         os.truncate(path, min(size_bytes, path.stat().st_size))
-        self._history.clear()
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            step = row.pop("step")
-            for name, value in row.items():
-                self._remember(name, step, math.nan if value is None else value)
+        self._history = runs.history(self.folder)
 
     def _remember(self, name: str, step: int, value: float) -> None:
         steps, values = self._history.setdefault(name, ([], []))
         steps.append(step)
         values.append(value)
 
-    def _panels(self) -> dict[str, dict[str, tuple[Any, Any]]]:
-        """The history for visdom; copied by length, since the training thread goes on appending."""
-        grouped: dict[str, dict[str, tuple[Any, Any]]] = {}
+    def _snapshot(self) -> dict[str, tuple[list[int], list[float]]]:
+        """The history for visdom, copied, since the training thread goes on appending: first a step, then its value."""
+        copied = {}
         for name, (steps, values) in list(self._history.items()):
-            panel, line = _split(name)
-            length = len(values)
-            grouped.setdefault(panel, {})[line] = (steps[:length], values[:length])
-        return grouped
+            kept = list(values)
+            copied[name] = (steps[: len(kept)], kept)
+        return copied
 
     def _show(self, item: dict[str, Any]) -> None:
         names = [(old["kind"], old["name"]) for old in self._items]
@@ -511,10 +511,9 @@ def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> st
     return ""
 
 
-def _split(name: str) -> tuple[str, str]:
-    from labkit import plots
-
-    return plots.split(name)
+def _layout(names: Iterable[str]) -> dict[str, list[Any]]:
+    """For TensorBoard's tab of custom scalars: one chart for each panel, its lines together, as in the report."""
+    return {panel.replace("_", " "): ["Multiline", [f"^{panel}(/.*)?$"]] for panel in runs.panels(names)}
 
 
 def _cell(value: Any) -> Any:

@@ -8,10 +8,12 @@ import os
 from dataclasses import dataclass
 from math import nan
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterable
 
 from labkit import paths
 from labkit.errors import UserError, nearest
+
+LINES = ("train", "test", "holdout")  # what is measured alike on several parts of the data shares a panel
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,11 @@ class RunInfo:
     def name(self) -> str:
         """What the user calls it: "cifar10/20261123-171500"."""
         return f"{self.lab}/{self.folder.name}"
+
+    @property
+    def environment(self) -> str:
+        """What visdom calls it: "cifar10_20261123-171500"."""
+        return f"{self.lab}_{self.folder.name}"
 
     @property
     def result(self) -> str:
@@ -83,6 +90,39 @@ def read(folder: Path) -> RunInfo:
         data=next((kind for kind in ("sample", "unverified", "recorded", "verified") if kind in kinds), ""),
         metrics={name: nan if value is None else value for name, value in summary.get("metrics", {}).items()},
     )
+
+
+def history(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
+    """What the run in `folder` logged: {name: (steps, values)}; a value that is no number is nan."""
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    path = folder / "metrics.jsonl"
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        try:
+            row = json.loads(line)
+        except ValueError:  # the run was killed while it wrote this line, its last
+            break
+        step = row.pop("step")
+        for name, value in row.items():
+            steps, values = found.setdefault(name, ([], []))
+            steps.append(step)
+            values.append(nan if value is None else value)
+    return found
+
+
+def split(name: str) -> tuple[str, str]:
+    """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel."""
+    for line in LINES:
+        if name.startswith(line + "_"):
+            return name[len(line) + 1 :], line
+    return name, name
+
+
+def panels(names: Iterable[str]) -> dict[str, list[str]]:
+    """The logged names by panel, in the order in which they were first logged."""
+    grouped: dict[str, list[str]] = {}
+    for name in names:
+        grouped.setdefault(split(name)[0], []).append(name)
+    return grouped
 
 
 def number(value: float) -> str:

@@ -1,4 +1,6 @@
-"""visdom, TensorBoard and JupyterLab in the background: start, find again, stop; always on the loopback address.
+"""visdom, TensorBoard and JupyterLab in the background: start, find again, stop; on the loopback address.
+
+Only visdom may be opened to other machines, and then it has a login.
 
 In docker mode they are services of docker/compose.yaml, else processes that outlive the terminal. What is noted of such
 a process is in `.services` of the runs folder, with its log; it is the one that still writes that log, so a number that
@@ -7,6 +9,7 @@ the system gave to another process meanwhile, or in another container, is never 
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -19,14 +22,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labkit import containers, paths, ports
+from labkit import containers, login, paths, ports
 from labkit.engine import Engine
 from labkit.errors import UserError
 from labkit.programs import output_of
 from labkit.stacks import Choice
 
-START_S = 60.0  # on a busy machine; an idle one needs two or three seconds
+START_S = 180.0  # on a machine whose disk is busy; an idle one needs two or three seconds
 ASKED_PATHS = {"visdom": "/", "tensorboard": "/", "notebook": "/api"}  # answered with 200 once the service is up
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
 
 
 @dataclass(frozen=True)
@@ -102,12 +106,17 @@ def find_container(name: str, engine: Engine) -> Service | None:
     return Service(name, "docker", port, variables.get("JUPYTER_TOKEN", ""), container)
 
 
-def start_native(name: str, argv: tuple[str, ...], environment: dict[str, str], port: int, token: str) -> Service:
+def start_native(
+    name: str, argv: tuple[str, ...], environment: dict[str, str], address: str, port: int, token: str
+) -> Service:
     """Start the service as a process of its own and wait until it answers; `argv` is the stack's Python."""
     folder().mkdir(parents=True, exist_ok=True)
+    note = folder() / f"{name}.json"
+    for private in (note, log_of(name)):  # both tell the token
+        private.touch(mode=0o600)
     with log_of(name).open("wb") as log:
         process = subprocess.Popen(
-            [*argv, "-m", "labkit.serve", name, "127.0.0.1", str(port)],
+            [*argv, "-m", "labkit.serve", name, address, str(port)],
             env={**os.environ, **environment, "JUPYTER_TOKEN": token},
             cwd=paths.ROOT,
             stdin=subprocess.DEVNULL,
@@ -115,8 +124,6 @@ def start_native(name: str, argv: tuple[str, ...], environment: dict[str, str], 
             stderr=log,
             start_new_session=True,
         )
-    note = folder() / f"{name}.json"
-    note.touch(mode=0o600)  # it holds the token
     note.write_text(json.dumps({"process": process.pid, "port": port, "token": token}) + "\n", encoding="utf-8")
     deadline = time.monotonic() + START_S
     while not answers(name, port):
@@ -127,9 +134,10 @@ def start_native(name: str, argv: tuple[str, ...], environment: dict[str, str], 
     return Service(name, "native", port, token, str(process.pid))
 
 
-def start_container(name: str, engine: Engine, choice: Choice, port: int, token: str) -> Service:
+def start_container(name: str, engine: Engine, choice: Choice, address: str, port: int, token: str) -> Service:
     """Start the service of docker/compose.yaml and wait until it answers."""
-    settings = {**containers.settings(engine, choice), f"{name.upper()}_PORT": str(port), "LAB_TOKEN": token}
+    asked = {f"{name.upper()}_ADDRESS": address, f"{name.upper()}_PORT": str(port), "LAB_TOKEN": token}
+    settings = {**containers.settings(engine, choice), **asked}
     command = [*containers.compose(engine, choice), "up", "--detach", "--no-deps", name]
     if subprocess.run(command, stdout=sys.stderr, env={**os.environ, **settings}).returncode != 0:
         raise UserError(f"{name} could not be started (the engine's own message is above).", "invoke doctor")
@@ -146,7 +154,7 @@ def start_container(name: str, engine: Engine, choice: Choice, port: int, token:
 
 
 def refuse(name: str, log: str, next_command: str) -> None:
-    last = (log.strip().splitlines() or ["it said nothing"])[-1]
+    last = (log.strip().splitlines() or [f"no answer within {START_S:.0f} s"])[-1]
     raise UserError(f"{name} does not run: {last}", next_command)
 
 
@@ -154,6 +162,7 @@ def stop(service: Service, engine: Engine) -> None:
     """Stop the service; visdom writes its windows down first."""
     if service.name == "visdom":
         save_windows(service.port)
+        login.set_password("")
     if service.place == "docker":
         subprocess.run([engine.client, "stop", service.handle], stdout=subprocess.DEVNULL)
         subprocess.run([engine.client, "rm", service.handle], stdout=subprocess.DEVNULL)
@@ -171,6 +180,9 @@ def stop(service: Service, engine: Engine) -> None:
 def save_windows(port: int) -> None:
     """Let visdom write all its environments to its folder: of itself it does so at its very end or not at all."""
     try:
+        if login.password():
+            secret = hashlib.sha256(login.password().encode()).hexdigest()  # as visdom's own page sends it
+            ask(port, "/", {"username": login.USER, "password": secret})
         ask(port, "/save", {"data": json.loads(ask(port, "/env_state", {}))})
     except OSError:
         return  # it does not answer any more: nothing to save
@@ -189,9 +201,8 @@ def ask(port: int, path: str, data: Any = None) -> bytes:
     """The answer to a GET, or to a POST of `data` as JSON; the user's proxy is never asked. Raises OSError."""
     body = None if data is None else json.dumps(data).encode()
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", body, {"Content-Type": "application/json"})
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with direct.open(request, timeout=5) as answer:
+        with DIRECT.open(request, timeout=5) as answer:
             return bytes(answer.read())
     except http.client.HTTPException as error:  # half an answer, as from a server that is just starting
         raise OSError(str(error)) from None

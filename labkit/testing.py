@@ -1,26 +1,29 @@
 """`invoke test`: the tools' tests, then the tests inside each stack family, and one closing line over all of them.
 
-tests/unit and tests/faults run with the development tools' Python and never see torch; so does tests/containers, where
-an engine answers; tests/stack runs inside each stack, by that stack's own Python. $LAB_TEST_REQUIRE names what must not
-be missing (`notes`, `docker`): without it, what cannot run here is left out with its reason, with it that is a failure.
+tests/unit and tests/faults run with the development tools' Python and never see torch; so do tests/containers, where an
+engine answers, and tests/browser, where there is a Chromium; tests/stack runs inside each stack, by that stack's own
+Python. $LAB_TEST_REQUIRE names what must not be missing (`notes`, `docker`, `browser`): without it, what cannot run
+here is left out with its reason, with it that is a failure.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import envs, machine, paths, runner, stacks
+from labkit import envs, machine, paths, runner, stacks, visdom_page
 from labkit.console import say, warn
 from labkit.engine import Engine
 from labkit.errors import UserError
 
 REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
 FAMILIES = ("cpu", "notes")  # one stack of each family of PyTorch; the others differ in CUDA only
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @dataclass
@@ -40,6 +43,7 @@ def run_all(only: str, arguments: list[str]) -> int:
     found = machine.probe()
     counts = [] if only else tools(found.engine, arguments)
     counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]
+    counts += [] if only else [browser(arguments)]  # it wants the stacks, which are there now
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
@@ -50,16 +54,40 @@ def run_all(only: str, arguments: list[str]) -> int:
 
 def tools(engine: Engine, arguments: list[str]) -> list[Count]:
     """The tests that run with the development tools' Python."""
-    python = runner.Command((str(envs.make_tools("dev") / "bin" / "python"),), {})
-    counts = [pytest("tools", python, ["tests/unit", "tests/faults", *arguments])]
+    counts = [pytest("tools", tools_python(), ["tests/unit", "tests/faults", *arguments])]
     if engine.problem:
         return [*counts, left_out("containers", engine.problem, "docker" in REQUIRED)]
-    containers = pytest("containers", python, ["tests/containers", *arguments])
-    if "docker" in REQUIRED and containers.skipped:
-        warn("a container test was skipped, and LAB_TEST_REQUIRE=docker does not allow that")
-        containers.failed += containers.skipped
-        containers.skipped = 0
-    return [*counts, containers]
+    return [*counts, nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")]
+
+
+def browser(arguments: list[str]) -> Count:
+    """The tests that look at the pages in a real Chromium."""
+    if not find_browser():
+        return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in REQUIRED)
+    try:
+        for name in FAMILIES:
+            if envs.ready(stacks.load(name), stacks.load(name).build()):
+                visdom_page.ensure(stacks.load(name))
+    except UserError as error:
+        return left_out("browser", str(error), "browser" in REQUIRED)
+    return nothing_skipped(pytest("browser", tools_python(), ["tests/browser", *arguments]), "browser")
+
+
+def find_browser() -> str:
+    """The Chromium of this machine, '' where there is none."""
+    return next((found for found in map(shutil.which, BROWSERS) if found), "")
+
+
+def tools_python() -> runner.Command:
+    return runner.Command((str(envs.make_tools("dev") / "bin" / "python"),), {})
+
+
+def nothing_skipped(count: Count, name: str) -> Count:
+    """`count`, with what was skipped as failed where $LAB_TEST_REQUIRE has `name`."""
+    if name in REQUIRED and count.skipped:
+        warn(f"a test of {count.kind} was skipped, and LAB_TEST_REQUIRE={name} does not allow that")
+        count.failed, count.skipped = count.failed + count.skipped, 0
+    return count
 
 
 def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool) -> Count:

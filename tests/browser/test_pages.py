@@ -1,0 +1,121 @@
+"""The report and the comparison on a phone, in the dark, on paper, with the keyboard, and for weak eyes."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from conftest import shoot
+
+from labkit import comparison, report
+
+CONTRAST = """() => {
+    const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+    const parse = colour => colour.match(/[\\d.]+/g).map(Number)
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
+    const behind = element => {
+        for (; element; element = element.parentElement) {
+            const colour = parse(getComputedStyle(element).backgroundColor)
+            if (colour.length < 4 || colour[3] > 0) return colour
+        }
+        return parse('rgb(255, 255, 255)')
+    }
+    const weak = []
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement
+        if (!walker.currentNode.data.trim() || !element.offsetParent || element.closest('script, svg')) continue
+        const pair = [light(parse(getComputedStyle(element).color)), light(behind(element))]
+        const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05)
+        if (ratio < 4.5) weak.push([walker.currentNode.data.trim(), ratio.toFixed(2)])
+    }
+    return weak
+}"""
+
+
+@pytest.fixture
+def pages(tmp_path, monkeypatch):
+    """The addresses of a report and of a comparison of three runs."""
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    folders = []
+    for number, (status, kind) in enumerate([("finished", "verified"), ("stopped", "sample"), ("failed", "unverified")]):
+        folder = tmp_path / "cifar10" / f"20261123-17150{number}"
+        (folder / "tables").mkdir(parents=True)
+        command = "invoke lab cifar10 --stack=cpu/index -- --optimizer adam --schedule exponential --label-smoothing 0.1"
+        files = {
+            "config": {
+                "lab": "cifar10", "title": "CIFAR-10: image classification", "title_zh": "CIFAR-10 图像分类",
+                "started": f"2026-11-23 17:15:0{number}", "seed": number, "command": command,
+                "options": {"lr": 0.1 * (number + 1), "label_smoothing": 0.2, "flip": number < 2},
+            },
+            "env": {
+                "device": "cpu", "device_reason": "no CUDA device", "cpu": "A processor with a long name, 2.10 GHz",
+                "threads": 2, "python": "3.12.7", "torch": "2.11.0", "commit": "b98e071" * 5, "seed": number,
+                "packages": {"torch": ["2.11.0", "1.5.0", "2.11.0"][number], "numpy": "2.3.5"},
+                "data": {"cifar10": {"kind": kind, "source": "carried in", "when": "2026-11-23T17:00:00Z"}},
+            },
+            "summary": {
+                "status": status, "seconds": 221 + 60 * number, "logging_share": 0.004, "error": "it broke" if number == 2 else "",
+                "metrics": {"accuracy": [0.93, 0.91, 0.95][number], "holdout_accuracy": 0.9 - number / 100},
+            },
+            "tables/classes": {"columns": ["class", "precision", "recall", "F1", "pictures"], "rows": [["cat", "81.2%", "79.9%", "0.806", 1000]]},
+            "report": {"items": [{"kind": "table", "name": "classes", "caption": "Precision and recall."}]},
+        }  # fmt: skip
+        for name, content in files.items():
+            (folder / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
+        rows = [
+            {
+                "step": step, "train_loss": 2 * math.exp(-step / (300 + 100 * number)) + 0.1, "lr": 0.1 - step / 20000,
+                "train_accuracy": 1 - math.exp(-step / 500), "test_accuracy": 0.9 - 0.8 * math.exp(-step / (400 + 150 * number)),
+            }
+            for step in range(50, 1500, 50)
+        ]  # fmt: skip
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        report.render(folder)
+        folders.append(folder)
+    return {"report": (folders[1] / "report.html").as_uri(), "comparison": comparison.render(folders).as_uri()}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_readable_on_a_phone_and_on_a_screen(pages, page, name, scheme):
+    page.emulate_media(color_scheme=scheme)
+    page.goto(pages[name])
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.scrollingElement.scrollWidth") <= width
+        assert page.evaluate(CONTRAST) == []
+        shoot(page, f"{name}-{scheme}-{width}", full_page=True)
+    assert page.evaluate("[...document.querySelectorAll('img:not([alt])')].length") == 0
+    assert page.evaluate("document.querySelectorAll('main, h1').length") == 2
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_on_paper_it_is_black_on_white(pages, page, name):
+    page.emulate_media(media="print", color_scheme="dark")
+    page.goto(pages[name])
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate(CONTRAST) == []
+
+
+def test_sorting_with_the_keyboard(pages, page):
+    page.goto(pages["comparison"])
+    order = "[...document.querySelectorAll('.sortable tbody tr')].map(row => row.cells[0].innerText[0]).join('')"
+    assert page.evaluate(order) == "ABC"
+    while page.evaluate("document.activeElement.innerText") != "accuracy":
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate(order) == "BAC"
+    page.keyboard.press("Enter")
+    assert page.evaluate(order) == "CAB"
+    assert page.locator("[aria-sort=descending]").inner_text().startswith("accuracy")
+
+
+def test_what_scrolls_can_be_reached_with_the_keyboard(pages, page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    for address in pages.values():
+        page.goto(address)
+        unreachable = """[...document.querySelectorAll('main *')].filter(box => box.scrollWidth > box.clientWidth + 1
+            && /auto|scroll/.test(getComputedStyle(box).overflowX) && box.tabIndex < 0).length"""
+        assert page.evaluate(unreachable) == 0

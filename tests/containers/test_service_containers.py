@@ -1,0 +1,73 @@
+"""Services in containers: published on the loopback address only, reached by labs, no network needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import urllib.error
+
+import pytest
+from sockets import free_port, listening_addresses
+
+from labkit import ports, services
+
+
+@pytest.fixture
+def inv(image, tmp_path, monkeypatch):
+    """./inv in a Compose project of the test's own, so that the user's services are left alone."""
+    project = f"torch-labs-test-{os.getpid()}"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", project)
+
+    def call(*arguments):
+        return image.inv(*arguments, folder=tmp_path)
+
+    yield call
+    for name in ports.SERVICES:
+        if services.find_container(name, image.docker):
+            call(name, "--stop")
+    subprocess.run([image.docker.client, "network", "rm", f"{project}_default"], capture_output=True)
+
+
+@pytest.mark.parametrize("name", ports.SERVICES)
+def test_it_is_published_on_loopback_only(image, inv, name):
+    port = free_port()
+    done = inv(name, "--port", str(port), "--where", "docker", "--stack", image.choice.stack.name)
+    assert done.returncode == 0, done.stderr
+    address = done.stdout.strip()
+    assert address.startswith(f"http://127.0.0.1:{port}/")
+    assert listening_addresses(port) == {"127.0.0.1"}
+    assert services.ask(port, services.ASKED_PATHS[name])
+    assert inv(name, "--status").stdout.strip() == address
+    if name == "notebook":
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            services.ask(port, "/api/contents")
+        assert services.ask(port, "/api/contents?" + address.partition("?")[2])
+    assert inv(name, "--stop").returncode == 0
+    assert listening_addresses(port) == set() and inv(name, "--status").returncode == 1
+
+
+def test_a_lab_in_a_container_reaches_visdom_and_the_windows_stay(image, inv):
+    port, where = str(free_port()), ("--where", "docker", "--stack", image.choice.stack.name)
+    assert inv("visdom", "--port", port, *where).returncode == 0
+    code = "import os, visdom; v = visdom.Visdom('http://' + os.environ['VISDOM_SERVER'], use_incoming_socket=False);"
+    code += "v.text('hello', win='greeting', env='a_run'); print('drawn')"
+    dry = inv("shell", "--dry", *where).stdout
+    assert dry.strip().endswith("lab bash")
+    done = subprocess.run(
+        ["sh", "-c", dry.strip()[: -len("bash")] + f'python -c "{code}"'], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "drawn" in done.stdout, done.stderr
+    assert inv("visdom", "--stop").returncode == 0
+    assert inv("visdom", "--port", port, *where).returncode == 0
+    assert b"hello" in services.ask(int(port), "/win_data", {"eid": "a_run", "win": "greeting"})
+
+
+@pytest.mark.parametrize("name", ports.SERVICES)
+def test_it_starts_with_no_network(image, name):
+    code = (
+        f"LAB_RUNS=/tmp python -m labkit.serve {name} 127.0.0.1 8097 >/tmp/log 2>&1 & "
+        f"for i in $(seq 150); do docker/answers 8097 {services.ASKED_PATHS[name]} 2>/dev/null && exit 0; sleep 0.2; done; "
+        "cat /tmp/log; exit 1"
+    )
+    done = image.run("bash", "-c", code, options=("--init",))
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,163 @@
+"""Services as processes of this machine, on both stack families: loopback only, no network, restarts, accidents."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+
+import pytest
+from sockets import free_port, listening_addresses
+
+from labkit import envs, paths, services, stacks, testing, visdom_page
+from labkit.errors import UserError
+
+
+class Inv:
+    """./inv with a stack and a runs folder of its own."""
+
+    def __init__(self, stack, folder):
+        self.stack, self.runs = stack, folder / "runs"
+        self.environment = {**os.environ, "LAB_RUNS": str(self.runs), "LAB_DATA": str(folder / "data")}
+
+    def __call__(self, *arguments):
+        command = [str(paths.ROOT / "inv"), *arguments]
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
+        return done.returncode, done.stdout.strip(), done.stderr
+
+    def start(self, name, port=None):
+        port = port or free_port()
+        where = ("--where", "venv", "--stack", self.stack)
+        status, out, err = self(name, "--port", str(port), *where)
+        assert status == 0, err
+        assert out.startswith(f"http://127.0.0.1:{port}/")
+        return port, out
+
+
+@pytest.fixture(scope="module", params=testing.FAMILIES)
+def family(request):
+    stack = stacks.load(request.param)
+    try:
+        envs.ensure(stack, stack.build())
+    except UserError as error:
+        if stack.name in testing.REQUIRED:
+            raise
+        pytest.skip(str(error))
+    visdom_page.ensure(stack)
+    return stack.name
+
+
+@pytest.fixture
+def inv(family, tmp_path):
+    started = Inv(family, tmp_path)
+    yield started
+    for note in (started.runs / ".services").glob("*.json"):
+        started(note.stem, "--stop")
+
+
+def process_of(inv, name):
+    return json.loads((inv.runs / ".services" / f"{name}.json").read_text())["process"]
+
+
+@pytest.mark.parametrize("name", services.ports.SERVICES)
+def test_it_listens_on_loopback_only_and_outlives_the_command(inv, name):
+    port, address = inv.start(name)
+    assert listening_addresses(port) == {"127.0.0.1"}
+    assert os.getsid(process_of(inv, name)) == process_of(inv, name)  # no child of the terminal
+    assert inv(name, "--status")[:2] == (0, address)
+    assert inv(name)[:2] == (0, address)  # found again
+    assert inv(name, "--stop")[0] == 0 and listening_addresses(port) == set()
+    assert inv(name, "--status")[0] == 1
+
+
+OFFLINE = """
+import re, subprocess, sys, time
+sys.path.insert(0, {root!r})
+from labkit import services
+began = time.monotonic()
+subprocess.run({command!r}, check=True)
+print(time.monotonic() - began, "s", file=sys.stderr)
+page = services.ask(8097, "/").decode()
+parts = re.findall(r'(?:src|href)="?(/[^ ">]+)', page)
+assert len(parts) > 12, page
+for part in parts + ["/static/fonts/glyphicons-halflings-regular.woff2"]:
+    assert len(services.ask(8097, part)) > 0 or part == "/user/style.css", part
+assert not re.search(r'(?:src|href)="?https?:', page.replace("http://example.com", ""))
+"""
+
+
+def test_visdom_needs_no_network(inv):
+    """In a network namespace that has nothing but a loopback device: every file that the page loads is there."""
+    isolated = [
+        "unshare",
+        *([] if os.getuid() == 0 else ["-r"]),
+        "-n",
+        "sh",
+        "-c",
+        'ip link set lo up && exec "$@"',
+        "sh",
+    ]
+    if subprocess.run([*isolated, "true"], capture_output=True).returncode:
+        pytest.skip("making a network namespace takes rights that this user has not, or ip and unshare")
+    command = [str(paths.ROOT / "inv"), "visdom", "--where", "venv", "--stack", inv.stack, "--port", "8097"]
+    code = OFFLINE.format(root=str(paths.ROOT), command=command)
+    done = subprocess.run([*isolated, sys.executable, "-c", code], env=inv.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + (inv.runs / ".services" / "visdom.log").read_text()
+    assert "ownloading" not in (inv.runs / ".services" / "visdom.log").read_text()
+
+
+def test_what_visdom_shows_survives_a_restart(inv):
+    port, _ = inv.start("visdom")
+    window = {
+        "win": "greeting",
+        "eid": "a_run",
+        "data": [{"type": "text", "content": "你好"}],
+        "layout": {},
+        "opts": {},
+    }
+    services.ask(port, "/events", window)
+    assert inv("visdom", "--stop")[0] == 0
+    inv.start("visdom", port)
+    assert (
+        "你好"
+        in json.loads(services.ask(port, "/win_data", {"eid": "a_run", "win": "greeting"}).decode() or '""')["content"]
+    )
+
+
+def test_a_notebook_needs_its_token(inv):
+    port, address = inv.start("notebook")
+    assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{20,}", address)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        services.ask(port, "/api/contents")
+    assert json.loads(services.ask(port, "/api/contents?" + address.partition("?")[2]))["type"] == "directory"
+    private = (inv.runs / ".services").glob("notebook.*")
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+
+
+@pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
+def test_accidents_of_visdom(inv):
+    port, _ = inv.start("visdom")
+    status, _, err = inv("visdom", "--port", str(free_port()))
+    assert status == 2 and f"runs on port {port} already" in err
+    status, _, err = inv("tensorboard", "--port", str(port), "--where", "venv", "--stack", inv.stack)
+    assert status == 2 and f"port {port} is taken by" in err and "invoke tensorboard --port" in err
+    assert f"process {process_of(inv, 'visdom')}" in err
+
+    os.kill(process_of(inv, "visdom"), signal.SIGKILL)
+    time.sleep(0.3)
+    assert inv("visdom", "--status")[0] == 1
+    assert inv("visdom", "--stop")[0] == 0
+    inv.start("visdom", port)
+
+
+@pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
+def test_a_service_that_cannot_start_says_why(inv):
+    inv.runs.mkdir()
+    (inv.runs / ".visdom").write_text("a file where visdom wants a folder")
+    status, _, err = inv("visdom", "--port", str(free_port()), "--where", "venv", "--stack", inv.stack)
+    assert status == 2 and "visdom does not run: " in err and "next: less " in err and "Traceback" not in err
