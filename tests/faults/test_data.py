@@ -82,6 +82,19 @@ def test_a_mirror_is_named_by_address_or_by_part_of_a_host(data, mirror, monkeyp
     assert datasets.ensure("tiny", mirrors=[mirror.base + "/"]).kind == "verified"
 
 
+def test_mirrors_in_mainland_china_come_first(data, mirror, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "REGISTRY", ROOT / "datasets")
+        cifar10 = registry.find("cifar10").files[0].urls
+    urls = datasets._urls(datasets.find("tiny"), "cifar-10-python.tar.gz", cifar10, ["cn"])
+    assert urls[0] == "https://dataset.bj.bcebos.com/cifar/cifar-10-python.tar.gz" and "sjtu.edu.cn" in urls[1]
+    assert urls[3] == f"{mirror.base}/cifar-10-python.tar.gz" and set(urls) == {*cifar10, urls[3]}
+    monkeypatch.setenv("LAB_MIRROR", "cn")
+    assert datasets._urls(datasets.find("tiny"), "x", cifar10, [])[0] == urls[0]
+    with pytest.raises(datasets.Unreachable):
+        datasets.ensure("tiny")  # no host of its own is there: it says so and asks the others
+
+
 def test_no_host_answers(data):
     with pytest.raises(datasets.Unreachable, match="connection refused") as caught:
         datasets.ensure("tiny")

@@ -242,3 +242,59 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(small_disk):
     with pytest.raises(UserError, match=r"9.0 MB are needed in .* free"):
         download.fetch([refused_url("f")], small_disk / "f", 9_000_000, hashes(b""))
     assert os.listdir(small_disk) == []
+
+
+@pytest.fixture
+def together(monkeypatch):
+    """Several mirrors at once already for small files."""
+    monkeypatch.setattr(download, "TOGETHER_BYTES", MB)
+    monkeypatch.setattr(download, "PAUSE_S", 0.01)
+    monkeypatch.setattr(download, "SLOW_AFTER_S", 1.0)
+    monkeypatch.setattr(download, "TAKE_OVER_S", 0.5)
+
+
+def test_a_large_file_comes_from_several_mirrors_at_once(target, together):
+    content = some_bytes(30 * MB)
+    with Mirror({"f": content}, bytes_per_s=5 * MB) as one, Mirror({"f": content}, bytes_per_s=5 * MB) as two:
+        source = download.fetch([one.url("f"), two.url("f")], target, len(content), hashes(content))
+    assert target.read_bytes() == content and leftovers(target) == []
+    assert source == f"{one.base[7:]}, {two.base[7:]}"
+    assert min(one.served_bytes, two.served_bytes) > 0.2 * len(content)
+
+
+def test_of_several_one_that_breaks_off_or_crawls_is_left_behind(target, together, capfd):
+    content = some_bytes(12 * MB)
+    good, broken = Mirror({"f": content}), Mirror({"f": content}, cut_at=MB)
+    crawling = Mirror({"f": content}, bytes_per_s=10_000)
+    with good, broken, crawling:
+        urls = [broken.url("f"), crawling.url("f"), good.url("f")]
+        download.fetch(urls, target, len(content), hashes(content))
+    assert target.read_bytes() == content
+    assert crawling.served_bytes < MB
+
+
+def test_of_several_a_lying_one_costs_a_second_download_and_nothing_else(target, together, capfd):
+    content = some_bytes(8 * MB)
+    with Mirror({"f": content}) as good, Mirror({"f": bytes(len(content))}) as lying:
+        source = download.fetch([lying.url("f"), good.url("f")], target, len(content), hashes(content))
+    assert target.read_bytes() == content and source == good.base[7:]
+    assert "now one address after the other" in capfd.readouterr().err
+
+
+def test_an_idle_connection_takes_over_half_of_what_a_slow_one_holds(target, together):
+    """A mirror that is ten times slower does not hold up the end."""
+    content = some_bytes(12 * MB)
+    with Mirror({"f": content}, bytes_per_s=8 * MB) as fast, Mirror({"f": content}, bytes_per_s=150_000) as slow:
+        began = time.monotonic()
+        download.fetch([slow.url("f"), fast.url("f")], target, len(content), hashes(content))
+        seconds = time.monotonic() - began
+    assert target.read_bytes() == content
+    assert seconds < 2 * MB / 150_000  # what the slow one alone would need for its first share
+
+
+def test_a_part_of_a_hash_will_do_where_no_more_is_published(target):
+    with Mirror({"f": b"12345"}) as mirror:
+        digits = hashes(b"12345")[0][1][:6]
+        download.fetch([mirror.url("f")], target, 0, [("sha256", digits)])
+        with pytest.raises(download.Unreachable, match="sha256 expected 000000, got"):
+            download.fetch([mirror.url("f")], target.with_name("other"), 0, [("sha256", "000000")])
