@@ -267,7 +267,7 @@ def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "")
 
 @task
 def runs(c: Context) -> None:
-    """List the runs, the newest first."""
+    """List the runs, the newest first; a name holds the time (UTC)."""
     call("runs_table")
 
 

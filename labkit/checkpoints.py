@@ -16,13 +16,18 @@ CONTENT = {"lab", "config", "step", "state", "rng", "metrics_bytes"}
 def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
     """A trained model's checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
 
-    `path_or_run` is a file, a run's folder or a run's name. Raises UserError where it is no checkpoint, belongs to
-    another lab, or was trained with another value of an option in `expect`.
+    `path_or_run` is a file, a run's folder, a run's name, or `latest`: the newest run that has one. Raises UserError
+    where it is no checkpoint, belongs to another lab, or was trained with another value of an option in `expect`.
     """
     from labkit import compat
 
     path = Path(path_or_run).expanduser()
-    if not path.is_file():
+    if str(path_or_run) == "latest":
+        trained = [run.checkpoint for run in runs.table() if run.lab == lab and run.checkpoint.exists()]
+        if not trained:
+            raise UserError(f"no run of {lab} has a checkpoint yet", f"invoke lab {lab}")
+        path = trained[0]
+    elif not path.is_file():
         path = runs.find(str(path_or_run), lab) / "checkpoints" / "last.pt"
     saved = compat.load(path)
     if not isinstance(saved, dict) or not CONTENT.issubset(saved):

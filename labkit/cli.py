@@ -429,10 +429,13 @@ def listed(words: str) -> tuple[str, ...]:
 
 
 def runs_table() -> None:
-    table = Table("run", "state", "result", "data", "started (UTC)", box=None)
+    table = Table(box=None)
+    table.add_column("run", no_wrap=True)  # the name is what --resume and report want, and holds the time
+    for column in ("state", "result", "data"):
+        table.add_column(column)
     rows = runs.table()
     for row in rows:
-        table.add_row(row.name, row.status, row.result, row.data, row.started)
+        table.add_row(row.name, row.status, row.result, row.data)
     if rows:
         OUT.print(table)
     else:

@@ -39,6 +39,11 @@ class RunInfo:
         return f"{self.lab}_{self.folder.name}"
 
     @property
+    def checkpoint(self) -> Path:
+        """Where its last checkpoint is, if it has one."""
+        return self.folder / "checkpoints" / "last.pt"
+
+    @property
     def result(self) -> str:
         """The first metric, which is the one that the lab is about: "accuracy 0.9312"."""
         return next((f"{name.replace('_', ' ')} {number(value)}" for name, value in self.metrics.items()), "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import signal
 import time
 
@@ -178,6 +179,10 @@ def test_a_checkpoint_is_known_by_what_made_it(tmp_path):
     for given in (path, folder, folder.name, "latest"):
         saved = checkpoints.load_checkpoint(given, "toy", {"mode": "train"})
         assert (saved["step"], saved["config"]["epochs"]) == (8, 1)
+    newer = folder.with_name(folder.name + "-9")  # a run that keeps no checkpoint, as one that only predicts
+    shutil.copytree(folder, newer, ignore=shutil.ignore_patterns("checkpoints"))
+    assert runs.find("latest", "toy") == newer
+    assert checkpoints.load_checkpoint("latest", "toy", {})["step"] == 8
     with pytest.raises(UserError, match="was trained with --mode train, not crash"):
         checkpoints.load_checkpoint(path, "toy", {"mode": "crash"})
     with pytest.raises(UserError, match="of the lab toy, not of cifar10"):
