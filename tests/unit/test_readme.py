@@ -54,6 +54,6 @@ def test_links_inside_the_repository_lead_somewhere(guide):
 
 def test_the_commands_of_the_readme_are_tasks():
     listed = subprocess.run([str(paths.ROOT / "inv"), "--list"], capture_output=True, text=True).stdout
-    tasks = set(re.findall(r"^  (\w+) ", listed, re.MULTILINE))
-    used = {match.group(1) for line in commands(GUIDES[0]) for match in [re.match(r"\./inv (\w+)", line)] if match}
+    tasks = set(re.findall(r"^  ([\w.]+) ", listed, re.MULTILINE))
+    used = {match.group(1) for line in commands(GUIDES[0]) for match in [re.match(r"\./inv ([\w.]+)", line)] if match}
     assert used <= tasks and {"lab", "test", "setup"} <= used
