@@ -31,7 +31,7 @@ from labkit.errors import UserError
 from labkit.files import digest, megabytes, require_space
 
 CONNECTIONS = 16  # to all addresses together
-HOST_CONNECTIONS = 12  # to one
+HOST_CONNECTIONS = 14  # to one
 BLOCK_BYTES = 1 << 17  # at most one unfinished block for each connection is fetched again after a kill
 BYTES_PER_CONNECTION = 4 << 20  # a small file is not worth many connections
 TOGETHER_BYTES = 64 << 20  # from this size on, all addresses serve a file at once

@@ -56,7 +56,7 @@ def test_dead_slow_and_lying_mirrors_before_the_good_one(target, monkeypatch):
     monkeypatch.setattr(download, "PROBE_TIMEOUT_S", 1.0)
     content = some_bytes(9 * MB)
     lie = content[: 5 * MB] + b"lie" + content[5 * MB + 3 :]
-    slow, lying, good = Mirror({"f": content}, bytes_per_s=20_000), Mirror({"f": lie}), Mirror({"f": content})
+    slow, lying, good = Mirror({"f": content}, bytes_per_s=10_000), Mirror({"f": lie}), Mirror({"f": content})
     with Silent() as dead, slow, lying, good:
         urls = [dead.url("f"), slow.url("f"), lying.url("f"), good.url("f")]
         assert download.fetch(urls, target, len(content), hashes(content)) == good.base[7:]
