@@ -7,7 +7,6 @@ import signal
 
 from conftest import listening, shoot, until, visdom_lines
 
-
 EPOCHS = 8  # as many as it takes to be watched
 
 
