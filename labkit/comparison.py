@@ -20,7 +20,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8
 DASHES = {"train": "5 4", "holdout": "1.5 3"}  # everything else is drawn through
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 460, 260, 52, 26, 12, 34
 POINTS = 400  # of a line; more than the page has pixels for
-OMITTED = ("packages", "data")  # parts of env.json that are no single value
+OMITTED = ("packages", "data", "seed")  # parts of env.json that are no single value, or shown as options
 
 
 def render(folders: Sequence[Path]) -> Path:
@@ -128,7 +128,7 @@ def _drawing(title: str, kinds: Sequence[str], lines: Sequence[Any]) -> str:
     def down(y: float) -> float:
         return HEIGHT - BOTTOM - (y - low_y) / ((high_y - low_y) or 1) * (HEIGHT - TOP - BOTTOM)
 
-    parts = []
+    parts, ends = [], []
     for y in y_ticks:
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{down(y):.1f}" y2="{down(y):.1f}"/>')
         parts.append(f'<text x="{LEFT - 8}" y="{down(y) + 4:.1f}" text-anchor="end">{y:g}</text>')
@@ -143,7 +143,11 @@ def _drawing(title: str, kinds: Sequence[str], lines: Sequence[Any]) -> str:
         parts.append(f'<polyline points="{points}" stroke="{_colour(letter)}"{dash}/>')
         end_x, end_y = across(steps[-1]), down(values[-1])
         parts.append(f'<circle cx="{end_x:.1f}" cy="{end_y:.1f}" r="2.6" fill="{_colour(letter)}"/>')
-        parts.append(f'<text class="end" x="{end_x + 6:.1f}" y="{end_y + 4:.1f}">{letter}</text>')
+        ends.append((end_y, end_x, letter))
+    lowest = -math.inf
+    for end_y, end_x, letter in sorted(ends):
+        lowest = max(end_y, lowest + 11)  # names of lines that end together stand below each other
+        parts.append(f'<text class="end" x="{end_x + 6:.1f}" y="{lowest + 4:.1f}">{letter}</text>')
     samples = "".join(
         f'<li><svg viewBox="0 0 28 6" width="28" height="6" aria-hidden="true"><line x1="0" x2="28" y1="3" y2="3"'
         f' stroke="currentColor" stroke-width="2" stroke-dasharray="{DASHES.get(kind, "none")}"/></svg>'

@@ -146,7 +146,7 @@ def fill_panes(panes: Visdom, network: Network, points: np.ndarray, labels: np.n
     panes.bar(X=np.array(right), win="bar", opts={"title": "bar: which class is harder?", "rownames": list(WHAT)})
     panes.histogram(X=logits, win="histogram", opts={"title": "histogram: are the logits apart?", "numbins": 40})
     panes.heatmap(X=final, win="heatmap", opts={"title": "heat map: where is the border?", "colormap": "Viridis"})
-    panes.image(picture(final), win="image", opts={"title": "image: the last map", "caption": "blue 0, orange 1"})
+    panes.image(picture(final), win="image", opts={"title": "image: the last map"})
     some = np.stack([picture(maps[k]) for k in np.linspace(0, FRAMES - 1, 6).astype(int)])  # (6, 3, H, W)
     panes.images(some, nrow=3, win="images", opts={"title": "images: how did it get there?"})
     size = sum(p.numel() for p in network.parameters())
