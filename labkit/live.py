@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import logging
+import hashlib
+import http.client
+import json
+import math
 import os
 import socket
 import sys
 import threading
 import time
-import warnings
 from pathlib import Path
 from typing import Any, Callable
+from urllib import request
 
 from rich.progress import BarColumn, Progress, TextColumn
 
@@ -149,24 +152,23 @@ class Windows(threading.Thread):
             self.join(timeout=3.0)
 
     def run(self) -> None:
-        client = None
+        server = None
         while True:
             self._news.wait()
             over = self._over.is_set()
             self._news.clear()
             began = time.thread_time()
-            client = client or connect(self._environment)
-            connected = time.thread_time()
             try:
-                if client:
-                    draw(client, self._snapshot())
-            except Exception:  # whatever a client does when its server goes away must not reach the training
-                client = None
-            ended = time.thread_time()
-            self.busy_s += ended - began
+                server = server or connect(self._environment)
+                if server:
+                    server.draw(self._snapshot())
+            except (OSError, http.client.HTTPException):  # it has gone away: look for it again
+                server = None
+            busy = time.thread_time() - began
+            self.busy_s += busy
             if over:
                 return
-            self._over.wait(max(self.REDRAW_S, (ended - connected) / self.AT_MOST) if client else self.RETRY_S)
+            self._over.wait(max(self.REDRAW_S, busy / self.AT_MOST) if server else self.RETRY_S)
 
 
 TOLD_AT_MOST = 1000  # points of a line
@@ -174,65 +176,67 @@ PATIENCE_S = 5.0  # with a server that is there and does not answer
 RECORD = "visdom.jsonl"  # in a run's folder: what the lab itself sent to visdom
 
 
-def draw(client: Any, history: dict[str, tuple[list[int], list[float]]]) -> None:
-    """Draw each panel of `history` as a window, instead of the one that is there."""
-    import numpy as np
+class Server:
+    """One environment of a visdom server, told by plain HTTP: to import visdom's client takes seconds of computing."""
 
-    for panel, names in runs.panels(history).items():
-        lines = {runs.split(name)[1]: history[name] for name in names}
-        length = max(len(steps) for steps, _ in lines.values())
-        stride = -(-length // TOLD_AT_MOST)
-        x, y = np.full((2, length, len(lines)), np.nan)
-        for column, (steps, values) in enumerate(lines.values()):
-            x[: len(steps), column], y[: len(values), column] = steps, values
-        x, y = x[::stride], y[::stride]
-        options = {"title": panel.replace("_", " "), "legend": list(lines), "xlabel": "step"}
-        if len(lines) == 1:
-            x, y = x[:, 0], y[:, 0]
-        client.line(Y=y, X=x, win=panel, opts=options)
+    def __init__(self, address: str, environment: str) -> None:
+        self._address, self._environment = address, environment
+        # The user's proxy cannot reach this machine's loopback, and the login is a cookie.
+        self._opener = request.build_opener(request.ProxyHandler({}), request.HTTPCookieProcessor())
+        if login.password():
+            digest = hashlib.sha256(login.password().encode()).hexdigest()
+            self.tell("", {"username": login.USER, "password": digest})
+
+    def tell(self, endpoint: str, message: dict[str, Any]) -> None:
+        """Send one message. Raises OSError where the server is gone, slow or unwilling."""
+        body = json.dumps(message).encode()
+        asked = request.Request(f"{self._address}/{endpoint}", body, {"Content-Type": "application/json"})
+        with self._opener.open(asked, timeout=PATIENCE_S) as answer:
+            answer.read()
+
+    def show(self, message: dict[str, Any], endpoint: str = "events") -> None:
+        """Show a window, instead of the one of that name."""
+        # A page that is open draws a window anew only when its version is another one (visdom 0.3).
+        self.tell(endpoint, {**message, "eid": self._environment, "version": int(1000 * time.time())})
+
+    def draw(self, history: dict[str, tuple[list[int], list[float]]]) -> None:
+        """Show a window of lines for each panel of `history`."""
+        for panel, names in runs.panels(history).items():
+            lines = []
+            for name in names:
+                steps, values = history[name]
+                last, stride = len(values) - 1, -(-len(values) // TOLD_AT_MOST)
+                chosen = sorted({*range(0, last, stride), last})
+                x = [steps[k] for k in chosen]
+                y = [values[k] if math.isfinite(values[k]) else None for k in chosen]
+                lines.append({"type": "scatter", "mode": "lines", "name": runs.split(name)[1], "x": x, "y": y})
+            title = panel.replace("_", " ")
+            layout = {"title": {"text": title}, "xaxis": {"title": {"text": "step"}}, "showlegend": True}
+            self.show({"win": panel, "data": lines, "layout": layout, "opts": {"title": title}})
+
+    def repeat(self, record: Path) -> None:
+        """Show what visdom's own client wrote to `record` (its option log_to_filename)."""
+        for line in record.read_text(encoding="utf-8").splitlines():
+            endpoint, message = json.loads(line)
+            self.show(message, endpoint)
 
 
-def connect(environment: str) -> Any | None:
-    """A visdom client, or None where nothing listens."""
+def connect(environment: str) -> Server | None:
+    """The visdom server that labs draw on, or None where none answers."""
     host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
-        # The client would ask the user's proxy, which cannot reach this machine's loopback.
-        direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY", "")
-        if host not in direct:
-            os.environ["no_proxy"] = f"{direct},{host}"
-        logging.getLogger("visdom").setLevel(logging.CRITICAL)
-        with warnings.catch_warnings(), contextlib.suppress(Exception):
-            warnings.simplefilter("ignore")
-            import visdom
-
-            class Client(visdom.Visdom):
-                def _handle_post(self, url: str, data: Any = None) -> str:
-                    return str(self.session.post(url, data=data or {}, timeout=PATIENCE_S).text)
-
-                def _send(self, msg: dict[str, Any], *arguments: Any, **options: Any) -> Any:
-                    # A page that is open draws a window anew only when its version is another one (visdom 0.3).
-                    return super()._send({**msg, "version": int(1000 * time.time())}, *arguments, **options)
-
-            address = f"http://{host}"
-            options = {"raise_exceptions": True, "use_incoming_socket": False, **credentials()}
-            return Client(address, port=port, env=environment, **options)
+        return Server(f"http://{host}:{port}", environment)
     return None
-
-
-def credentials() -> dict[str, str]:
-    """What a client must say to a visdom that is open to other machines; nothing for one that is not."""
-    password = login.password()
-    return {"username": login.USER, "password": password} if password else {}
 
 
 def replay(folder: Path) -> None:
     """Rebuild the windows of the run in `folder`, finished or not. Raises UserError where no visdom answers."""
-    client = connect(runs.read(folder).environment)
-    if client is None:
+    server = connect(runs.read(folder).environment)
+    if server is None:
         raise UserError("no visdom answers.", "invoke visdom")
-    draw(client, runs.history(folder))
+    server.draw(runs.history(folder))
     if (folder / RECORD).exists():
-        client.replay_log(str(folder / RECORD))
+        server.repeat(folder / RECORD)
 
 
 if __name__ == "__main__":

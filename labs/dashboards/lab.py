@@ -236,7 +236,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     fill_panes(panes, network, points.cpu().numpy(), labels.cpu().numpy(), logits, maps, run.folder)
     server = live.connect(environment)
     if server:
-        server.replay_log(str(record))
+        server.repeat(record)
     say(f"visdom: {'environment ' + environment if server else 'no server; invoke visdom --replay=latest shows it'}")
 
     write_records(writer, network, points, labels, maps, config.steps)
