@@ -292,7 +292,7 @@ def test(c: Context, stack: str = "") -> None:
 
 @task
 def lint(c: Context) -> None:
-    """Check style and types (ruff, mypy)."""
+    """Check style and types (ruff, mypy, hadolint)."""
     call("lint")
 
 

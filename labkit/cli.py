@@ -463,10 +463,10 @@ def test(stack: str) -> int:
 
 
 def lint() -> int:
-    python = str(envs.make_tools("dev") / "bin" / "python")
+    programs = envs.make_tools("dev") / "bin"
     os.chdir(paths.ROOT)
-    commands = [[python, "-m", "ruff", "check", "."], [python, "-m", "mypy"]]
-    return max([subprocess.run(command).returncode for command in commands])
+    commands = [["ruff", "check", "."], ["mypy"], ["hadolint", "docker/Dockerfile"]]
+    return max([subprocess.run([str(programs / program), *words]).returncode for program, *words in commands])
 
 
 def clean(dry: bool) -> None:
