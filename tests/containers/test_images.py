@@ -64,7 +64,7 @@ def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):
     docker = image.docker.client
     older = image.tag.partition(":")[0] + ":0123456789ab"
     subprocess.run([docker, "tag", image.base, older], check=True)
-    assert images.older(image.docker, image.choice.stack, image.choice.build) == [older]
+    assert older in images.older(image.docker, image.choice.stack, image.choice.build)
     done = image.inv("image.prune", folder=tmp_path)
     assert done.returncode == 0 and older in done.stderr
     assert images.present(image.docker, image.tag) and not images.present(image.docker, older)

@@ -16,6 +16,11 @@ STACK = stacks.load(os.environ["LAB_STACK"].partition("/")[0])
 BUILD = STACK.build(os.environ["LAB_STACK"].partition("/")[2])
 
 
+def normal(name):
+    """The name of a package as locks write it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def test_the_label_in_the_environment():
     assert os.environ["LAB_IMAGE"] == os.environ["LAB_STACK"]
 
@@ -33,7 +38,7 @@ def test_the_versions_and_a_training_step():
 
 @pytest.mark.skipif(BUILD.pending, reason="a pending build has no lock to compare with")
 def test_no_package_beyond_the_lock_and_none_missing():
-    installed = {(d.metadata["Name"].lower().replace("_", "-"), d.version) for d in metadata.distributions()}
+    installed = {(normal(d.metadata["Name"]), d.version) for d in metadata.distributions()}
     lock = envs.requirements(STACK, BUILD, windows=True)
     pinned = set(re.findall(r"^([a-z0-9.-]+)==([^ ;\\\\]+)", lock, re.MULTILINE))
     assert installed - pinned == set()
