@@ -101,7 +101,9 @@ class TensorBoard:
 
         self._event, self._scalar = Event, scalar
         folder.mkdir(exist_ok=True)
-        self._events = EventsWriter(str(folder / "events"))
+        # The name of a file holds the second in which it was begun: without more, a run that is resumed in the same
+        # second would write over what it has.
+        self._events = EventsWriter(str(folder / "events"), filename_suffix=f".{first_step:09d}")
         if first_step:
             again = SessionLog(status=SessionLog.START)
             self._events.write_event(Event(wall_time=time.time(), step=first_step, session_log=again))
