@@ -6,6 +6,7 @@ archive declares; and the result appears when all of it is good.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import lzma
@@ -167,11 +168,17 @@ def _members(archive: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _unpack_zip(archive: Path, folder: Path, budget: _Budget) -> None:
-    """All members of a zip, on all cores: each is compressed by itself, and zlib lets other threads run."""
-    with zipfile.ZipFile(archive) as packed:
+    """All members of a zip, on all cores: each is compressed by itself, and zlib lets other threads run.
+
+    Every thread opens the archive for itself: before Python 3.11.4 threads that share a ZipFile mix up their positions.
+    """
+    here = threading.local()
+    with contextlib.ExitStack() as opened, zipfile.ZipFile(archive) as packed:
 
         def unpack_one(job: tuple[zipfile.ZipInfo, Path]) -> None:
-            with packed.open(job[0]) as stream:
+            if not hasattr(here, "packed"):
+                here.packed = opened.enter_context(zipfile.ZipFile(archive))
+            with here.packed.open(job[0]) as stream:
                 budget.write(stream, job[0].filename, job[1])
 
         jobs = [(info, budget.place(folder, info.filename)) for info in _zip_infos(archive, packed)]
