@@ -56,7 +56,7 @@ def autocontrast(pixels: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     low, high = flat.min(dim=1, keepdim=True)[0].double(), flat.max(dim=1, keepdim=True)[0].double()
     scale = torch.where(high > low, 255 / (high - low).clamp(min=1), torch.ones_like(low))
     low = torch.where(high > low, low, torch.zeros_like(low))
-    return (flat.double() * scale - low * scale + 1e-9).clamp(0, 255).byte().reshape(pixels.shape)
+    return (flat.double() * scale - low * scale).clamp(0, 255).byte().reshape(pixels.shape)
 
 
 def equalise(pixels: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:

@@ -65,6 +65,7 @@ class Config:
     l2: float = option(0.0, "L2: weight decay; muon applies it to biases, scales and the last layer", at_least=0)
     early_stop: int = option(0, "stop after N epochs without a better held-out accuracy and take the best; 0: never",
                              at_least=0)  # fmt: skip
+    pictures: int = option(0, "train on the first N of the training pictures alone; 0: on all", at_least=0)
     hold_out: int = option(0, "train without the last N training pictures and report the accuracy on them", at_least=0)
     exact_test: int = option(0, "report the accuracy on the first N test pictures too", at_least=0)
     compare: str = option("", "train once for each value of one option, or seed: optimizer=sgd,nag,adam")
@@ -311,11 +312,13 @@ def main(config: Config, run: Run) -> dict[str, float]:
         if variant.label:
             say(f"{variant.label}: {len(finished) + 1} of {len(variants)}")
         variant = dataclasses.replace(variant, offset=sum(row["steps"] for row in finished))
-        model = prepare(variant, data, classes, run, fresh=saved is None)
+        own = data[: variant.config.pictures or None]
+        model = prepare(variant, own, classes, run, fresh=saved is None)
         facts = {"classes": classes, "sample": run.sample, "config": dataclasses.asdict(variant.config),
                  "finished": finished}  # fmt: skip
-        row = train(model, data, checks, variant, run, saved, facts)
+        row = train(model, own, checks, variant, run, saved, facts)
         saved = None
+        row["pictures"] = len(own.labels)
         probabilities = {name: classify(model, check.pixels, run.device) for name, check in checks.items()}
         metrics = results.summary(probabilities["test"], test.labels.numpy())
         if config.hold_out:
@@ -329,7 +332,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
 
     if config.compare:
         return compare.show(run, config.compare, finished)
-    results.show_result(run, row, len(data.labels), config)
+    results.show_result(run, row, config)
     results.show_measures(run, test.labels.numpy(), probabilities["test"], classes)
     results.show_mistakes(run, test.pixels.numpy(), test.labels.numpy(), probabilities["test"], classes)
     return metrics

@@ -29,7 +29,7 @@ _KUANGLIU = "kuangliu/pytorch-cifar, README at 49b7aa9"
 _ZHUANG = "WeihaoZhuang/cifar10-100-fast-training, README"
 _WEI = "weiaicunzai/pytorch-cifar100, README at 11d8418"
 PUBLISHED = (  # data set, model, epochs, accuracy and top-5 accuracy in percent (0: not published), source
-    ("cifar10", "fast (airbench94, 2.3 times as wide)", 8, 94.01, 0, "KellerJordan/cifar10-airbench, README at f1c599c"),
+    ("cifar10", "airbench94_muon, which fast follows", 8, 94.01, 0, "KellerJordan/cifar10-airbench, README at f1c599c"),
     ("cifar10", "vgg16", 200, 92.64, 0, _KUANGLIU), ("cifar10", "vgg16", 70, 94.27, 0, _ZHUANG),
     ("cifar10", "resnet18", 200, 93.02, 0, _KUANGLIU), ("cifar10", "resnet18", 70, 95.32, 0, _ZHUANG),
     ("cifar10", "googlenet", 70, 95.35, 0, _ZHUANG),
@@ -59,7 +59,7 @@ def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes:
     run.figure("training_pictures", figure, f"Training pictures as the network sees them: {how}.")
 
     kinds = list(augment.DRAWS)
-    figure, axes = plots.figure(len(kinds), width=9, height=1.25)
+    figure, axes = plots.figure(len(kinds), width=9, height=1.35)
     for axis, kind in zip(axes[:, 0], kinds):
         made = batch((kind,), epoch=0)
         strip = np.concatenate([*made.pixels[:10].numpy()], axis=1)  # (H, 10 * W, 3)
@@ -72,7 +72,7 @@ def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes:
         axis.grid(False)
         for spine in axis.spines.values():
             spine.set_visible(False)
-    figure.tight_layout(h_pad=0.4)
+    figure.tight_layout(h_pad=1.2)
     run.figure("augmentations", figure, "What each kind of augmentation makes of the same pictures, beside shifting "
                "and mirroring. Where two pictures are mixed, the label is mixed in the same shares.")  # fmt: skip
 
@@ -96,12 +96,12 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return found
 
 
-def show_result(run: Run, row: dict[str, Any], pictures: int, config: Any) -> None:
+def show_result(run: Run, row: dict[str, Any], config: Any) -> None:
     """The numbers of the run, and beside them what is published for the same pictures."""
     metrics = row["metrics"]
     rows = [[name.replace("_", " "), f"{value:.2%}"] for name, value in metrics.items()]
     rows.insert(1, ["error rate", f"{1 - metrics['accuracy']:.2%}"])
-    rows += [["training pictures", f"{pictures:,}"], ["seconds of training", f"{row['seconds']:.1f}"],
+    rows += [["training pictures", f"{row['pictures']:,}"], ["seconds of training", f"{row['seconds']:.1f}"],
              ["pictures per second of training", f"{row['rate']:,.0f}"],
              ["weights that are learned", f"{row['parameters']:,}"],
              ["multiply-adds (MACs) for a picture", f"{row['macs'] / 1e6:,.1f} million"]]  # fmt: skip
@@ -200,7 +200,7 @@ def _show_curves(run: Run, bears: np.ndarray, probabilities: np.ndarray, classes
         false, true, _ = roc_curve(bears[:, k], probabilities[:, k])
         heights["pr"].append(np.interp(grid, recall[::-1], precision[::-1]))
         heights["roc"].append(np.interp(grid, false, true))
-        style: dict[str, Any] = {"linewidth": 1.0, "color": COLOURS[k] if few else "#bbbbbb", "alpha": 1 if few else 0.4}
+        style: dict[str, Any] = {"linewidth": 1.0, "color": COLOURS[k] if few else "#dddddd"}
         labels = (f"{name} {found[kind][k]:.3f}" if few else None for kind in ("average_precision", "auc"))
         pr.plot(recall, precision, label=next(labels), **style)
         roc.plot(false, true, label=next(labels), **style)
