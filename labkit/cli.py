@@ -275,7 +275,7 @@ def announce(
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
         raise UserError(f"--gpus {group.per_machine}: this machine has {there} {unit}.", f"invoke lab {lab.name}")
-    how = "each on a GPU of its own" if choice.use_gpu else f"which share the processor's {there} cores (no GPU is used)"
+    how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
     say(f"processes: {group.per_machine}, {how}")
     if len(group.machines) == 1:
         return

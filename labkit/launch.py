@@ -59,7 +59,7 @@ def plan(gpus: str, nodes: str) -> Group | None:
     ours = {place: interface for place, name in enumerate(machines) if (interface := interface_of(name))}
     if len(ours) != 1:
         which = "none" if not ours else "more than one"
-        raise UserError(f"--nodes: {which} of {', '.join(machines)} is an address of this machine.", "ip -brief address")
+        raise UserError(f"--nodes: {which} of {', '.join(machines)} is this machine's.", "ip -brief address")
     ((here, interface),) = ours.items()
     return Group(per_machine, machines, int(port or PORT), here, interface)
 

@@ -104,7 +104,7 @@ def average(tensors: Iterable[Any]) -> None:
 
 
 def part_of(batch: slice) -> slice:
-    """This process's part of the positions `batch`; the parts are of one size, so that the mean of means is the mean."""
+    """This process's part of the positions `batch`. All parts have one size: the mean of their means is the mean."""
     size = batch.stop - batch.start
     if size % count():
         raise UserError(f"a batch of {size} cannot be split evenly over {count()} processes")

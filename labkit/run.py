@@ -229,7 +229,8 @@ class Run:
         self._env = provenance.environment(self.device, reason, self.seed)
         first = runs.load_json(self.folder / "env.json")
         if first:
-            changed = [f"{key} {first[key]} → {self._env[key]}" for key in SAME if first.get(key, self._env[key]) != self._env[key]]
+            known = [key for key in SAME if key in first]
+            changed = [f"{key} {first[key]} → {self._env[key]}" for key in known if first[key] != self._env[key]]
             if changed:
                 text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
                 warn(text)
@@ -357,7 +358,7 @@ class Helper(Run):
     def _nothing(self, *_: Any, **__: Any) -> None:
         pass
 
-    log = time = figure = table = note = record = _save = _nothing  # type: ignore[assignment]
+    log = time = figure = table = note = record = _save = _nothing
 
     def close(self) -> None:
         super().close()

@@ -110,7 +110,7 @@ def python_command(
     }
     if machine.gpus and not choice.use_gpu:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
-    if machine.tcmalloc and not choice.use_gpu and not os.environ.get("LD_PRELOAD"):
+    if machine.tcmalloc and not choice.use_gpu and not machine.preload:
         environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
     return Command((python, *arguments), environment)
 

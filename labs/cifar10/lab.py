@@ -25,7 +25,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, runs
+from labkit import compat, processes, runs
 from labkit.console import say
 from labkit.errors import UserError
 from labkit.run import Run, load_checkpoint, option, start
@@ -188,24 +188,29 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
             source = small if epoch < config.small_epochs else large
             for position in range(step % steps_per_epoch, steps_per_epoch):
                 began = time.perf_counter()
-                batch = source.batch(plan, slice(position * batch_size, (position + 1) * batch_size))
+                part = run.part_of(slice(position * batch_size, (position + 1) * batch_size))
+                batch = source.batch(plan, part)
                 with compat.autocast(run.device, dtype):
                     logits = model(batch.pixels)
                 loss = smooth_cross_entropy(logits, batch, config.label_smoothing)
                 model.zero_grad()
                 (loss + config.l1 * penalty(model) if config.l1 else loss).backward()
+                run.average(p.grad for p in model.parameters() if p.grad is not None)  # with --gpus
                 for optimizer in optimizers:
                     optimizer.step()
                 lr = optimizers[0].param_groups[0]["lr"]
                 schedule.after_step()
                 step += 1
                 right = (logits.argmax(dim=1) == batch.labels).double().mean()
-                sums += torch.stack([loss.detach().double(), right])
+                measures = torch.stack([loss.detach().double(), right])
+                run.average([measures])
+                sums += measures
                 bar.advance(batch_size)
                 seconds += time.perf_counter() - began
                 if step % steps_per_epoch == 0:
                     measured = dict(zip(["train_loss", "train_accuracy"], (sums / steps_per_epoch).tolist()))
                     sums.zero_()
+                    run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
                     for name, check in checks.items():  # judged at the size that is being learned
                         pixels = augment.shrink(check.pixels, SMALL) if source is small else check.pixels
                         probabilities = classify(model, pixels, run.device, mirror=False)
@@ -286,6 +291,8 @@ def prepare(variant: compare.Variant, data: Pictures, classes: list[str], run: R
     if fresh:
         torch.manual_seed(variant.seed)
     measure_inputs(model, data.pixels[:5000])
+    if processes.count() > 1 and run.device.type == "cuda":  # on the CPU each process normalises over its own part
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model.to(run.device)
 
 

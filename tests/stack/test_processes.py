@@ -122,7 +122,7 @@ def two_machines():
         ip += [["-n", name, "link", "set", device, "up"] for device in ("lo", cable)]
     try:
         for command in ip:
-            done = subprocess.run(["ip", *command], stderr=subprocess.PIPE, universal_newlines=True)
+            done = subprocess.run(["ip", *command], stderr=subprocess.PIPE, text=True)
             if done.returncode:
                 pytest.skip(f"network namespaces cannot be made here: {done.stderr.strip()}")
         yield pair
@@ -130,6 +130,15 @@ def two_machines():
         for name, _ in pair:
             subprocess.run(["ip", "netns", "delete", name], stderr=subprocess.DEVNULL)
 
+
+
+ON_A_MACHINE = """
+import os, sys, torch
+from labkit import launch
+group = launch.plan("1", sys.argv[1])
+os.environ.update(launch.environment(group, 1, False))
+os.execv(sys.executable, [sys.executable, *launch.command(group, torch.__version__), sys.argv[2]])
+"""
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="only root, with `ip`, makes network namespaces")
@@ -140,15 +149,10 @@ def test_two_machines_train_one_run(tmp_path):
         for name, _ in pair:
             settings = {**os.environ, "PYTHONPATH": str(paths.ROOT), "LAB_RUNS": str(tmp_path / name)}
             settings["TOY_WEIGHTS"] = str(tmp_path)
-            there = ["ip", "netns", "exec", name, sys.executable]
-            program = (
-                "import os, sys, torch; from labkit import launch; group = launch.plan('1', sys.argv[1]); "
-                "os.environ.update(launch.environment(group, 1, False)); command = launch.command(group, torch.__version__); "
-                "os.execv(sys.executable, [sys.executable, *command, sys.argv[2]])"
-            )
+            there = ["ip", "netns", "exec", name, sys.executable, "-c", ON_A_MACHINE]
             started.append(
                 subprocess.Popen(
-                    [*there, "-c", program, nodes, str(toys.LAB)], env=settings, stdout=subprocess.PIPE,
+                    [*there, nodes, str(toys.LAB)], env=settings, stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT, universal_newlines=True,
                 )
             )  # fmt: skip
