@@ -42,7 +42,7 @@ from labs.cifar10.optimizers import OPTIMIZERS, SCHEDULES, Schedule, make_optimi
 class Config:
     dataset: str = option("cifar10", "10 classes, or the same kind of picture in 100", choices=("cifar10", "cifar100"))
     model: str = option("fast", "backbone", choices=("fast", *BACKBONES))
-    width: int = option(32, "channels of the first block of fast; the other two have 4 and 8 times as many", at_least=1)
+    width: int = option(64, "channels of the first block of fast; the other two have 2 and 4 times as many", at_least=1)
     dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
                             at_least=0)  # fmt: skip
     epochs: int = option(6, "passes over the training set", at_least=1)
@@ -74,7 +74,8 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"width": 8, "epochs": 2, "small_epochs": 1, "batch_size": 100},
+    "quick": {"epochs": 4, "small_epochs": 2},
+    "smoke": {"width": 16, "epochs": 2, "small_epochs": 1, "batch_size": 100},
     "notes": {"optimizer": "adam", "lr": 0.001, "schedule": "exponential", "label_smoothing": 0.1, "small_epochs": 0,
               "batch_size": 128},
     "published": {"model": "resnet18", "optimizer": "nag", "lr": 0.1, "l2": 0.0005, "schedule": "cosine", "epochs": 200,
@@ -88,7 +89,7 @@ SMALL = 24  # side of the shrunk pictures
 
 def build_model(config: Config, classes: int) -> nn.Sequential:
     """The backbone with the normalisation before it: pixels uint8 (N, H, W, 3) in, logits (N, classes) out."""
-    widths = (config.width, 4 * config.width, 8 * config.width)
+    widths = (config.width, 2 * config.width, 4 * config.width)
     backbone: Any = Fast(classes, widths) if config.model == "fast" else BACKBONES[config.model](classes)
     if config.dropout:
         backbone.head = nn.Sequential(nn.Dropout(config.dropout), backbone.head)
@@ -196,8 +197,9 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
                 model.zero_grad()
                 (loss + config.l1 * penalty(model) if config.l1 else loss).backward()
                 run.average(p.grad for p in model.parameters() if p.grad is not None)  # with --gpus
-                for optimizer in optimizers:
-                    optimizer.step()
+                with compat.autocast(run.device, dtype):  # Muon multiplies matrices
+                    for optimizer in optimizers:
+                        optimizer.step()
                 lr = optimizers[0].param_groups[0]["lr"]
                 schedule.after_step()
                 step += 1

@@ -81,9 +81,8 @@ class Fast(nn.Module):
 
     def __init__(self, classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
-        self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)
+        self.whiten = nn.Conv2d(3, 24, 2, bias=False)
+        self.whiten.weight.requires_grad_(False)  # so no gradient is computed below the first block
         channels = (24, *widths)
         self.blocks = nn.Sequential(*[Block(i, o) for i, o in zip(channels, channels[1:])])
         self.head = nn.Linear(widths[-1], classes, bias=False)

@@ -195,7 +195,7 @@ def test_a_muon_step_is_the_formula_written_out() -> None:
     optimizer = muon.Muon([weight], lr=0.1, momentum=0.6)
     weight.grad = gradient
     optimizer.step()
-    update = muon.orthogonalise(1.6 * gradient.reshape(4, 27)).reshape(4, 3, 3, 3)  # first step: gradient + 0.6 * it
+    update = muon.orthogonalise(1.6 * gradient.reshape(4, 27), 3).reshape(4, 3, 3, 3)  # first step: gradient + 0.6 * it
     assert torch.allclose(weight, before / before.norm() * 2 - 0.1 * update, atol=1e-6)
 
 
