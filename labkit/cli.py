@@ -253,9 +253,9 @@ def lab(
         where = "venv"
     place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
-    if group:
-        announce(group, lab, choice, place, machine)
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    if group:
+        announce(group, [lab.program.relative_to(paths.ROOT), *flags, *arguments], choice, place, machine)
     if dry:
         print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).shown())
         return None
@@ -269,12 +269,12 @@ def lab(
 
 
 def announce(
-    group: launch.Group, lab: labs.Lab, choice: stacks.Choice, place: str, machine: machines.Machine
+    group: launch.Group, words: list[object], choice: stacks.Choice, place: str, machine: machines.Machine
 ) -> None:
     """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
-        raise UserError(f"--gpus {group.per_machine}: this machine has {there} {unit}.", f"invoke lab {lab.name}")
+        raise UserError(f"--gpus {group.per_machine}: this machine has {there} {unit}.", f"the same with --gpus {there}")
     how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
     say(f"processes: {group.per_machine}, {how}")
     if len(group.machines) == 1:
@@ -282,9 +282,8 @@ def announce(
     if place == "docker":
         raise UserError("--nodes: a container has no address that other machines know.", "--where venv")
     for number, address in enumerate(group.machines):
-        mine = " (this one)" if number == group.here else ""
-        say(f"machine {number}, {address}{mine}:")
-        say(f"  {runner.lab_command(lab, passed_on(), choice, place, machine, group.at(number)).shown()}")
+        command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
+        say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")
     say(f"Type the same `invoke lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
 
 
