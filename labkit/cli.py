@@ -274,7 +274,8 @@ def announce(
     """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
-        raise UserError(f"--gpus {group.per_machine}: this machine has {there} {unit}.", f"the same with --gpus {there}")
+        what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
+        raise UserError(what, f"the same with --gpus {there}")
     how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
     say(f"processes: {group.per_machine}, {how}")
     if len(group.machines) == 1:

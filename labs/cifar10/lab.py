@@ -45,8 +45,8 @@ class Config:
     width: int = option(64, "channels of the first block of fast; the other two have 2 and 4 times as many", at_least=1)
     dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
                             at_least=0)  # fmt: skip
-    epochs: int = option(6, "passes over the training set", at_least=1)
-    small_epochs: int = option(3, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
+    epochs: int = option(8, "passes over the training set", at_least=1)
+    small_epochs: int = option(5, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
     batch_size: int = option(500, "pictures per step", at_least=1)
     shift: int = option(2, "augmentation: crop after moving by up to this many pixels", at_least=0)
     flip: bool = option(True, "augmentation: mirror every picture in every second epoch")
@@ -74,7 +74,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"epochs": 4, "small_epochs": 2},
+    "quick": {"epochs": 3, "small_epochs": 2},
     "smoke": {"width": 16, "epochs": 2, "small_epochs": 1, "batch_size": 100},
     "notes": {"optimizer": "adam", "lr": 0.001, "schedule": "exponential", "label_smoothing": 0.1, "small_epochs": 0,
               "batch_size": 128},

@@ -66,6 +66,16 @@ def test_one_run_and_the_same_weights_everywhere(tmp_path):
     assert steps == list(range(1, 33))
 
 
+def test_the_lab_trains_in_two_processes(tmp_path):
+    program = paths.ROOT / "labs" / "cifar10" / "lab.py"
+    tiny = ["--sample", "--width=2", "--batch-size=250", "--epochs=2", "--small-epochs=1"]
+    status, said = finish(spawn(program, *tiny, LAB_DATA=str(tmp_path)))
+    assert status == 0, said
+    (folder,) = (paths.runs_dir() / "cifar10").glob("*")
+    steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [20, 40] and runs.read(folder).status == "finished"
+
+
 def test_a_stop_saves_and_any_number_of_processes_goes_on():
     assert finish(spawn(toys.LAB))[0] == 0
     (whole,) = toys.folders()
