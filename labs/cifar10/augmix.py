@@ -54,7 +54,8 @@ def autocontrast(pixels: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """The darkest value becomes 0 and the lightest 255."""
     flat = pixels.reshape(len(pixels), -1, 3)  # (N, H * W, 3)
     low, high = flat.min(dim=1, keepdim=True)[0].double(), flat.max(dim=1, keepdim=True)[0].double()
-    scale = torch.where(high > low, 255 / (high - low).clamp(min=1), torch.ones_like(low))
+    full = torch.full_like(low, 255)  # 255 / tensor would multiply by its reciprocal, which rounds otherwise
+    scale = torch.where(high > low, full / (high - low).clamp(min=1), torch.ones_like(low))
     low = torch.where(high > low, low, torch.zeros_like(low))
     return (flat.double() * scale - low * scale).clamp(0, 255).byte().reshape(pixels.shape)
 

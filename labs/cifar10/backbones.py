@@ -1,4 +1,4 @@
-"""The well-known backbones, one for each kind of structure that the notes name (sections 56, 57, 59), for small pictures.
+"""The well-known backbones for small pictures, one for each kind of structure in the notes (sections 56, 57, 59).
 
     series     VGG16         one layer after the other
     skip       ResNet18      every block adds its input to its output

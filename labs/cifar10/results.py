@@ -12,8 +12,14 @@ import cv2
 import numpy as np
 import torch
 from sklearn.metrics import (
-    average_precision_score, confusion_matrix, multilabel_confusion_matrix, precision_recall_curve,
-    precision_recall_fscore_support, roc_auc_score, roc_curve, top_k_accuracy_score,
+    average_precision_score,
+    confusion_matrix,
+    multilabel_confusion_matrix,
+    precision_recall_curve,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+    top_k_accuracy_score,
 )  # fmt: skip
 
 from labkit import plots

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -317,6 +317,64 @@ def test_cifar100_and_the_notes_recipe(shared_data: Path, tmp_path: Path) -> Non
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
     assert set(metrics) == {"accuracy", "top5_accuracy", "holdout_accuracy", "exact_test_accuracy"}
     assert len(json.loads((folder / "tables" / "classes.json").read_text())["rows"]) == 102
+
+
+VARIANTS = ["--sample", "--width=1", "--batch-size=500", "--epochs=3", "--small-epochs=1", "--pictures=2000",
+            "--hold-out=500", "--dropout=0.2", "--augment=colour,cutmix", "--schedule=plateau", "--early-stop=2"]  # fmt: skip
+
+
+def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Stopped in the second of three variants; the third is then what the option alone would have given."""
+    step, first, second, alone = 0, tmp_path / "whole", tmp_path / "stopped", tmp_path / "alone"
+    comparison = [*VARIANTS, "--compare=optimizer=nag,muon,adam"]
+    assert run_here(comparison, shared_data, first)[0] == 0
+
+    def stop(run: lab.Run, at: int, make_state: Any, last: bool = False) -> None:
+        nonlocal step
+        step += 1
+        if step == 18:  # checkpoint is called once for each of 12 steps, and once at the end of each variant
+            run.ask_stop(signal.SIGINT, None)
+        checkpoint(run, at, make_state, last)
+
+    checkpoint = lab.Run.checkpoint
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab.Run, "checkpoint", stop)
+        assert run_here(comparison, shared_data, second)[0] == 130
+    status, output = run_here(["--resume=latest"], shared_data, second)
+    assert status == 0 and "muon: 2 of 3" in output and "nag: 1" not in output, output
+    assert (newest(first) / "metrics.jsonl").read_bytes() == (newest(second) / "metrics.jsonl").read_bytes()
+    assert_same_weights(newest(first), newest(second))
+    assert run_here([*VARIANTS, "--optimizer=adam"], shared_data, alone)[0] == 0
+    assert_same_weights(newest(first), newest(alone))
+    table = json.loads((newest(second) / "tables" / "comparison.json").read_text())
+    assert [row[0] for row in table["rows"]] == ["nag", "muon", "adam"]
+    assert table["columns"][:5] == ["optimizer", "accuracy", "holdout accuracy", "seconds", "pictures/s"]
+    metrics = json.loads((newest(second) / "summary.json").read_text())["metrics"]
+    assert metrics["holdout_accuracy"] == max(metrics[f"holdout_accuracy/{name}"] for name in ("nag", "muon", "adam"))
+    assert (newest(second) / "plots" / "comparison.png").exists()
+
+
+@pytest.mark.parametrize(("arguments", "reason"), [
+    (["--augment=colour,cutmx"], "there is no cutmx; did you mean cutmix?"),
+    (["--early-stop=2"], "--early-stop watches the accuracy on held-out pictures, never on the test set"),
+    (["--schedule=plateau"], "--schedule plateau watches the accuracy on held-out pictures"),
+    (["--compare=optimiser=sgd,nag"], "did you mean optimizer?"),
+    (["--compare=optimizer=sgd,nagg"], "--optimizer: there is no nagg; did you mean nag?"),
+    (["--compare=optimizer=sgd"], "names fewer than two values"),
+    (["--compare=augment=none,cutmx"], "there is no cutmx; did you mean cutmix?"),
+    (["--compare=hold_out=1,2"], "--hold-out is the same for all"),
+    (["--compare=flip=yes,no"], "flip is on or off, not yes"),
+    (["--dropout=1"], "would leave nothing"),
+    (["--hold-out=5000"], "would leave none of the 5000 training pictures"),
+])  # fmt: skip
+def test_what_cannot_be_trained_is_refused_in_one_sentence(
+    arguments: list[str], reason: str, shared_data: Path, tmp_path: Path
+) -> None:
+    status, output = run_here(["--sample", *arguments], shared_data, tmp_path)
+    assert status == 2 and reason in output and "Traceback" not in output, output
+    assert not list(tmp_path.glob("cifar10/*"))
 
 
 def test_a_picture_is_classified_by_the_last_trained_network(trained: Path, shared_data: Path, tmp_path: Path) -> None:

@@ -198,10 +198,11 @@ def test_multiply_adds_are_counted_as_torchvision_publishes_them() -> None:
 
 
 def test_attention_weighs_channels_by_the_picture() -> None:
-    layer, x = backbones.SqueezeExcite(32), torch.rand(4, 32, 5, 5) + torch.rand(4, 32, 1, 1)
-    ratio = layer(x) / x
+    torch.manual_seed(0)
+    layer, x = backbones.SqueezeExcite(64), torch.rand(4, 64, 5, 5) + 5 * torch.rand(4, 64, 1, 1)
+    ratio = (layer(x) / x).detach()
     assert torch.allclose(ratio, ratio[:, :, :1, :1].expand_as(ratio), atol=1e-5)  # one weight for a channel
-    assert 0 < ratio.min() and ratio.max() < 1 and not torch.allclose(ratio[0], ratio[1])
+    assert ratio.min() > 0 and ratio.max() < 1 and not torch.allclose(ratio[0], ratio[1])
 
 
 def test_dropout_is_before_the_last_layer_and_in_training_alone() -> None:
@@ -233,7 +234,7 @@ def test_optimizers_are_what_they_are_called_and_know_weight_decay(name: str) ->
 def test_the_penalty_is_the_sum_of_absolute_weights_without_biases_and_scales() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 5))
     expected = sum(abs(v) for layer in (network[0], network[3]) for v in layer.weight.flatten().tolist())
-    assert float(optimizers.penalty(network)) == pytest.approx(expected, rel=1e-5)
+    assert float(optimizers.penalty(network).detach()) == pytest.approx(expected, rel=1e-5)
 
 
 def rates(schedule: str, optimizer: str = "sgd", accuracies: Any = (0.0,) * 5) -> np.ndarray:
