@@ -81,8 +81,9 @@ def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, floa
                       textcoords="offset points", color=colour)  # fmt: skip
     curves.set_title("accuracy after every epoch")
     curves.set_xlabel("epoch")
+    curves.xaxis.get_major_locator().set_params(integer=True)
     curves.legend(fontsize=8)
-    cost.set_title(f"{judged.replace('_', ' ')} in the end")
+    cost.set_title(f"{judged.replace('_', ' ').replace('holdout', 'held-out')} in the end")
     cost.set_xlabel("seconds of training")
     cost.margins(x=0.2, y=0.15)
     figure.tight_layout()
