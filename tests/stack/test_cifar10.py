@@ -319,7 +319,7 @@ def test_cifar100_and_the_notes_recipe(shared_data: Path, tmp_path: Path) -> Non
     assert len(json.loads((folder / "tables" / "classes.json").read_text())["rows"]) == 102
 
 
-VARIANTS = ["--sample", "--width=1", "--batch-size=500", "--epochs=3", "--small-epochs=1", "--pictures=2000",
+VARIANTS = ["--sample", "--width=1", "--batch-size=250", "--epochs=3", "--small-epochs=1", "--pictures=1000",
             "--hold-out=500", "--dropout=0.2", "--augment=colour,cutmix", "--schedule=plateau", "--early-stop=2"]  # fmt: skip
 
 

@@ -337,8 +337,8 @@ def train_here(config: lab.Config, folder: Path, desk: Desk, state: bytes = b"")
 
 CASES = [
     *({"optimizer": name, "schedule": "linear"} for name in optimizers.OPTIMIZERS),
-    *({"optimizer": name, "schedule": schedule} for schedule in optimizers.SCHEDULES if schedule != "linear"
-      for name in ("muon", "nag")),
+    *({"optimizer": "nag", "schedule": schedule} for schedule in optimizers.SCHEDULES if schedule != "linear"),
+    {"optimizer": "muon", "schedule": "plateau", "patience": 0},
     {"optimizer": "adam", "l1": 1e-4, "l2": 1e-3, "dropout": 0.3, "augment": "rotation,colour,augmix,cutout,mixup,cutmix"},
     {"optimizer": "rmsprop", "schedule": "plateau", "patience": 0, "dropout": 0.1, "early_stop": 2},
 ]  # fmt: skip
@@ -346,11 +346,11 @@ CASES = [
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
 def test_training_repeats_and_goes_on_to_the_last_bit(case: dict[str, Any], tmp_path: Path) -> None:
+    """Held in the middle, which also repeats the first half, and gone on with by another process's random state."""
     config = lab.Config(width=1, epochs=4, small_epochs=1, batch_size=50, hold_out=40, **case)
-    whole, again = Desk(), Desk()
+    whole = Desk()
     network, result = train_here(config, tmp_path, whole)
-    repeated, _ = train_here(config, tmp_path, again)
-    assert whole.logged == again.logged and len(whole.logged) >= 3
+    assert len(whole.logged) >= 3
     held = Desk(hold_at=6)  # in the middle of the second epoch
     with pytest.raises(Held):
         train_here(config, tmp_path, held)
@@ -358,9 +358,8 @@ def test_training_repeats_and_goes_on_to_the_last_bit(case: dict[str, Any], tmp_
     later = Desk()
     resumed, result_later = train_here(config, tmp_path, later, held.state)
     assert held.logged + later.logged == whole.logged and result_later["curve"] == result["curve"]
-    for other in (repeated, resumed):
-        for (name, one), two in zip(network.state_dict().items(), other.state_dict().values()):
-            assert torch.equal(one, two), name
+    for (name, one), two in zip(network.state_dict().items(), resumed.state_dict().values()):
+        assert torch.equal(one, two), name
 
 
 def test_early_stop_takes_the_best_network_and_stops_in_time(tmp_path: Path) -> None:
