@@ -65,10 +65,10 @@ def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, floa
     rows = [[row["label"], *(f"{row['metrics'][column]:.2%}" for column in columns), f"{row['seconds']:.1f}",
              f"{row['rate']:,.0f}", f"{row['parameters'] / 1e6:.2f}", f"{row['macs'] / 1e6:,.1f}"]
             for row in finished]  # fmt: skip
-    headings = [column.replace("_", " ") for column in columns]
-    run.table("comparison", [name, *headings, "seconds", "pictures/s", "million parameters", "million MACs"], rows,
+    headings = [column.replace("_", " ").replace("holdout", "held-out") for column in columns]
+    run.table("comparison", [name, *headings, "seconds", "pictures/s", "weights (M)", "MACs (M)"], rows,
               "Every row is a training of its own with the same data and, unless the seed is compared, the same seed. "
-              "Seconds and pictures/s are of training alone; MACs are multiply-adds for one picture.")  # fmt: skip
+              "Seconds and pictures/s are of training alone; weights in millions, and million multiply-adds for a picture.")  # fmt: skip
     figure, axes = plots.figure(columns=2, width=9.5, height=3.4)
     curves, cost = axes[0]
     for number, row in enumerate(finished):

@@ -350,7 +350,7 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     assert_same_weights(newest(first), newest(alone))
     table = json.loads((newest(second) / "tables" / "comparison.json").read_text())
     assert [row[0] for row in table["rows"]] == ["nag", "muon", "adam"]
-    assert table["columns"][:5] == ["optimizer", "accuracy", "holdout accuracy", "seconds", "pictures/s"]
+    assert table["columns"][:5] == ["optimizer", "accuracy", "held-out accuracy", "seconds", "pictures/s"]
     metrics = json.loads((newest(second) / "summary.json").read_text())["metrics"]
     assert metrics["holdout_accuracy"] == max(metrics[f"holdout_accuracy/{name}"] for name in ("nag", "muon", "adam"))
     assert (newest(second) / "plots" / "comparison.png").exists()
