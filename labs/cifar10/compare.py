@@ -68,7 +68,8 @@ def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, floa
     headings = [column.replace("_", " ").replace("holdout", "held-out") for column in columns]
     run.table("comparison", [name, *headings, "seconds", "pictures/s", "weights (M)", "MACs (M)"], rows,
               "Every row is a training of its own with the same data and, unless the seed is compared, the same seed. "
-              "Seconds and pictures/s are of training alone; weights in millions, and million multiply-adds for a picture.")  # fmt: skip
+              "Seconds and pictures/s are of training alone; weights and multiply-adds (MACs, for one picture) in "
+              "millions.")  # fmt: skip
     figure, axes = plots.figure(columns=2, width=9.5, height=3.4)
     curves, cost = axes[0]
     for number, row in enumerate(finished):
