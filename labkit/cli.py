@@ -126,7 +126,8 @@ def devcontainer(stack: str) -> None:
         os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
         say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
     _, machine = prepare("docker", "docker", choice, machine)
-    lines = [f"{name}={value}\n" for name, value in containers.settings(machine.engine, choice).items()]
+    settings = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.settings(machine.engine, choice)}
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
     (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
     say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
 

@@ -31,6 +31,7 @@ def devcontainer(stack: str, up: str) -> dict[str, Any]:
         "initializeCommand": f"./inv devcontainer{flag}",
         "dockerComposeFile": [f"{up}/docker/compose.yaml"],
         "service": "lab",
+        "runServices": ["lab"],  # without it every service of the file starts, and takes its port
         "overrideCommand": True,
         "workspaceFolder": "${localWorkspaceFolder}",
         "updateRemoteUserUID": False,

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from labkit import paths
+from labkit import containers, paths
 
 CLI = "@devcontainers/cli@0.89.0"
 
@@ -38,7 +38,10 @@ def test_up_and_a_smoke_run_inside(image, cli, tmp_path):
     up = run("up", *options, "--remove-existing-container")
     assert up.returncode == 0, up.stderr[-3000:]
     container = json.loads(up.stdout.splitlines()[-1])["containerId"]
+    project = f"label=com.docker.compose.project={containers.project()}"
     try:
+        running = subprocess.run([image.docker.client, "ps", "-q", "--no-trunc", "--filter", project], capture_output=True, text=True)
+        assert running.stdout.split() == [container], "the lab's own container and no service that nobody asked for"
         smoke = run("exec", *options, "./inv", "lab", "cifar10", "--smoke")
         assert smoke.returncode == 0, smoke.stdout[-2000:] + smoke.stderr[-2000:]
         assert "where: here (inside one of our images)" in smoke.stdout + smoke.stderr
