@@ -218,7 +218,9 @@ class Run:
         from labkit import provenance
 
         self.device, reason = provenance.choose_device(self.smoke)
-        if self.device.type == "cuda":
+        if processes.any_of(self.device.type == "cuda"):
+            if processes.any_of(self.device.type != "cuda"):
+                raise UserError(f"not every process has a GPU of its own; process {processes.rank()}: {reason}")
             processes.use_gpus()
         say(f"run: {paths.shown(self.folder)}")
         say(f"device: {self.device.type} ({reason})")

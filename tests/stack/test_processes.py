@@ -20,6 +20,7 @@ from test_resume import assert_same_end
 from labkit import launch, paths, runs
 
 TOGETHER = Path(__file__).with_name("together.py")
+LAB_TOGETHER = Path(__file__).with_name("lab_together.py")
 
 
 @pytest.fixture(autouse=True)
@@ -67,10 +68,11 @@ def test_one_run_and_the_same_weights_everywhere(tmp_path):
 
 
 def test_the_lab_trains_in_two_processes(tmp_path):
-    program = paths.ROOT / "labs" / "cifar10" / "lab.py"
     tiny = ["--sample", "--width=2", "--batch-size=250", "--epochs=2", "--small-epochs=1"]
-    status, said = finish(spawn(program, *tiny, LAB_DATA=str(tmp_path)))
+    status, said = finish(spawn(LAB_TOGETHER, *tiny, LAB_DATA=str(tmp_path), WEIGHTS=str(tmp_path)))
     assert status == 0, said
+    first, second = (torch.load(str(tmp_path / f"{rank}.pt")) for rank in (0, 1))
+    assert len(first) > 10 and all(torch.equal(first[name], second[name]) for name in first)
     (folder,) = (paths.runs_dir() / "cifar10").glob("*")
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert steps == [20, 40] and runs.read(folder).status == "finished"

@@ -15,19 +15,22 @@ plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.GELU(), nn.Flatten(), nn.Linear(4 *
 fast = lab.build_model(lab.Config(width=4), 5).eval(), torch.randint(256, (12, 32, 32, 3), dtype=torch.uint8)
 part = processes.part_of(slice(0, 12))
 assert part.stop - part.start == 12 // processes.count()
+
+
+def gradients(network, pictures, chosen):
+    """What the step on the pictures `chosen` would follow."""
+    network.zero_grad()
+    functional.cross_entropy(network(pictures[chosen]), labels[chosen]).backward()
+    return [parameter.grad.clone() for parameter in network.parameters() if parameter.requires_grad]
+
+
 for network, pictures in (plain, fast):
-    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-
-    def gradients(chosen):
-        network.zero_grad()
-        functional.cross_entropy(network(pictures[chosen]), labels[chosen]).backward()
-        return [parameter.grad.clone() for parameter in parameters]
-
-    whole, mine = gradients(slice(0, 12)), gradients(part)
-    processes.average(parameter.grad for parameter in parameters)
-    for alone, half, parameter in zip(whole, mine, parameters):
+    whole, mine = gradients(network, pictures, slice(0, 12)), gradients(network, pictures, part)
+    averaged = [gradient.clone() for gradient in mine]
+    processes.average(averaged)
+    for alone, half, both in zip(whole, mine, averaged):
         scale = alone.abs().max()
-        assert (alone - parameter.grad).abs().max() < 1e-4 * scale < (alone - half).abs().max()
+        assert (alone - both).abs().max() < 1e-4 * scale < (alone - half).abs().max()
 
 assert processes.share(b"from the first" if processes.rank() == 0 else b"") == b"from the first"
 assert processes.share(b"") == b""
