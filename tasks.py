@@ -113,6 +113,8 @@ def labs(c: Context) -> None:
         "smoke": "a short proof on the built-in sample that everything works and learns",
         "sample": "train on the built-in sample data instead of the real data set",
         "resume": "go on with a stopped run: its name (`invoke runs`) or latest",
+        "gpus": "train on so many GPUs of this machine together; without a GPU: in so many processes",
+        "nodes": "train on several machines together: their addresses with commas between, the same on each machine",
         "stack": STACK,
         "where": WHERE,
         "dry": DRY,
@@ -124,6 +126,8 @@ def lab(
     smoke: bool = False,
     sample: bool = False,
     resume: str = "",
+    gpus: str = "",
+    nodes: str = "",
     stack: str = "",
     where: str = "",
     dry: bool = False,
@@ -137,8 +141,10 @@ def lab(
       invoke lab cifar10 -- --model resnet18 --epochs 20      another model
       invoke lab cifar10 -- --help                            all options of the lab
       invoke lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
+      invoke lab cifar10 --gpus 4                             four GPUs share every batch
+      invoke lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
     """
-    call("lab", name, smoke, sample, resume, stack, where, dry or c.config.run.dry)
+    call("lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
 
 
 PORT = "another port than the usual one"

@@ -26,6 +26,7 @@ from labkit import (
     files,
     images,
     labs,
+    launch,
     login,
     paths,
     ports,
@@ -233,29 +234,59 @@ def labs_table() -> None:
     OUT.print("\ninvoke lab NAME trains one; invoke lab NAME -- --help shows its options.")
 
 
-def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: str, dry: bool) -> int | None:
+def lab(
+    name: str, smoke: bool, sample: bool, resume: str, gpus: str, nodes: str, stack: str, where: str, dry: bool
+) -> int | None:
     if name in ("--help", "-h"):
         return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
     lab = labs.find(name)
     arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
+    asks_help = {"--help", "-h"} & set(arguments)
+    group = None if asks_help else launch.plan(gpus, nodes)
+    if group and not lab.distributed:
+        able = ", ".join(other.name for other in labs.table() if other.distributed)
+        raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}.")
     machine = machines.probe()
     choice = choose(machine, stack)
+    if group and len(group.machines) > 1 and not where and not INSIDE_IMAGE:
+        where = "venv"
     place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    if group:
+        announce(group, [lab.program.relative_to(paths.ROOT), *flags, *arguments], choice, place, machine)
     if dry:
-        print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine).shown())
+        print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).shown())
         return None
     place, machine = prepare(place, where, choice, machine)
     if place == "docker":
         refuse_second(machine.engine, name)
-    asks_help = {"--help", "-h"} & set(arguments)
     if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
         flags = ["--sample"]
-    runner.lab_command(lab, [*flags, *arguments], choice, place, machine).replace_process()
+    runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).replace_process()
     return None
+
+
+def announce(
+    group: launch.Group, words: list[object], choice: stacks.Choice, place: str, machine: machines.Machine
+) -> None:
+    """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
+    there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
+    if group.per_machine > there:
+        what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
+        raise UserError(what, f"the same with --gpus {there}")
+    how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
+    say(f"processes: {group.per_machine}, {how}")
+    if len(group.machines) == 1:
+        return
+    if place == "docker":
+        raise UserError("--nodes: a container has no address that other machines know.", "--where venv")
+    for number, address in enumerate(group.machines):
+        command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
+        say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")
+    say(f"Type the same `invoke lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
 
 
 def refuse_second(engine: Engine, name: str) -> None:

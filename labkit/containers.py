@@ -7,7 +7,8 @@ import hashlib
 import os
 import sys
 from pathlib import Path
-from typing import Sequence
+from types import MappingProxyType
+from typing import Mapping, Sequence
 
 from labkit import envs, images, paths
 from labkit.console import say
@@ -57,18 +58,30 @@ def compose(engine: Engine, choice: Choice) -> list[str]:
 
 
 def python_command(
-    engine: Engine, choice: Choice, name: str, arguments: Sequence[str], mounts: Sequence[Path]
+    engine: Engine,
+    choice: Choice,
+    name: str,
+    arguments: Sequence[str],
+    mounts: Sequence[Path],
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """The command that runs `python ARGUMENTS` as the service lab; `mounts` are the user's own files, read-only."""
-    return run_command(engine, choice, name, ["python", *arguments], mounts)
+    return run_command(engine, choice, name, ["python", *arguments], mounts, variables)
 
 
 def run_command(
-    engine: Engine, choice: Choice, name: str, words: Sequence[str], mounts: Sequence[Path] = ()
+    engine: Engine,
+    choice: Choice,
+    name: str,
+    words: Sequence[str],
+    mounts: Sequence[Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """The command that runs any program as the service lab, labelled `name`."""
+    """The command that runs any program as the service lab, labelled `name`, with more `variables`."""
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
     command += ["--env", "VISDOM_SERVER=visdom"]  # where labkit/live.py finds the service visdom from in there
+    for variable, value in sorted(variables.items()):
+        command += ["--env", f"{variable}={value}"]
     command += [] if sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
         command += ["--volume", f"{path}:{path}:ro"]

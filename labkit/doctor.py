@@ -48,7 +48,7 @@ def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
         "GPU and stack": [*gpu(machine, facts), stack(machine, facts, choice, asked)],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
-        "programs": [allocator(machine), gui(machine), *services(machine)],
+        "programs": [allocator(machine, choice), gui(machine), *services(machine)],
     }
 
 
@@ -277,9 +277,15 @@ def toolkit(machine: Machine, choice: stacks.Choice) -> Finding:
 # --- programs --------------------------------------------------------------------------------------------------------
 
 
-def allocator(machine: Machine) -> Finding:
-    if machine.tcmalloc:
-        return Finding("ok", "allocator", "tcmalloc")
+def allocator(machine: Machine, choice: stacks.Choice) -> Finding:
+    """Whether training uses tcmalloc; a run's report says which one it had."""
+    if choice.use_gpu:
+        return Finding("ok", "allocator", "the C library's own: with a GPU it hardly matters")
+    if machine.preload and "tcmalloc" not in machine.preload:
+        what = f"LD_PRELOAD={machine.preload} is kept, so tcmalloc is not in use"
+        return Finding("note", "allocator", what, "unset LD_PRELOAD")
+    if machine.tcmalloc or machine.preload:
+        return Finding("ok", "allocator", "tcmalloc is in use when a lab trains")
     return Finding(
         "note", "allocator", "the C library's own; training on the CPU gains 10 to 25 % with tcmalloc",
         "sudo apt install libtcmalloc-minimal4",

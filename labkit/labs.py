@@ -25,6 +25,7 @@ class Lab:
     datasets: tuple[str, ...]  # the first is the default, another one is asked for with --dataset
     no_data_options: tuple[str, ...]  # options with which the lab reads no data set
     paths: tuple[str, ...]  # options that are paths, resolved against the caller's folder
+    distributed: bool  # whether several processes can train it together (--gpus, --nodes)
     smoke: dict[str, Any]
     expect: tuple[dict[str, Any], ...]
 
@@ -60,6 +61,7 @@ def load(path: Path) -> Lab:
             datasets=tuple(row.pop("datasets")),
             no_data_options=tuple(row.pop("no_data_options", ())),
             paths=tuple(row.pop("paths", ())),
+            distributed=row.pop("distributed", False),
             expect=tuple(row.pop("expect", ())),
             **row,
         )

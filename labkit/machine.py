@@ -40,6 +40,7 @@ class Machine:
     engine: Engine
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
+    preload: str = ""  # what the user lets every program load first (LD_PRELOAD)
 
     inside: str = ""  # the label of the stack when this is one of our images
     root: bool = False
@@ -73,6 +74,7 @@ def probe() -> Machine:
         engine=engine.find(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
+        preload=os.environ.get("LD_PRELOAD", ""),
     )
 
 

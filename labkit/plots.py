@@ -63,10 +63,10 @@ def curves(history: History, folder: Path) -> None:
     for panel, names in runs.panels(history).items():
         made, axes = figure(width=4.6, height=2.8)
         axis = axes[0, 0]
-        for name in names:
+        for number, name in enumerate(names):
             steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
             line = runs.split(name)[1]
-            colour = LINES.get(line, COLOURS[0])
+            colour = LINES.get(line, COLOURS[number % len(COLOURS)])
             if len(values) > 200:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
                 steps, values = _smooth(steps, values, len(values) // 50)

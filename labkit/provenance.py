@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from labkit import machine
+from labkit import machine, processes
 from labkit.paths import ROOT
 
 
@@ -22,10 +22,11 @@ def choose_device(smoke: bool) -> tuple[torch.device, str]:
     if not torch.cuda.is_available():
         return cpu, "no CUDA device"
     try:
+        torch.cuda.set_device(processes.local_rank())
         torch.ones(2, device="cuda").sum().item()
     except RuntimeError as error:
         return cpu, f"the CUDA device does not work with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
-    return torch.device("cuda"), torch.cuda.get_device_name(0)
+    return torch.device("cuda"), torch.cuda.get_device_name()
 
 
 def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
@@ -38,6 +39,8 @@ def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
         "device": device.type,
         "device_reason": reason,
         "threads": torch.get_num_threads(),
+        "processes": processes.count(),
+        "allocator": _allocator(),
         "cpu": _cpu_name(),
         "platform": platform.platform(),
         "cuda": torch.version.cuda if device.type == "cuda" else None,
@@ -48,6 +51,14 @@ def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
         "data": {},
         "packages": dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
     }
+
+
+def _allocator() -> str:
+    """Whose memory allocator this process uses: tcmalloc where that was preloaded, else the C library's own."""
+    try:
+        return "tcmalloc" if "libtcmalloc" in Path("/proc/self/maps").read_text() else "malloc of the C library"
+    except OSError:
+        return ""
 
 
 def _cpu_name() -> str:

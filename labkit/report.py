@@ -198,6 +198,8 @@ def _environment(env: dict[str, Any], summary: dict[str, Any]) -> str:
         "PyTorch": env.get("torch"),
         "device": f"{env.get('device')} ({env.get('device_reason')})",
         "processor": f"{env.get('cpu')}, {env.get('threads')} threads used",
+        "processes": env.get("processes") if env.get("processes") != 1 else "",
+        "allocator": env.get("allocator"),
         "NVIDIA driver": env.get("driver"),
         "system": env.get("platform"),
         "commit": env.get("commit"),

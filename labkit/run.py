@@ -25,13 +25,14 @@ import shlex
 import shutil
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, NoReturn, Sequence
 
-from labkit import checkpoints, files, options, paths, report, runs, tomlfile
+from labkit import checkpoints, console, files, options, paths, processes, report, runs, tomlfile
 from labkit.checkpoints import load_checkpoint
 from labkit.console import say, warn
 from labkit.errors import UserError
@@ -47,6 +48,7 @@ __all__ = ["Run", "Stopped", "load_checkpoint", "option", "start"]
 FLUSH_EVERY_S = 5.0
 REPORT_EVERY_S = 20.0
 SECOND_SIGNAL_S = 1.0
+FIRST_WORD_S = 3.0
 
 
 class Stopped(Exception):
@@ -146,12 +148,24 @@ class Run:
         """A sentence that the reader of the report should not miss."""
         self._show({"kind": "note", "name": text, "caption": text})
 
+    def part_of(self, batch: slice) -> slice:
+        """This process's part of the positions `batch`; all of them where it trains alone (`--gpus`)."""
+        return processes.part_of(batch)
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace each tensor, such as a gradient, by its mean over the processes that train together."""
+        processes.average(tensors)
+
     def restore(self) -> dict[str, Any] | None:
         """In a resumed run the state of the last checkpoint, with the random generators as they were; else None."""
         path = self._checkpoint_path
-        if not path.exists():
+        content = processes.share(path.read_bytes() if path.exists() else b"")
+        if not content:
             self._forget_metrics_after(0)
             return None
+        if not path.exists():  # not the first of several processes
+            _made(path.parent)
+            path.write_bytes(content)
         saved = load_checkpoint(path, self.lab, {})
         self._forget_metrics_after(saved["metrics_bytes"])
         self._board_from = saved["step"] + 1
@@ -167,7 +181,7 @@ class Run:
         lists and dicts: everything that the next step depends on, except the global random generators, which are
         saved with it.
         """
-        stop = self._stop_asked_at is not None
+        stop = processes.any_of(self._stop_asked_at is not None)
         if stop or last or time.monotonic() - self._saved_at >= self._save_every_s:
             self._save(int(step), make_state())
         if stop:
@@ -204,6 +218,10 @@ class Run:
         from labkit import provenance
 
         self.device, reason = provenance.choose_device(self.smoke)
+        if processes.any_of(self.device.type == "cuda"):
+            if processes.any_of(self.device.type != "cuda"):
+                raise UserError(f"not every process has a GPU of its own; process {processes.rank()}: {reason}")
+            processes.use_gpus()
         say(f"run: {paths.shown(self.folder)}")
         say(f"device: {self.device.type} ({reason})")
         random.seed(self.seed)
@@ -213,7 +231,8 @@ class Run:
         self._env = provenance.environment(self.device, reason, self.seed)
         first = runs.load_json(self.folder / "env.json")
         if first:
-            changed = [f"{key} {first[key]} → {self._env[key]}" for key in SAME if first.get(key) != self._env[key]]
+            known = [key for key in SAME if key in first]
+            changed = [f"{key} {first[key]} → {self._env[key]}" for key in known if first[key] != self._env[key]]
             if changed:
                 text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
                 warn(text)
@@ -222,7 +241,8 @@ class Run:
         else:
             _write_json(self.folder / "env.json", self._env)
         os.register_at_fork(after_in_child=self._leave_to_parent)
-        self._windows.start()
+        if processes.rank() == 0:
+            self._windows.start()
         self.record("running")
 
     def _leave_to_parent(self) -> None:
@@ -325,7 +345,26 @@ class Run:
         _write_json(self.folder / "report.json", {"items": self._items})
 
 
-SAME = ("torch", "python", "device", "threads", "cpu", "commit")
+SAME = ("torch", "python", "device", "threads", "processes", "cpu", "commit")
+
+
+class Helper(Run):
+    """Any but the first of several processes: it computes as the first does, and nothing that it writes is kept."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._temporary = tempfile.TemporaryDirectory()
+        folder = Path(self._temporary.name)
+        _write_json(folder / "config.json", facts)
+        super().__init__(folder, facts)
+
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        pass
+
+    log = time = figure = table = note = record = _save = _nothing
+
+    def close(self) -> None:
+        super().close()
+        self._temporary.cleanup()
 
 
 def start(
@@ -339,12 +378,26 @@ def start(
     Exit status: 0 finished, 1 failed (a defect, or a smoke run that did not learn), 2 a mistake that the user can
     mend, 130 stopped with everything saved.
     """
+    console.console.quiet = processes.rank() > 0
     try:
         status = _run(main, config_class, presets, sys.argv[1:] if argv is None else argv)
     except UserError as error:
+        _let_the_first_speak()
         warn(f"error: {error}")
         status = 2
+    if status == 1:
+        _let_the_first_speak()
     sys.exit(status)
+
+
+def _let_the_first_speak() -> None:
+    """In any other of several processes: wait with a failure, since the launcher ends all when one is gone.
+
+    The first process mostly fails in the same way, writes that down and says it. Who still lives then says its own.
+    """
+    if processes.rank() > 0:
+        time.sleep(FIRST_WORD_S)
+        console.console.quiet = False
 
 
 def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence[str]) -> int:
@@ -354,7 +407,12 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     request = options.parse(argv, config_class, presets, lab, (module.__doc__ or "").strip().split("\n\n")[0])
     manifest_path = lab_file.with_name("lab.toml")
     manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
-    if request.resume:
+    if processes.count() > 1 and not manifest.get("distributed"):
+        raise UserError(f"the lab {lab} trains in one process only", f"invoke lab {lab}")
+    processes.join()
+    if processes.rank() > 0:
+        run, config = _follow(config_class)
+    elif request.resume:
         run, config = _reopen(request, config_class, lab)
         for source in lab_file.parent.glob("*.py"):
             copy = run.folder / "code" / source.name
@@ -370,9 +428,14 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
 
     try:
         with files.writing(run.folder):
-            return _train(main, config, run, manifest.get("smoke", {}))
+            if processes.rank() == 0:
+                processes.share(json.dumps(run.facts).encode())
+            status = _train(main, config, run, manifest.get("smoke", {}))
+            if status in (0, 130):
+                processes.leave()
+            return status
     except UserError:
-        if run.is_empty():
+        if run.is_empty() and processes.rank() == 0:
             shutil.rmtree(run.folder)
         raise
     finally:
@@ -442,6 +505,15 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
     return Run(folder, facts, request.save_every_s)
 
 
+def _follow(config_class: type) -> tuple[Run, Any]:
+    """The run that the first process opened, as another one takes part in it."""
+    try:
+        facts = json.loads(processes.share(b""))
+    except RuntimeError:  # the connection was closed
+        raise UserError("the first process could not begin; it says why") from None
+    return Helper(facts), config_class(**facts["options"])
+
+
 def _make(folder: Path) -> bool:
     try:
         folder.mkdir()
@@ -484,6 +556,7 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     """What to type to repeat the run."""
     stack = os.environ.get("LAB_STACK", "")
     words = ["invoke", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
+    words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
     after: list[str] = []
     if request.preset and not request.smoke:

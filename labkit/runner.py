@@ -12,9 +12,10 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Sequence
+from types import MappingProxyType
+from typing import Mapping, Sequence
 
-from labkit import containers, envs, labs, paths
+from labkit import containers, envs, labs, launch, paths
 from labkit.engine import Engine
 from labkit.errors import UserError, nearest
 from labkit.machine import Machine
@@ -65,10 +66,21 @@ def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False)
     return "docker", f"docker {engine.version} answers"
 
 
-def lab_command(lab: labs.Lab, arguments: list[str], choice: Choice, place: str, machine: Machine) -> Command:
-    """The command that runs `lab` with its own `arguments`."""
+def lab_command(
+    lab: labs.Lab,
+    arguments: list[str],
+    choice: Choice,
+    place: str,
+    machine: Machine,
+    group: launch.Group | None = None,
+) -> Command:
+    """The command that runs `lab` with its own `arguments`, where there is a `group` in several processes."""
     mounts = [path for path in labs.paths_among(lab, arguments) if paths.ROOT not in path.parents]
-    return python_command([str(lab.program), *arguments], choice, place, machine, lab.name, mounts)
+    words, settings = [str(lab.program), *arguments], {}
+    if group:
+        words = [*launch.command(group, choice.stack.torch), *words]
+        settings = launch.environment(group, machine.cores, choice.use_gpu)
+    return python_command(words, choice, place, machine, lab.name, mounts, settings)
 
 
 def python_command(
@@ -78,13 +90,15 @@ def python_command(
     machine: Machine,
     name: str = "tool",
     mounts: Sequence[Path] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Command:
     """The stack's Python with these arguments: a pure function of what is given and of the user's settings.
 
-    In a container, `name` labels it and `mounts` are files of the user's that it may read.
+    In a container, `name` labels it and `mounts` are files of the user's that it may read. `settings` are more
+    variables for its environment.
     """
     if place == "docker":
-        argv = containers.python_command(machine.engine, choice, name, arguments, mounts)
+        argv = containers.python_command(machine.engine, choice, name, arguments, mounts, settings)
         return Command(tuple(argv), containers.settings(machine.engine, choice))
     python = sys.executable if place == "here" else str(envs.python_of(choice.stack))
     environment = {
@@ -92,10 +106,11 @@ def python_command(
         "LAB_DATA": str(paths.data_dir()),
         "LAB_RUNS": str(paths.runs_dir()),
         "PYTHONPATH": str(paths.ROOT),
+        **settings,
     }
     if machine.gpus and not choice.use_gpu:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
-    if machine.tcmalloc and not choice.use_gpu and not os.environ.get("LD_PRELOAD"):
+    if machine.tcmalloc and not choice.use_gpu and not machine.preload:
         environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
     return Command((python, *arguments), environment)
 

@@ -115,7 +115,13 @@ def history(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
 
 
 def split(name: str) -> tuple[str, str]:
-    """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel."""
+    """Where a logged scalar is drawn: ("loss", "train") for train_loss, so that train and test share one panel.
+
+    A name with a slash says it itself: ("test_accuracy", "adam") for test_accuracy/adam, one of several variants.
+    """
+    if "/" in name:
+        panel, _, line = name.partition("/")
+        return panel, line
     for line in LINES:
         if name.startswith(line + "_"):
             return name[len(line) + 1 :], line

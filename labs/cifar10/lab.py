@@ -3,6 +3,7 @@
     invoke lab cifar10                          the fast recipe
     invoke lab cifar10 -- --preset notes        Adam at 0.001 with ExponentialLR, as the notes advise (section 63)
     invoke lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own picture
+    invoke lab cifar10 -- --compare optimizer=sgd,nag,adam    three runs in one, side by side
 
 You learn how a classifier is built and judged (sections 60-79 of the notes): data and augmentation, backbone, loss with
 label smoothing, optimizer and learning rate, then accuracy, precision, recall and the wrong cases.
@@ -13,6 +14,7 @@ Measured: 90.7 % of 5,000 held-out pictures after training on the other 45,000, 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,13 +25,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, pickles, runs
+from labkit import compat, processes, runs
 from labkit.console import say
 from labkit.errors import UserError
 from labkit.run import Run, load_checkpoint, option, start
-from labs.cifar10 import augment, results
-from labs.cifar10.models import Fast, Normalise, ResNet18
-from labs.cifar10.muon import Muon
+from labs.cifar10 import augment, compare, results
+from labs.cifar10.backbones import BACKBONES, costs
+from labs.cifar10.data import Pictures, read
+from labs.cifar10.models import Fast, Normalise
+from labs.cifar10.optimizers import OPTIMIZERS, SCHEDULES, Schedule, make_optimizers, penalty
 
 # Shapes: N pictures of a batch, H x W pixels. Pictures stay uint8 0..255 (N, H, W, 3) RGB until the network reads them.
 
@@ -37,68 +41,58 @@ from labs.cifar10.muon import Muon
 @dataclass(frozen=True)
 class Config:
     dataset: str = option("cifar10", "10 classes, or the same kind of picture in 100", choices=("cifar10", "cifar100"))
-    model: str = option("fast", "backbone", choices=("fast", "resnet18"))
-    width: int = option(32, "channels of the first block of fast; the other two have 4 and 8 times as many", at_least=1)
-    epochs: int = option(6, "passes over the training set", at_least=1)
-    small_epochs: int = option(3, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
+    model: str = option("fast", "backbone", choices=("fast", *BACKBONES))
+    width: int = option(64, "channels of the first block of fast; the other two have 2 and 4 times as many", at_least=1)
+    dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
+                            at_least=0)  # fmt: skip
+    epochs: int = option(8, "passes over the training set", at_least=1)
+    small_epochs: int = option(5, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
     batch_size: int = option(500, "pictures per step", at_least=1)
-    optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest) or adam", choices=("muon", "adam"))
-    lr: float = option(0.0, "first learning rate; 0 means 0.15 for muon's filters, 0.001 for adam", at_least=0)
-    schedule: str = option("linear", "linear: down to 0 by the last step; exponential: times --gamma after every epoch",
-                           choices=("linear", "exponential"))  # fmt: skip
-    gamma: float = option(0.8, "what the exponential schedule multiplies by", at_least=0)
-    label_smoothing: float = option(0.2, "share of the target that is spread over all classes", at_least=0)
     shift: int = option(2, "augmentation: crop after moving by up to this many pixels", at_least=0)
+    flip: bool = option(True, "augmentation: mirror every picture in every second epoch")
+    augment: str = option("none", f"more augmentation: {', '.join(augment.DRAWS)}, joined by commas")
+    optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest), or one of PyTorch's",
+                            choices=tuple(OPTIMIZERS))  # fmt: skip
+    lr: float = option(0.0, "first learning rate; 0 means one that suits: "
+                       + ", ".join(f"{lr} {name}" for name, lr in OPTIMIZERS.items()), at_least=0)  # fmt: skip
+    schedule: str = option("linear", "how the learning rate goes on: linear, cosine down to 0 by the last step; "
+                           "exponential: times --gamma after every epoch; plateau: times --gamma when the held-out "
+                           "accuracy stays; cyclic, onecycle: up and down", choices=SCHEDULES)  # fmt: skip
+    gamma: float = option(0.8, "what the exponential and plateau schedules multiply by", at_least=0)
+    patience: int = option(1, "epochs without a better held-out accuracy that plateau lets pass", at_least=0)
+    label_smoothing: float = option(0.2, "share of the target that is spread over all classes", at_least=0)
+    l1: float = option(0.0, "L1: this times the sum of all |weights| is added to the loss", at_least=0)
+    l2: float = option(0.0, "L2: weight decay; muon applies it to biases, scales and the last layer", at_least=0)
+    early_stop: int = option(0, "stop after N epochs without a better held-out accuracy and take the best; 0: never",
+                             at_least=0)  # fmt: skip
+    pictures: int = option(0, "train on the first N of the training pictures alone; 0: on all", at_least=0)
     hold_out: int = option(0, "train without the last N training pictures and report the accuracy on them", at_least=0)
     exact_test: int = option(0, "report the accuracy on the first N test pictures too", at_least=0)
+    compare: str = option("", "train once for each value of one option, or seed: optimizer=sgd,nag,adam")
     predict: str = option("", "a picture of yours to classify with a trained network, instead of training", path=True)
     checkpoint: str = option("", "the network for --predict: a run or a file (default: the latest finished run)")
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"width": 8, "epochs": 2, "small_epochs": 1, "batch_size": 100},
+    "quick": {"epochs": 3, "small_epochs": 2},
+    "smoke": {"width": 16, "epochs": 2, "small_epochs": 1, "batch_size": 100},
     "notes": {"optimizer": "adam", "lr": 0.001, "schedule": "exponential", "label_smoothing": 0.1, "small_epochs": 0,
               "batch_size": 128},
+    "published": {"model": "resnet18", "optimizer": "nag", "lr": 0.1, "l2": 0.0005, "schedule": "cosine", "epochs": 200,
+                  "small_epochs": 0, "batch_size": 128, "shift": 4, "label_smoothing": 0.0},
 }  # fmt: skip
 SMALL = 24  # side of the shrunk pictures
 
 
-# ---- data ----
-
-
-@dataclass(frozen=True)
-class Pictures:
-    pixels: torch.Tensor  # uint8 (N, 32, 32, 3)
-    labels: torch.Tensor  # int64 (N,)
-
-    def __getitem__(self, part: slice) -> Pictures:
-        return Pictures(self.pixels[part], self.labels[part])
-
-
-def read(folder: Path, dataset: str) -> tuple[Pictures, Pictures, list[str]]:
-    """The training pictures, the test pictures and the names of the classes, from the files as they are published."""
-
-    def pictures(*names: str) -> Pictures:
-        parts = [pickles.load(folder / name) for name in names]
-        planes = np.concatenate([part["data"] for part in parts]).reshape(-1, 3, 32, 32)  # red, green, blue planes
-        labels = np.concatenate([part["labels" if dataset == "cifar10" else "fine_labels"] for part in parts])
-        return Pictures(torch.from_numpy(planes.transpose(0, 2, 3, 1).copy()), torch.from_numpy(labels).long())
-
-    if dataset == "cifar10":
-        folder = folder / "cifar-10-batches-py"
-        names = pickles.load(folder / "batches.meta")["label_names"]
-        return pictures(*(f"data_batch_{i}" for i in range(1, 6))), pictures("test_batch"), list(names)
-    folder = folder / "cifar-100-python"
-    return pictures("train"), pictures("test"), list(pickles.load(folder / "meta")["fine_label_names"])
-
-
-# ---- model, loss, optimizer ----
+# ---- model and loss ----
 
 
 def build_model(config: Config, classes: int) -> nn.Sequential:
     """The backbone with the normalisation before it: pixels uint8 (N, H, W, 3) in, logits (N, classes) out."""
-    widths = (config.width, 4 * config.width, 8 * config.width)
-    backbone: nn.Module = Fast(classes, widths) if config.model == "fast" else ResNet18(classes)
+    widths = (config.width, 2 * config.width, 4 * config.width)
+    backbone: Any = Fast(classes, widths) if config.model == "fast" else BACKBONES[config.model](classes)
+    if config.dropout:
+        backbone.head = nn.Sequential(nn.Dropout(config.dropout), backbone.head)
     return nn.Sequential(Normalise(), backbone).to(memory_format=torch.channels_last)
 
 
@@ -110,37 +104,17 @@ def measure_inputs(model: nn.Sequential, pixels: torch.Tensor) -> None:
         backbone.set_whitening(normalise(pixels))
 
 
-def smooth_cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float) -> torch.Tensor:
-    """Mean cross-entropy against targets that keep 1 - smoothing for the label and spread the rest over all classes.
+def smooth_cross_entropy(logits: torch.Tensor, batch: augment.Batch, smoothing: float) -> torch.Tensor:
+    """Mean cross-entropy against targets that keep 1 - smoothing for the labels and spread the rest over all classes.
 
-    -sum_k q_k log p_k with q = (1 - smoothing) onehot(label) + smoothing / classes.
+    -sum_k q_k log p_k with q = (1 - smoothing) target + smoothing / classes, where the target is 1 at the label, or its
+    weight and that of the other label in a picture that was mixed.
     Source: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     """
     log_p = F.log_softmax(logits.float(), dim=1)  # (N, classes)
-    of_label = log_p.gather(1, labels.unsqueeze(1)).mean()
-    return -(1 - smoothing) * of_label - smoothing * log_p.mean()
-
-
-def make_optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
-    """Adam for all parameters, or Muon for the filters and Nesterov momentum for biases, scales and the head."""
-    params = [p for p in model.parameters() if p.requires_grad]
-    if config.optimizer == "adam":
-        return [torch.optim.Adam(params, lr=config.lr or 0.001)]
-    groups = [{"params": [p for p in params if p.dim() == 1], "lr": 0.053},
-              {"params": [p for p in params if p.dim() == 2], "lr": 0.67}]  # fmt: skip
-    rest = torch.optim.SGD(groups, lr=0.1, momentum=0.85, nesterov=True)
-    return [Muon([p for p in params if p.dim() == 4], lr=config.lr or 0.15), rest]
-
-
-def set_lr(optimizers: list[torch.optim.Optimizer], config: Config, step: int, steps_per_epoch: int) -> float:
-    """Set every learning rate for `step` by the schedule; returns the one that --lr sets."""
-    factor = 1 - step / (config.epochs * steps_per_epoch)
-    if config.schedule == "exponential":
-        factor = config.gamma ** (step // steps_per_epoch)
-    for optimizer in optimizers:
-        for group in optimizer.param_groups:
-            group["lr"] = factor * group.setdefault("initial_lr", group["lr"])
-    return float(optimizers[0].param_groups[0]["lr"])
+    of_label, of_other = (log_p.gather(1, of.unsqueeze(1)).squeeze(1) for of in (batch.labels, batch.others))  # (N,)
+    of_target = (batch.weight * of_label + (1 - batch.weight) * of_other).mean()
+    return -(1 - smoothing) * of_target - smoothing * log_p.mean()
 
 
 # ---- train and evaluate ----
@@ -169,67 +143,93 @@ def accuracy(probabilities: np.ndarray, labels: torch.Tensor) -> float:
     return float((probabilities.argmax(axis=1) == labels.numpy()).mean())
 
 
-def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], config: Config, run: Run,
-          facts: dict[str, Any]) -> float:  # fmt: skip
+def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant: compare.Variant, run: Run,
+          saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and log, after every epoch, its accuracy on each of `checks`.
 
-    `facts` go into the checkpoints. Returns the pictures per second since this process began, without the checks.
+    `saved` is the state to go on from, `facts` go into every checkpoint. Returns the steps and seconds of training
+    (without the checks), and the curve: the accuracy after each epoch, on held-out pictures where there are any.
     """
-    dtype, reason = compat.fast_dtype(run.device)
-    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
-    optimizers = make_optimizers(model, config)
-    large = augment.crop_windows(data.pixels, config.shift, run.device)
-    small = large
+    config, line = variant.config, f"/{variant.label}" if variant.label else ""
+    dtype, _ = compat.fast_dtype(run.device)
+    chosen = augment.names(config.augment)
+    large = small = augment.Source(data.pixels, data.labels, config.shift, chosen, run.device)
     if config.small_epochs:
-        small = augment.crop_windows(augment.shrink(data.pixels, SMALL), config.shift, run.device)
+        pixels = augment.shrink(data.pixels, SMALL)
+        small = augment.Source(pixels, data.labels, config.shift, chosen, run.device)
     count, batch_size = len(data.labels), min(config.batch_size, len(data.labels))
     steps_per_epoch = count // batch_size  # the few pictures left over are others in every epoch
     total = config.epochs * steps_per_epoch
-    step, sums = 0, torch.zeros(2, dtype=torch.float64)  # loss and right answers of the epoch so far
-    saved = run.restore()
+    optimizers = make_optimizers(model, config)
+    schedule = Schedule(optimizers, config, steps_per_epoch)
+    step, seconds, sums = 0, 0.0, torch.zeros(2, dtype=torch.float64)  # loss and right answers of the epoch so far
+    curve: list[float] = []
+    best: dict[str, Any] = {"accuracy": -1.0, "epochs": 0}
     if saved:
-        step, sums = saved["step"], saved["sums"]
+        step, seconds, sums, curve, best = (saved[key] for key in ("step", "seconds", "sums", "curve", "best"))
         model.load_state_dict(saved["model"])
         for optimizer, state in zip(optimizers, saved["optimizers"]):
             optimizer.load_state_dict(state)
+        schedule.load(saved["schedule"])
     sums = sums.to(run.device)
 
     def make_state() -> dict[str, Any]:
-        return {**facts, "step": step, "sums": sums.cpu(), "model": model.state_dict(),
+        return {**facts, "step": step, "seconds": seconds, "sums": sums.cpu(), "curve": curve, "best": best,
+                "model": model.state_dict(), "schedule": schedule.state(),
                 "optimizers": [optimizer.state_dict() for optimizer in optimizers]}  # fmt: skip
 
-    seen, seconds = 0, 0.0
+    def ended() -> bool:
+        epochs = step // steps_per_epoch
+        return step == total or 0 < config.early_stop <= epochs - best["epochs"]
+
     with run.progress(total * batch_size, start=step * batch_size) as bar:
-        for epoch in range(step // steps_per_epoch, config.epochs):
-            plan = augment.plan_epoch(count, config.shift, run.seed, epoch)
-            windows = small if epoch < config.small_epochs else large
+        while not ended():
+            epoch = step // steps_per_epoch
+            plan = augment.plan_epoch(count, config.shift, variant.seed, epoch, config.flip, augment.draws(chosen))
+            source = small if epoch < config.small_epochs else large
             for position in range(step % steps_per_epoch, steps_per_epoch):
                 began = time.perf_counter()
-                lr = set_lr(optimizers, config, step, steps_per_epoch)
-                part = slice(position * batch_size, (position + 1) * batch_size)
-                labels = data.labels[plan.order[part]].to(run.device)
+                part = run.part_of(slice(position * batch_size, (position + 1) * batch_size))
+                batch = source.batch(plan, part)
                 with compat.autocast(run.device, dtype):
-                    logits = model(augment.gather(windows, plan, part))
-                loss = smooth_cross_entropy(logits, labels, config.label_smoothing)
+                    logits = model(batch.pixels)
+                loss = smooth_cross_entropy(logits, batch, config.label_smoothing)
                 model.zero_grad()
-                loss.backward()
-                for optimizer in optimizers:
-                    optimizer.step()
+                (loss + config.l1 * penalty(model) if config.l1 else loss).backward()
+                run.average(p.grad for p in model.parameters() if p.grad is not None)  # with --gpus
+                with compat.autocast(run.device, dtype):  # Muon multiplies matrices
+                    for optimizer in optimizers:
+                        optimizer.step()
+                lr = optimizers[0].param_groups[0]["lr"]
+                schedule.after_step()
                 step += 1
-                sums += torch.stack([loss.detach().double(), (logits.argmax(dim=1) == labels).double().mean()])
+                right = (logits.argmax(dim=1) == batch.labels).double().mean()
+                measures = torch.stack([loss.detach().double(), right])
+                run.average([measures])
+                sums += measures
                 bar.advance(batch_size)
-                seen, seconds = seen + batch_size, seconds + time.perf_counter() - began
+                seconds += time.perf_counter() - began
                 if step % steps_per_epoch == 0:
                     measured = dict(zip(["train_loss", "train_accuracy"], (sums / steps_per_epoch).tolist()))
                     sums.zero_()
+                    run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
                     for name, check in checks.items():  # judged at the size that is being learned
-                        pixels = augment.shrink(check.pixels, SMALL) if windows is small else check.pixels
+                        pixels = augment.shrink(check.pixels, SMALL) if source is small else check.pixels
                         probabilities = classify(model, pixels, run.device, mirror=False)
                         measured[f"{name}_accuracy"] = accuracy(probabilities, check.labels)
-                    run.log(step, **measured, lr=lr)
-                    run.time(step, images_per_second=seen / seconds)
-                run.checkpoint(step, make_state, last=step == total)
-    return seen / max(seconds, 1e-9)
+                    curve.append(measured.get("holdout_accuracy", measured["test_accuracy"]))
+                    schedule.after_epoch(curve[-1])
+                    if config.early_stop and curve[-1] > best["accuracy"]:
+                        weights = {name: value.clone() for name, value in model.state_dict().items()}
+                        best = {"accuracy": curve[-1], "epochs": epoch + 1, "model": weights}
+                    run.log(step, **{name + line: value for name, value in measured.items()}, **{"lr" + line: lr})
+                    run.time(step, images_per_second=step * batch_size / seconds)
+                run.checkpoint(variant.offset + step, make_state)
+    if config.early_stop:
+        model.load_state_dict(best["model"])
+        say(f"early stop: the network after epoch {best['epochs']} of {step // steps_per_epoch} is the best one")
+    run.checkpoint(variant.offset + step, make_state, last=True)
+    return {"steps": step, "seconds": seconds, "rate": step * batch_size / max(seconds, 1e-9), "curve": curve}
 
 
 # ---- your own picture ----
@@ -242,9 +242,9 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     saved = load_checkpoint(chosen, "cifar10", {"model": config.model, "dataset": config.dataset})
     classes = saved["state"]["classes"]
     try:
-        model = build_model(Config(**saved["config"]), len(classes)).to(run.device)
+        model = build_model(Config(**saved["state"]["config"]), len(classes)).to(run.device)
         model.load_state_dict(saved["state"]["model"])
-    except (TypeError, RuntimeError):
+    except (KeyError, TypeError, RuntimeError):
         raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab cifar10") from None
     probabilities = classify(model, torch.from_numpy(pixels).unsqueeze(0), run.device)[0]
     top = probabilities.argsort()[::-1][:5]
@@ -264,7 +264,8 @@ def latest_trained(config: Config) -> str:
     trained = [found for found in runs.table() if found.status == "finished" and found.checkpoint.exists()]
     for found in sorted(trained, key=lambda found: found.data == "sample"):
         options = runs.load_json(found.folder / "config.json")["options"]
-        if found.lab == "cifar10" and (options["model"], options["dataset"]) == (config.model, config.dataset):
+        asked = {"model": config.model, "dataset": config.dataset, "compare": ""}
+        if found.lab == "cifar10" and all(options.get(name) == value for name, value in asked.items()):
             return str(found.folder)
     raise UserError(f"no {config.model} has been trained on {config.dataset} yet",
                     f"invoke lab cifar10 -- --model {config.model} --dataset {config.dataset}")  # fmt: skip
@@ -273,38 +274,74 @@ def latest_trained(config: Config) -> str:
 # ---- the whole run ----
 
 
+def check_options(config: Config) -> None:
+    """Refuse what cannot be trained. Raises UserError."""
+    augment.names(config.augment)
+    for asked, name in ((config.early_stop > 0, "--early-stop"), (config.schedule == "plateau", "--schedule plateau")):
+        if asked and not config.hold_out:
+            raise UserError(f"{name} watches the accuracy on held-out pictures, never on the test set, and --hold-out "
+                            "is 0", "invoke lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
+    if config.dropout >= 1:
+        raise UserError(f"--dropout {config.dropout} would leave nothing; it is a share, 0.5 for a half")
+
+
+def prepare(variant: compare.Variant, data: Pictures, classes: list[str], run: Run, fresh: bool) -> nn.Sequential:
+    """The network before its first step. It follows from the seed, and a run that goes on keeps its random state."""
+    with torch.random.fork_rng():
+        torch.manual_seed(variant.seed)
+        model = build_model(variant.config, len(classes))
+    if fresh:
+        torch.manual_seed(variant.seed)
+    measure_inputs(model, data.pixels[:5000])
+    if processes.count() > 1 and run.device.type == "cuda":  # on the CPU each process normalises over its own part
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model.to(run.device)
+
+
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Train, evaluate and report; or classify one picture. Returns the accuracies, as shares of 1."""
+    """Train, evaluate and report, once or for every variant; or classify one picture. Returns accuracies, 0..1."""
     if config.predict:
         return predict(config, run)
+    variants = compare.variants(config, run.seed)
+    for variant in variants:
+        check_options(variant.config)
     data, test, classes = read(run.dataset(config.dataset), config.dataset)
     if config.hold_out >= len(data.labels):
         raise UserError(f"--hold-out {config.hold_out} would leave none of the {len(data.labels)} training pictures")
     checks = {"test": test}
     if config.hold_out:
         checks["holdout"], data = data[-config.hold_out :], data[: -config.hold_out]
-    model = build_model(config, len(classes))
-    measure_inputs(model, data.pixels[:5000])
-    model.to(run.device)
-    few = data[:20]
-    plan = augment.plan_epoch(20, config.shift, run.seed, epoch=0)
-    windows = augment.crop_windows(few.pixels, config.shift, few.pixels.device)
-    results.show_pictures(run, augment.gather(windows, plan, slice(20)).numpy(),
-                          [classes[k] for k in few.labels[plan.order]])  # fmt: skip
+    results.show_pictures(run, data.pixels[:20], data.labels[:20], classes, config)
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
 
-    facts = {"classes": classes, "sample": run.sample}
-    rate = train(model, data, checks, config, run, facts)
+    saved = run.restore()
+    finished: list[dict[str, Any]] = saved["finished"] if saved else []
+    for variant in variants[len(finished) :]:
+        if variant.label:
+            say(f"{variant.label}: {len(finished) + 1} of {len(variants)}")
+        variant = dataclasses.replace(variant, offset=sum(row["steps"] for row in finished))
+        own = data[: variant.config.pictures or None]
+        model = prepare(variant, own, classes, run, fresh=saved is None)
+        facts = {"classes": classes, "sample": run.sample, "config": dataclasses.asdict(variant.config),
+                 "finished": finished}  # fmt: skip
+        row = train(model, own, checks, variant, run, saved, facts)
+        saved = None
+        row["pictures"] = len(own.labels)
+        probabilities = {name: classify(model, check.pixels, run.device) for name, check in checks.items()}
+        metrics = results.summary(probabilities["test"], test.labels.numpy())
+        if config.hold_out:
+            metrics["holdout_accuracy"] = accuracy(probabilities["holdout"], checks["holdout"].labels)
+        if config.exact_test:
+            exact = slice(config.exact_test)
+            metrics["exact_test_accuracy"] = accuracy(probabilities["test"][exact], test.labels[exact])
+        parameters, macs = costs(model, data.pixels[:1].to(run.device))
+        row.update(label=variant.label, metrics=metrics, parameters=parameters, macs=macs)
+        finished.append(row)
 
-    probabilities = {name: classify(model, check.pixels, run.device) for name, check in checks.items()}
-    metrics = {"accuracy": accuracy(probabilities["test"], test.labels)}
-    if config.hold_out:
-        metrics["holdout_accuracy"] = accuracy(probabilities["holdout"], checks["holdout"].labels)
-    if config.exact_test:
-        exact = slice(config.exact_test)
-        metrics["exact_test_accuracy"] = accuracy(probabilities["test"][exact], test.labels[exact])
-    rows = [[name.replace("_", " "), f"{value:.2%}"] for name, value in metrics.items()]
-    rows += [["training pictures", f"{len(data.labels):,}"], ["pictures per second of training", f"{rate:,.0f}"]]
-    run.table("result", ["what", "value"], rows, "The result, each picture judged together with its mirror image.")
+    if config.compare:
+        return compare.show(run, config.compare, finished)
+    results.show_result(run, row, config)
     results.show_measures(run, test.labels.numpy(), probabilities["test"], classes)
     results.show_mistakes(run, test.pixels.numpy(), test.labels.numpy(), probabilities["test"], classes)
     return metrics

@@ -1,7 +1,7 @@
-"""The two backbones of the lab: `fast`, made for few epochs on few cores, and `resnet18`, the one that everybody knows.
+"""What comes first in every network of the lab, `Normalise`, and the backbone made for few epochs on few cores, `Fast`.
 
-Shapes: N pictures of a batch, C channels, H x W pixels. Both take normalised pictures (N, 3, H, W) and return
-logits (N, classes).
+Shapes: N pictures of a batch, C channels, H x W pixels. A backbone takes normalised pictures (N, 3, H, W) and returns
+logits (N, classes). The well-known ones are in backbones.py.
 """
 
 from __future__ import annotations
@@ -81,9 +81,8 @@ class Fast(nn.Module):
 
     def __init__(self, classes: int, widths: tuple[int, int, int]) -> None:
         super().__init__()
-        self.whiten = nn.Conv2d(3, 24, 2)
-        self.whiten.weight.requires_grad_(False)
-        nn.init.zeros_(self.whiten.bias)
+        self.whiten = nn.Conv2d(3, 24, 2, bias=False)
+        self.whiten.weight.requires_grad_(False)  # so no gradient is computed below the first block
         channels = (24, *widths)
         self.blocks = nn.Sequential(*[Block(i, o) for i, o in zip(channels, channels[1:])])
         self.head = nn.Linear(widths[-1], classes, bias=False)
@@ -99,40 +98,3 @@ class Fast(nn.Module):
         x = self.blocks(x)  # (N, widths[2], 3, 3)
         x = x.flatten(2).max(dim=2)[0]  # (N, widths[2]): where in the picture does not matter
         return self.head(x) / 9  # small logits: the softmax starts flat and the first gradients stay calm
-
-
-class BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions and the skip connection around them."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.norm1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.norm2 = nn.BatchNorm2d(outputs)
-        self.skip = nn.Sequential()  # the identity, where shapes allow it
-        if stride != 1 or inputs != outputs:
-            self.skip = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = F.relu(self.norm1(self.conv1(x)))  # (N, outputs, H / stride, W / stride)
-        return F.relu(self.norm2(self.conv2(y)) + self.skip(x))
-
-
-class ResNet18(nn.Module):
-    """The skip network of He et al. (2016) with the usual stem for small pictures: 3 x 3, no stride, no pooling."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.BatchNorm2d(64), nn.ReLU())
-        self.stages = nn.Sequential(
-            BasicBlock(64, 64, 1), BasicBlock(64, 64, 1),  # (N, 64, 32, 32)
-            BasicBlock(64, 128, 2), BasicBlock(128, 128, 1),  # (N, 128, 16, 16)
-            BasicBlock(128, 256, 2), BasicBlock(256, 256, 1),  # (N, 256, 8, 8)
-            BasicBlock(256, 512, 2), BasicBlock(512, 512, 1),  # (N, 512, 4, 4)
-        )  # fmt: skip
-        self.head = nn.Linear(512, classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.stages(self.stem(x))
-        return self.head(x.mean(dim=(2, 3)))  # (N, 512) -> (N, classes)

@@ -27,11 +27,12 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, then `orthogonalise`, for convolution filters (out, in, kh, kw) that a normalisation follows.
 
     Such filters work the same at any length, so each keeps a fixed one (the root of its number of outputs): `lr` is
-    then how far a filter bank turns per step, at the first layer as at the last.
+    then how far a filter bank turns per step, at the first layer as at the last. Three `steps` of the iteration leave
+    the singular values between about 0.5 and 1.5, which trains as well as more steps do and costs less.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum})
+    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6, steps: int = 3) -> None:
+        super().__init__(params, {"lr": lr, "momentum": momentum, "steps": steps})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
@@ -43,5 +44,5 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(weight)
                 state["momentum"].mul_(group["momentum"]).add_(weight.grad)
                 direction = weight.grad + group["momentum"] * state["momentum"]
-                update = orthogonalise(direction.reshape(len(direction), -1)).reshape(weight.shape)
+                update = orthogonalise(direction.reshape(len(direction), -1), group["steps"]).reshape(weight.shape)
                 weight.mul_(len(weight) ** 0.5 / weight.norm()).add_(update, alpha=-group["lr"])

@@ -29,7 +29,8 @@ def test_the_smoke_run_learns(image, tmp_path):
     assert done.returncode == 0, done.stderr[-2000:]
     folder = run_folder(tmp_path)
     assert status(folder) == "finished" and (folder / "report.html").stat().st_size > 10_000
-    assert json.loads((folder / "env.json").read_text())["stack"] == image.choice.label
+    environment = json.loads((folder / "env.json").read_text())
+    assert environment["stack"] == image.choice.label and environment["allocator"] == "tcmalloc"
 
 
 def test_exit_codes_and_bad_input_pass_through(image, tmp_path):

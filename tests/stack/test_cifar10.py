@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import cv2
 import numpy as np
@@ -145,15 +145,20 @@ def test_shrinking_keeps_the_mean_and_a_plain_picture_plain() -> None:
 # ---- network, loss, optimizer ----
 
 
-def test_label_smoothing_is_cross_entropy_against_the_smoothed_target() -> None:
-    logits, labels, smoothing = torch.randn(20, 7), torch.randint(7, (20,)), 0.3
+def test_the_loss_is_cross_entropy_against_the_smoothed_and_mixed_target() -> None:
+    logits, smoothing = torch.randn(20, 7), 0.3
+    labels, others, weight = torch.randint(7, (20,)), torch.randint(7, (20,)), torch.rand(20)
     target = torch.full((20, 7), smoothing / 7)
-    target[torch.arange(20), labels] += 1 - smoothing
+    for i in range(20):
+        target[i, labels[i]] += 0.7 * weight[i]
+        target[i, others[i]] += 0.7 * (1 - weight[i])
     expected = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-    got = lab.smooth_cross_entropy(logits, labels, smoothing)
+    got = lab.smooth_cross_entropy(logits, augment.Batch(picture(20), labels, others, weight), smoothing)
     assert torch.allclose(got, expected, atol=1e-6)
-    assert torch.allclose(lab.smooth_cross_entropy(logits, labels, 0), F.cross_entropy(logits, labels), atol=1e-6)
+    plain = augment.Batch(picture(20), labels, labels, torch.ones(20))
+    assert torch.allclose(lab.smooth_cross_entropy(logits, plain, 0), F.cross_entropy(logits, labels), atol=1e-6)
     if compat.MODERN:  # torch 1.5 has no label_smoothing
+        got = lab.smooth_cross_entropy(logits, plain, smoothing)
         assert torch.allclose(got, F.cross_entropy(logits, labels, label_smoothing=smoothing), atol=1e-6)
 
 
@@ -190,31 +195,8 @@ def test_a_muon_step_is_the_formula_written_out() -> None:
     optimizer = muon.Muon([weight], lr=0.1, momentum=0.6)
     weight.grad = gradient
     optimizer.step()
-    update = muon.orthogonalise(1.6 * gradient.reshape(4, 27)).reshape(4, 3, 3, 3)  # first step: gradient + 0.6 * it
+    update = muon.orthogonalise(1.6 * gradient.reshape(4, 27), 3).reshape(4, 3, 3, 3)  # first step: gradient + 0.6 * it
     assert torch.allclose(weight, before / before.norm() * 2 - 0.1 * update, atol=1e-6)
-
-
-def test_schedules() -> None:
-    def rates(**options: object) -> list[float]:
-        config = lab.Config(optimizer="adam", lr=0.001, epochs=3, **options)  # type: ignore[arg-type]
-        optimizers = lab.make_optimizers(nn.Linear(2, 2), config)
-        return [lab.set_lr(optimizers, config, step, 4) for step in range(12)]
-
-    adam = torch.optim.Adam(nn.Linear(2, 2).parameters(), lr=0.001)
-    scheduler = torch.optim.lr_scheduler.ExponentialLR(adam, 0.8)
-    expected = []
-    for _ in range(3):
-        expected += [adam.param_groups[0]["lr"]] * 4
-        adam.step()
-        scheduler.step()
-    assert rates(schedule="exponential") == pytest.approx(expected)
-    assert rates(schedule="linear") == pytest.approx([0.001 * (12 - step) / 12 for step in range(12)])
-
-
-def test_resnet18_is_the_known_network() -> None:
-    network = lab.build_model(lab.Config(model="resnet18"), 10)
-    assert sum(p.numel() for p in network.parameters()) == 11_173_962  # CIFAR form, 10 classes
-    assert network(picture(2)).shape == (2, 10)
 
 
 @pytest.mark.parametrize("size", [24, 32])
@@ -289,14 +271,15 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     assert status == 0, output
     folder = newest(tmp_path)
     for name in ("config.json", "env.json", "metrics.jsonl", "summary.json", "report.html", "code/lab.py",
-                 "code/models.py", "checkpoints/last.pt", "plots/training_pictures.png", "plots/confusion.png",
-                 "tables/classes.json", "tables/result.json"):  # fmt: skip
+                 "code/models.py", "checkpoints/last.pt", "plots/training_pictures.png", "plots/augmentations.png",
+                 "plots/thresholds.png", "plots/confusion.png", "tables/classes.json", "tables/result.json",
+                 "tables/published.json"):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
     assert any((folder / "tensorboard").iterdir())
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["status"] == "finished"
     rows = json.loads((folder / "tables" / "classes.json").read_text())["rows"]
-    assert len(rows) == 10 and sum(row[4] for row in rows) == 1000
+    assert len(rows) == 12 and sum(row[-1] for row in rows[:10]) == 1000 and "macro" in rows[10][0]
 
 
 def test_same_seed_twice_is_the_same_to_the_byte(trained: Path, shared_data: Path, tmp_path: Path) -> None:
@@ -332,8 +315,66 @@ def test_cifar100_and_the_notes_recipe(shared_data: Path, tmp_path: Path) -> Non
     assert status == 0, output
     folder = newest(tmp_path)
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
-    assert set(metrics) == {"accuracy", "holdout_accuracy", "exact_test_accuracy"}
-    assert len(json.loads((folder / "tables" / "classes.json").read_text())["rows"]) == 100
+    assert set(metrics) == {"accuracy", "top5_accuracy", "holdout_accuracy", "exact_test_accuracy"}
+    assert len(json.loads((folder / "tables" / "classes.json").read_text())["rows"]) == 102
+
+
+VARIANTS = ["--sample", "--width=1", "--batch-size=250", "--epochs=3", "--small-epochs=1", "--pictures=1000",
+            "--hold-out=500", "--dropout=0.2", "--augment=colour,cutmix", "--schedule=plateau", "--early-stop=2"]  # fmt: skip
+
+
+def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
+    shared_data: Path, tmp_path: Path
+) -> None:
+    """Stopped in the second of three variants; the third is then what the option alone would have given."""
+    step, first, second, alone = 0, tmp_path / "whole", tmp_path / "stopped", tmp_path / "alone"
+    comparison = [*VARIANTS, "--compare=optimizer=nag,muon,adam"]
+    assert run_here(comparison, shared_data, first)[0] == 0
+
+    def stop(run: lab.Run, at: int, make_state: Any, last: bool = False) -> None:
+        nonlocal step
+        step += 1
+        if step == 18:  # checkpoint is called once for each of 12 steps, and once at the end of each variant
+            run.ask_stop(signal.SIGINT, None)
+        checkpoint(run, at, make_state, last)
+
+    checkpoint = lab.Run.checkpoint
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(lab.Run, "checkpoint", stop)
+        assert run_here(comparison, shared_data, second)[0] == 130
+    status, output = run_here(["--resume=latest"], shared_data, second)
+    assert status == 0 and "muon: 2 of 3" in output and "nag: 1" not in output, output
+    assert (newest(first) / "metrics.jsonl").read_bytes() == (newest(second) / "metrics.jsonl").read_bytes()
+    assert_same_weights(newest(first), newest(second))
+    assert run_here([*VARIANTS, "--optimizer=adam"], shared_data, alone)[0] == 0
+    assert_same_weights(newest(first), newest(alone))
+    table = json.loads((newest(second) / "tables" / "comparison.json").read_text())
+    assert [row[0] for row in table["rows"]] == ["nag", "muon", "adam"]
+    assert table["columns"][:5] == ["optimizer", "accuracy", "held-out accuracy", "seconds", "pictures/s"]
+    metrics = json.loads((newest(second) / "summary.json").read_text())["metrics"]
+    assert metrics["holdout_accuracy"] == max(metrics[f"holdout_accuracy/{name}"] for name in ("nag", "muon", "adam"))
+    assert (newest(second) / "plots" / "comparison.png").exists()
+
+
+@pytest.mark.parametrize(("arguments", "reason"), [
+    (["--augment=colour,cutmx"], "there is no cutmx; did you mean cutmix?"),
+    (["--early-stop=2"], "--early-stop watches the accuracy on held-out pictures, never on the test set"),
+    (["--schedule=plateau"], "--schedule plateau watches the accuracy on held-out pictures"),
+    (["--compare=optimiser=sgd,nag"], "did you mean optimizer?"),
+    (["--compare=optimizer=sgd,nagg"], "--optimizer: there is no nagg; did you mean nag?"),
+    (["--compare=optimizer=sgd"], "names fewer than two values"),
+    (["--compare=augment=none,cutmx"], "there is no cutmx; did you mean cutmix?"),
+    (["--compare=hold_out=1,2"], "--hold-out is the same for all"),
+    (["--compare=flip=yes,no"], "flip is on or off, not yes"),
+    (["--dropout=1"], "would leave nothing"),
+    (["--hold-out=5000"], "would leave none of the 5000 training pictures"),
+])  # fmt: skip
+def test_what_cannot_be_trained_is_refused_in_one_sentence(
+    arguments: list[str], reason: str, shared_data: Path, tmp_path: Path
+) -> None:
+    status, output = run_here(["--sample", *arguments], shared_data, tmp_path)
+    assert status == 2 and reason in output and "Traceback" not in output, output
+    assert not list(tmp_path.glob("cifar10/*"))
 
 
 def test_a_picture_is_classified_by_the_last_trained_network(trained: Path, shared_data: Path, tmp_path: Path) -> None:

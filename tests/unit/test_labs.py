@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import os
 from pathlib import Path
 
 import pytest
 
-from labkit import labs, paths, runner, stacks
+from labkit import cli, containers, labs, launch, paths, runner, stacks
 from labkit.engine import Engine
 from labkit.errors import UserError
 from labkit.machine import probe
@@ -79,6 +80,69 @@ def test_the_command_is_data(monkeypatch):
     assert command.argv[0] == str(paths.ROOT / ".venv" / "notes" / "bin" / "python")
     assert command.environment["LAB_STACK"] == "notes/index"
     assert "LAB_RUNS='/some where/runs'" in command.shown() and command.shown().endswith("--smoke --model 'a b'")
+
+
+def test_tcmalloc_is_preloaded_where_the_processor_computes():
+    lab, cpu = labs.find("cifar10"), stacks.choose([], "", asked="cpu")
+    machine = dataclasses.replace(probe(), tcmalloc="/usr/lib/libtcmalloc_minimal.so.4", preload="")
+
+    def preloaded(choice, found):
+        return runner.lab_command(lab, [], choice, "venv", found).environment.get("LD_PRELOAD")
+
+    assert preloaded(cpu, machine) == machine.tcmalloc
+    assert preloaded(cpu, dataclasses.replace(machine, tcmalloc="")) is None
+    assert preloaded(cpu, dataclasses.replace(machine, preload="/lib/other.so")) is None
+    assert preloaded(dataclasses.replace(cpu, use_gpu=True), machine) is None
+    assert containers.settings(Engine("/usr/bin/docker", "27"), cpu)["LAB_PRELOAD"] == "libtcmalloc_minimal.so.4"
+
+
+def test_several_processes_go_through_the_launcher_of_pytorch():
+    lab, machine = labs.find("cifar10"), dataclasses.replace(probe(), cores=4)
+    group = launch.plan("2", "")
+    for name, module in (("cpu", ["torch.distributed.run"]), ("notes", ["torch.distributed.launch", "--use_env"])):
+        command = runner.lab_command(lab, ["--smoke"], stacks.choose([], "", asked=name), "venv", machine, group)
+        start = ["-m", "labkit.launch", *module]
+        assert list(command.argv[1 : len(start) + 1]) == start
+        assert "--nproc_per_node=2" in command.argv and command.argv[-2:] == (str(lab.program), "--smoke")
+        assert command.environment["OMP_NUM_THREADS"] == "2"
+    inside = runner.lab_command(lab, [], stacks.choose([], "", asked="cpu"), "docker", machine, group).argv
+    assert inside[inside.index("OMP_NUM_THREADS=2") - 1] == "--env" and inside.index("lab") < inside.index("python")
+    assert launch.plan("", "") is None and launch.plan("1", "") is None
+
+
+def test_several_machines_type_the_same(monkeypatch):
+    monkeypatch.setattr(launch, "interface_of", lambda name: "eth0" if name == "10.0.0.2" else "")
+    group = launch.plan("4", "10.0.0.1:4000,10.0.0.2")
+    assert (group.per_machine, group.here, group.interface) == (4, 1, "eth0")
+    words = launch.command(group, "2.11.0")
+    for word in ("--nnodes=2", "--node_rank=1", "--master_addr=10.0.0.1", "--master_port=4000"):
+        assert word in words
+    assert "--node_rank=0" in launch.command(group.at(0), "2.11.0")
+    assert launch.environment(group, 8, True)["LAB_LAUNCH"] == "--gpus=4 --nodes=10.0.0.1:4000,10.0.0.2"
+
+
+@pytest.mark.parametrize(
+    "gpus, nodes, sentence",
+    [
+        ("two", "", "two is not a number"),
+        ("0", "", "0 is not a number"),
+        ("", "127.0.0.1", "addresses of all machines"),
+        ("", "127.0.0.1,", "addresses of all machines"),
+        ("", "203.0.113.1,203.0.113.2", r"none of 203\.0\.113\.1"),
+        ("", "127.0.0.1,127.0.0.1", "more than one"),
+        ("", "no.such.host.invalid,127.0.0.1", "cannot be found"),
+    ],
+)
+def test_groups_that_cannot_be(gpus, nodes, sentence):
+    with pytest.raises(UserError, match=sentence):
+        launch.plan(gpus, nodes)
+
+
+def test_only_some_labs_train_in_several_processes():
+    with pytest.raises(UserError, match=r"one process only; --gpus and --nodes are for .*cifar10"):
+        cli.lab("dashboards", False, False, "", "2", "", "cpu", "venv", True)
+    with pytest.raises(UserError, match="--gpus 999: this machine has"):
+        cli.lab("cifar10", False, True, "", "999", "", "cpu", "venv", True)
 
 
 def test_where_a_lab_runs():

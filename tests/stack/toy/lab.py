@@ -60,11 +60,13 @@ def main(config: Config, run: Run) -> dict[str, float]:
         while step < total:
             if step % BATCHES == 0:
                 order = torch.randperm(256)
-            part = order[step % BATCHES * 32 :][:32]
+            first = step % BATCHES * 32
+            part = order[run.part_of(slice(first, first + 32))]
             noise = float(numpy.random.normal()) * 0.01 + random.random() * 0.01
             loss = functional.cross_entropy(network(points[part] + noise), labels[part])
             optimizer.zero_grad()
             loss.backward()
+            run.average(parameter.grad for parameter in network.parameters())
             optimizer.step()
             average = [0.9 * old + 0.1 * new.detach() for old, new in zip(average, network.parameters())]
             step += 1
@@ -73,6 +75,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
             disturb(step)
             bar.advance(1, loss=loss.item())
             run.checkpoint(step, state, last=step == total)
+    if os.environ.get("TOY_WEIGHTS"):  # what each of several processes ends with
+        torch.save(network.state_dict(), os.path.join(os.environ["TOY_WEIGHTS"], os.environ["RANK"] + ".pt"))
     if config.mode == "refuse-late":
         raise UserError("the toy refuses, late")
     if config.mode == "crash":

@@ -1,0 +1,100 @@
+"""Several trainings in one run, which differ in one option: what they are, and the table and plot that end the run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from labkit import options, plots
+from labkit.errors import UserError, nearest
+from labkit.run import Run
+
+# What all variants of one comparison share, for only then can they be compared.
+SHARED = ("compare", "predict", "checkpoint", "dataset", "hold_out", "exact_test")
+EXAMPLE = "invoke lab cifar10 -- --compare optimizer=sgd,nag,adam"
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One training of the run."""
+
+    label: str  # the value that it tries; "" where nothing is compared
+    config: Any
+    seed: int
+    offset: int = 0  # steps of the run before it began
+
+
+def variants(config: Any, seed: int) -> list[Variant]:
+    """The trainings that `config.compare` asks for, "optimizer=sgd,nag"; just one where it is empty.
+
+    Raises UserError for an option that there is not, cannot be compared, or has no such value.
+    """
+    if not config.compare:
+        return [Variant("", config, seed)]
+    name, _, listed = config.compare.partition("=")
+    name = name.strip().lstrip("-").replace("-", "_")
+    known = [field.name for field in dataclasses.fields(config) if field.name not in SHARED] + ["seed"]
+    if name not in known:
+        hint = f"{options.flag(name)} is the same for all" if name in SHARED else nearest(name, known)
+        raise UserError(f"--compare: {name or 'nothing'} cannot be compared; {hint}", EXAMPLE)
+    values = list(dict.fromkeys(value.strip() for value in listed.split(",") if value.strip()))
+    if len(values) < 2:
+        raise UserError(f"--compare: {config.compare} names fewer than two values to compare", EXAMPLE)
+    return [_variant(config, seed, name, value) for value in values]
+
+
+def _variant(config: Any, seed: int, name: str, value: str) -> Variant:
+    words = [f"{options.flag(name)}={value}"]
+    if isinstance(getattr(config, name, None), bool):
+        if value not in ("on", "off"):
+            raise UserError(f"--compare: {name} is on or off, not {value}", f"--compare {name}=on,off")
+        words = [options.flag(name) if value == "on" else "--no-" + options.flag(name)[2:]]
+    asked = options.parse(words, type(config), {}, "cifar10")
+    label = value.replace("/", "-")  # a slash would make a folder of the name of a curve
+    return Variant(label, dataclasses.replace(config, **asked.typed), seed if asked.seed is None else asked.seed)
+
+
+def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, float]:
+    """The table and the plot of all variants; returns the accuracy of each, the best first."""
+    name = asked.partition("=")[0]
+    judged = "holdout_accuracy" if "holdout_accuracy" in finished[0]["metrics"] else "accuracy"
+    columns = [metric for metric in finished[0]["metrics"] if metric.endswith("accuracy")]
+    rows = [[row["label"], *(f"{row['metrics'][column]:.2%}" for column in columns), f"{row['seconds']:.1f}",
+             f"{row['rate']:,.0f}", f"{row['parameters'] / 1e6:.2f}", f"{row['macs'] / 1e6:,.1f}"]
+            for row in finished]  # fmt: skip
+    headings = [column.replace("_", " ").replace("holdout", "held-out") for column in columns]
+    run.table("comparison", [name, *headings, "seconds", "pictures/s", "weights (M)", "MACs (M)"], rows,
+              "Every row is a training of its own with the same data and, unless the seed is compared, the same seed. "
+              "Seconds and pictures/s are of training alone; weights and multiply-adds (MACs, for one picture) in "
+              "millions.")  # fmt: skip
+    figure, axes = plots.figure(columns=2, width=9.5, height=3.4)
+    curves, cost = axes[0]
+    for number, row in enumerate(finished):
+        colour = plots.COLOURS[number % len(plots.COLOURS)]
+        style = "-" if number < len(plots.COLOURS) else "--"
+        epochs = np.arange(1, len(row["curve"]) + 1)
+        curves.plot(epochs, row["curve"], style, color=colour, marker="o", markersize=3, label=row["label"])
+        cost.plot(row["seconds"], row["metrics"][judged], "o", color=colour)
+        cost.annotate(row["label"], (row["seconds"], row["metrics"][judged]), xytext=(5, 4), fontsize=8,
+                      textcoords="offset points", color=colour)  # fmt: skip
+    curves.set_title("accuracy after every epoch")
+    curves.set_xlabel("epoch")
+    curves.xaxis.get_major_locator().set_params(integer=True)
+    curves.legend(fontsize=8)
+    cost.set_title(f"{judged.replace('_', ' ').replace('holdout', 'held-out')} in the end")
+    cost.set_xlabel("seconds of training")
+    cost.margins(x=0.2, y=0.15)
+    figure.tight_layout()
+    on = "the held-out pictures" if judged == "holdout_accuracy" else "the test pictures"
+    run.figure("comparison", figure, f"The accuracies on {on}; in the end each picture is judged together with its "
+               "mirror image, and at full size.")  # fmt: skip
+    if name == "seed":
+        values = np.array([row["metrics"][judged] for row in finished])
+        run.note(f"Over {len(values)} seeds: mean {values.mean():.2%}, standard deviation {values.std(ddof=1):.2%}. "
+                 "A difference between two options that is smaller than this may be luck.")  # fmt: skip
+    ranked = sorted(finished, key=lambda row: -row["metrics"][judged])
+    return {judged: ranked[0]["metrics"][judged],
+            **{f"{judged}/{row['label']}": row["metrics"][judged] for row in ranked}}  # fmt: skip
