@@ -85,10 +85,10 @@ def judge_pictures(judge: Judge, pixels: torch.Tensor) -> tuple[np.ndarray, np.n
 
 
 def spread(pixels: torch.Tensor) -> float:
-    """How different pictures (N, 3, H, W) are from each other: the deviation of each pixel over them, its mean, 0..255.
+    """How different pictures (N, 3, H, W) are from each other: the deviation of their mean colours, 0..255.
 
-    Falls towards 0 where a generator makes the same picture of everything (mode collapse).
+    Falls towards 0 where a generator makes the same colours of everything (mode collapse).
     """
-    return float(pixels.float().std(dim=0, unbiased=False).mean())
+    return float(pixels.float().mean(dim=(2, 3)).std(dim=0, unbiased=False).mean())
 
 
