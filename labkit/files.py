@@ -91,9 +91,14 @@ def link(source: Path, target: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write the file so that a reader sees the old content or all of the new one, also after a power cut."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`."""
     new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8") as stream:
-        stream.write(text)
+    with new.open("wb") as stream:
+        stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
     new.replace(path)

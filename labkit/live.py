@@ -1,7 +1,8 @@
-"""What can be watched while a lab runs: a progress bar in the terminal, curves in TensorBoard and in visdom."""
+"""What can be watched while a lab runs: a progress bar in the terminal; curves, pictures in TensorBoard and visdom."""
 
 from __future__ import annotations
 
+import base64
 import collections
 import contextlib
 import hashlib
@@ -10,6 +11,7 @@ import json
 import math
 import os
 import socket
+import struct
 import sys
 import threading
 import time
@@ -87,7 +89,7 @@ class Bar:
 
 
 class TensorBoard:
-    """Writes scalars as TensorBoard reads them.
+    """Writes scalars and pictures as TensorBoard reads them.
 
     Written here and now: tensorboardX's own SummaryWriter leaves it to a thread, and when that dies of a full disk,
     the training waits for it for ever.
@@ -97,9 +99,10 @@ class TensorBoard:
         """`first_step`: what an earlier process of the same run wrote from there on is to be forgotten; 0 for none."""
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
         from tensorboardX.summary import scalar
 
-        self._event, self._scalar = Event, scalar
+        self._event, self._scalar, self._summary = Event, scalar, Summary
         folder.mkdir(exist_ok=True)
         # The name of a file holds the second in which it was begun: without more, a run that is resumed in the same
         # second would write over what it has.
@@ -111,6 +114,13 @@ class TensorBoard:
     def add(self, tag: str, value: float, step: int) -> None:
         """Record one scalar."""
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value)))
+
+    def add_picture(self, tag: str, png: bytes, step: int) -> None:
+        """Record one picture, the content of a PNG file in colour."""
+        width, height = struct.unpack(">II", png[16:24])  # from its first chunk
+        picture = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        summary = self._summary(value=[self._summary.Value(tag=tag, image=picture)])
+        self._events.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
 
     def arrange(self, layout: dict[str, Any]) -> None:
         """Say which scalars share a chart in the tab of custom scalars, as tensorboardX's `add_custom_scalars` does."""
@@ -128,7 +138,7 @@ class TensorBoard:
 
 
 class Windows(threading.Thread):
-    """Keeps the curves of a run drawn in visdom, whether its server comes, goes or was never there.
+    """Keeps the curves and live pictures of a run drawn in visdom, whether its server comes, goes or was never there.
 
     `snapshot()` returns {name: (steps, values)}. Each panel is drawn whole, so that a server which was started late, or
     restarted, shows everything; training never waits for it. `busy_s` is the processor time that all this took.
@@ -136,10 +146,11 @@ class Windows(threading.Thread):
 
     REDRAW_S, RETRY_S, AT_MOST = 2.0, 10.0, 0.005  # the last: of the time, spent on drawing
 
-    def __init__(self, environment: str, snapshot: Callable[[], dict[str, tuple[list[int], list[float]]]]) -> None:
+    def __init__(self, folder: Path, snapshot: Callable[[], dict[str, tuple[list[int], list[float]]]]) -> None:
         super().__init__(name="visdom", daemon=True)
         self.busy_s = 0.0
-        self._environment, self._snapshot = environment, snapshot
+        self._folder, self._snapshot = folder, snapshot
+        self._environment = runs.read(folder).environment
         self._news, self._over = threading.Event(), threading.Event()
 
     def changed(self) -> None:
@@ -164,6 +175,7 @@ class Windows(threading.Thread):
                 server = server or connect(self._environment)
                 if server:
                     server.draw(self._snapshot())
+                    server.draw_pictures(self._folder)
             except (OSError, http.client.HTTPException):  # it has gone away: look for it again
                 server = None
             busy = time.thread_time() - began
@@ -183,6 +195,7 @@ class Server:
 
     def __init__(self, address: str, environment: str) -> None:
         self._address, self._environment = address, environment
+        self._drawn: dict[str, int] = {}  # the step of each picture that it shows
         # The user's proxy cannot reach this machine's loopback, and the login is a cookie.
         self._opener = request.build_opener(request.ProxyHandler({}), request.HTTPCookieProcessor())
         if login.password():
@@ -216,6 +229,21 @@ class Server:
             layout = {"title": {"text": title}, "xaxis": {"title": {"text": "step"}}, "showlegend": True}
             self.show({"win": panel, "data": lines, "layout": layout, "opts": {"title": title}})
 
+    def draw_pictures(self, folder: Path) -> None:
+        """Show each live picture of the run in `folder` that is newer than what is shown."""
+        for item in runs.load_json(folder / "report.json").get("items", []):
+            name, step = item["name"], item.get("step")
+            if step is None or self._drawn.get(name) == step:
+                continue
+            png = (folder / "plots" / f"{name}.png").read_bytes()
+            width, height = struct.unpack(">II", png[16:24])
+            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            content = {"type": "image", "content": {"src": source, "caption": item["caption"]}}
+            # Drawn at 144 dots per inch, shown at a browser's 96.
+            opts = {"title": name.replace("_", " "), "width": width * 2 // 3, "height": height * 2 // 3}
+            self.show({"win": name, "data": [content], "layout": {}, "opts": opts})
+            self._drawn[name] = step
+
     def repeat(self, record: Path) -> None:
         """Show what visdom's own client wrote to `record` (its option log_to_filename)."""
         for line in record.read_text(encoding="utf-8").splitlines():
@@ -237,6 +265,7 @@ def replay(folder: Path) -> None:
     if server is None:
         raise UserError("no visdom answers.", "invoke visdom")
     server.draw(runs.history(folder))
+    server.draw_pictures(folder)
     if (folder / RECORD).exists():
         server.repeat(folder / RECORD)
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import os
@@ -80,9 +81,9 @@ class Run:
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._board: TensorBoard | None = None
-        self._board_from = 0
+        self._board_from, self._arranged = 0, False
         self._logging_s = 0.0
-        self._windows = Windows(runs.read(folder).environment, self._snapshot)
+        self._windows = Windows(folder, self._snapshot)
         self._items = list(runs.load_json(folder / "report.json").get("items", []))
         self._seconds_before = runs.read(folder).seconds
         self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
@@ -114,12 +115,13 @@ class Run:
             row[name] = _number(value)
             self._remember(name, int(step), math.nan if row[name] is None else row[name])
         self._metrics.write(json.dumps(row).encode() + b"\n")
-        if self._board is None:
-            self._board = TensorBoard(self.folder / "tensorboard", self._board_from)
-            self._board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
+        board = self._open_board()
+        if not self._arranged:
+            board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
+            self._arranged = True
         for name in scalars:
             panel, line = runs.split(name)
-            self._board.add(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
+            board.add(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
         self._windows.changed()
         self._refresh()
         self._logging_s += time.monotonic() - began
@@ -133,10 +135,21 @@ class Run:
         """A bar over `total` units, `start` of them done before: `with run.progress(n) as bar: bar.advance(128)`."""
         return Bar(total, start, unit)
 
-    def figure(self, name: str, fig: Figure, caption: str) -> None:
-        """Save `fig` as plots/NAME.png and show it in the report, in the order in which figures arrive."""
-        fig.savefig(_made(self.folder / "plots") / f"{name}.png", bbox_inches="tight")
-        self._show({"kind": "figure", "name": name, "caption": caption})
+    def figure(self, name: str, fig: Figure, caption: str, step: int | None = None) -> None:
+        """Save `fig` as plots/NAME.png and show it in the report, in the order in which figures arrive.
+
+        With the `step` at which it was drawn it is also shown live, in visdom and in TensorBoard, which keeps the older
+        ones of that name.
+        """
+        path = _made(self.folder / "plots") / f"{name}.png"
+        content = io.BytesIO()
+        fig.savefig(content, format="png", bbox_inches="tight")
+        files.write_bytes(path, content.getvalue())
+        self._show({"kind": "figure", "name": name, "caption": caption, **({} if step is None else {"step": step})})
+        if step is not None:
+            self._open_board().add_picture(name, content.getvalue(), step)
+            self._windows.changed()
+            self._refresh()
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
@@ -188,6 +201,11 @@ class Run:
             raise Stopped
 
     # ---- how it works ----
+
+    def _open_board(self) -> TensorBoard:
+        if self._board is None:
+            self._board = TensorBoard(self.folder / "tensorboard", self._board_from)
+        return self._board
 
     @property
     def _checkpoint_path(self) -> Path:

@@ -9,12 +9,12 @@ import numpy as np
 from labkit.scenes import backdrop, ball, clip, write_jpeg
 
 SIDE = 256
-COUNTS = {"train": 60, "test": 12}
+COUNTS = {"train": 60, "test": 40}
 APPLES, ORANGE = np.array(((190, 25, 35), (150, 185, 45))), np.array((245, 140, 20))
 
 
 def make(folder: Path, seed: int = 0) -> None:
-    """Write apple2orange/{train,test}{A,B} below `folder`: 60 and 12 pictures of each kind."""
+    """Write apple2orange/{train,test}{A,B} below `folder`: 60 and 40 pictures of each kind."""
     rng = np.random.RandomState(seed)
     for split, count in COUNTS.items():
         for number in range(count):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.server
 import json
@@ -269,6 +270,44 @@ def test_visdom_shows_the_curves_when_it_answers(run, monkeypatch, capfd):
         ("train", [1.0], [2.0]), ("test", [2.0], [1.5]),
     ]  # fmt: skip
     assert "visdom" not in "".join(capfd.readouterr()).lower()
+
+
+def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from labkit import plots
+
+    def told_pictures():
+        shown = [told for told in server.told if told.get("win") == "made"]
+        return [base64.b64decode(told["data"][0]["content"]["src"].split(",")[1]) for told in shown]
+
+    monkeypatch.setattr(live.Windows, "REDRAW_S", 0.05)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["VISDOM_PORT"])), Visdom)
+    server.told = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    drawn = []
+    for step in (3, 4):
+        figure, axes = plots.figure(width=2, height=1)
+        axes[0, 0].plot([0, step])
+        run.figure("made", figure, "What was <made>.", step=step)
+        drawn.append((run.folder / "plots" / "made.png").read_bytes())
+        deadline = time.monotonic() + 60
+        while told_pictures() != drawn and time.monotonic() < deadline:
+            run.log(step, train_loss=1.0)  # draws the curves again, and the picture only where it is new
+            time.sleep(0.02)
+    figure, _ = plots.figure()
+    run.figure("last", figure, "Not live.")
+    assert told_pictures() == drawn and drawn[0] != drawn[1]
+    live.replay(run.folder)
+    assert told_pictures() == [*drawn, drawn[1]]
+    server.shutdown()
+    server.server_close()
+    assert not [told for told in server.told if told.get("win") == "last"]
+    run.record("finished")
+    events = EventAccumulator(str(run.folder / "tensorboard"))
+    events.Reload()
+    assert [(image.step, image.encoded_image_string) for image in events.Images("made")] == list(zip((3, 4), drawn))
+    assert "What was &lt;made&gt;." in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_server_that_never_answers_does_not_hold_the_run_up():

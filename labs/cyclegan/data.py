@@ -1,0 +1,136 @@
+"""Two folders of pictures that do not belong together in pairs, and the Dataset that serves them to the training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from labkit.errors import UserError
+from labkit.paths import shown
+
+# Shapes: N pictures of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Any picture file as uint8 (H, W, 3) RGB: grey, transparent, 16-bit ones too, and upright by their EXIF tag.
+
+    Raises UserError for what is no picture.
+    """
+    try:
+        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
+    except (OSError, cv2.error):
+        picture = None
+    if picture is None:
+        raise UserError(f"{shown(path)} is not a picture that can be read")
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`picture` (H, W, 3) as (height, width, 3): the mean of what a new pixel covers, or a curve between old ones."""
+    shrinks = height * width < picture.shape[0] * picture.shape[1]
+    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+
+
+def find_pictures(folder: Path) -> list[Path]:
+    """The picture files in `folder`, by name. Raises UserError where there is none."""
+    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    if not found:
+        raise UserError(f"there are no pictures in {shown(folder)}")
+    return found
+
+
+def read_domain(folder: Path, side: int) -> torch.Tensor:
+    """All pictures in `folder`, each squeezed into a square as the authors do: uint8 (N, 3, side, side).
+
+    Read once and kept in memory, 60 KB for 143 x 143 pixels, so a broken file is found before the training and not in
+    its third hour.
+    """
+    paths = find_pictures(folder)
+    pixels = np.empty((len(paths), side, side, 3), dtype=np.uint8)
+    for k, path in enumerate(paths):
+        pixels[k] = resize(read_picture(path), side, side)
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # (N, 3, side, side)
+
+
+def to_float(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Bytes 0..255 as float32 -1..1, the range of tanh."""
+    return pixels.to(device).float() / 127.5 - 1
+
+
+def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
+    """Float -1..1 as uint8 0..255, on the CPU."""
+    return ((pictures.detach().float() + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+
+
+class UnpairedPictures(Dataset):
+    """One pass over two domains; item k is a picture of each, uint8 (3, size, size), that do not belong together.
+
+    A Dataset (section 89 of the notes) answers two questions: how many are you, and what is number k. The pass is as
+    long as the larger domain; the smaller one begins anew where it ends. Pictures are cropped somewhere and mirrored by
+    chance.
+    Order, crops and mirrors follow from (seed, epoch) alone: that is how a resumed run goes on with the same pictures.
+    """
+
+    def __init__(self, a: torch.Tensor, b: torch.Tensor, size: int, seed: int) -> None:
+        self.domains, self.size, self.seed = (a, b), size, seed
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the order, the crops and the mirrors of another pass."""
+        random = np.random.RandomState([self.seed, epoch])
+        count, room = len(self), self.domains[0].shape[-1] - self.size
+        self.orders = []
+        for domain in self.domains:
+            rounds = [random.permutation(len(domain)) for _ in range(-(-count // len(domain)))]
+            self.orders.append(np.concatenate(rounds)[:count])
+        self.corners = random.randint(0, room + 1, (2, count, 2))  # top and left
+        self.mirrored = random.randint(0, 2, (2, count))
+
+    def __len__(self) -> int:
+        return max(len(domain) for domain in self.domains)
+
+    def __getitem__(self, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._one(0, k), self._one(1, k)
+
+    def _one(self, which: int, k: int) -> torch.Tensor:
+        top, left = self.corners[which, k]
+        picture = self.domains[which][self.orders[which][k]]  # (3, side, side)
+        crop = picture[:, top : top + self.size, left : left + self.size]
+        return crop.flip(2) if self.mirrored[which, k] else crop
+
+
+class ImagePool:
+    """Translations made earlier, `size` of them, to judge instead of only the newest.
+
+    A discriminator that sees only the newest translations forgets what it knew, and the two networks run in circles.
+    With probability a half a new picture is judged as it is; else it takes the place of an older one, which is judged.
+    Source: Shrivastava et al., Learning from Simulated and Unsupervised Images (2017), section 2.3.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.pictures: list[torch.Tensor] = []
+
+    def exchange(self, new: torch.Tensor, random: np.random.RandomState) -> torch.Tensor:
+        """For each of `new` (N, 3, H, W) itself or an older one, (N, 3, H, W)."""
+        chosen = []
+        for picture in new.detach():
+            if len(self.pictures) < self.size:
+                self.pictures.append(picture)
+            elif self.size and random.uniform() > 0.5:
+                place = random.randint(self.size)
+                picture, self.pictures[place] = self.pictures[place], picture
+            chosen.append(picture)
+        return torch.stack(chosen)
+
+    def state(self) -> list[torch.Tensor]:
+        return [picture.cpu().clone() for picture in self.pictures]
+
+    def load(self, saved: list[torch.Tensor], device: torch.device) -> None:
+        self.pictures = [picture.to(device) for picture in saved]

@@ -1,0 +1,325 @@
+"""CycleGAN: turn apples into oranges and back, from two folders of pictures of which no two belong together.
+
+    invoke lab cyclegan                                   128 x 128 pixels, for a weak computer
+    invoke lab cyclegan -- --preset paper                 256 x 256, 9 blocks, 200 epochs: wants a GPU
+    invoke lab cyclegan -- --translate FOLDER             your own pictures, by the last trained generator
+    invoke lab cyclegan -- --dataset cyclegan --split horse2zebra      another pair
+
+You learn how two generators and two discriminators train each other (sections 87-93 of the notes), what each loss asks
+for, how such a training fails, and how to measure pictures that have no right answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Subset
+
+from labkit import compat
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.paths import shown
+from labkit.run import Run, option, start
+from labs.cyclegan import measure, results
+from labs.cyclegan.data import ImagePool, UnpairedPictures, read_domain, to_bytes, to_float
+from labs.cyclegan.models import Discriminator, Generator
+
+# Shapes: N pictures of a batch of S x S pixels; real, fake and cycled pictures are float32 -1..1, (N, 3, S, S).
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: str = option("apple2orange", "apples and oranges, or one of the other pairs",
+                          choices=("apple2orange", "cyclegan"))  # fmt: skip
+    split: str = option("horse2zebra", "which pair of --dataset cyclegan")
+    folder: str = option("", "train on pictures of yours: a folder with trainA, trainB, testA and testB", path=True)
+    size: int = option(128, "side of the pictures in pixels, a multiple of 4", at_least=32)
+    width: int = option(16, "channels of the generators' first layer; the paper has 64", at_least=1)
+    discriminator_width: int = option(16, "channels of the discriminators' first layer; the paper has 64", at_least=1)
+    blocks: int = option(6, "residual blocks of the generators; the paper has 9 at 256 pixels", at_least=0)
+    steps: int = option(1000, "training steps; 0 means 200 passes over the larger domain, as in the paper", at_least=0)
+    batch_size: int = option(1, "pictures of each domain per step", at_least=1)
+    lr: float = option(0.0005, "learning rate of Adam, 0.0002 in the paper; falls to 0 from the middle on", at_least=0)
+    objective: str = option("least-squares", "what the discriminators' verdicts are measured by; minimax is the GAN of "
+                            "2014, whose gradient vanishes", choices=("least-squares", "minimax"))  # fmt: skip
+    cycle_weight: float = option(10.0, "weight of the cycle loss; 0 shows mode collapse", at_least=0)
+    identity_weight: float = option(5.0, "weight of the identity loss", at_least=0)
+    pool: int = option(50, "earlier translations of which half of those judged are taken; 0: only new ones", at_least=0)
+    samples: int = option(10, "how often pictures are shown and measured on the way", at_least=1)
+    translate: str = option("", "a folder of your pictures to translate, instead of training", path=True)
+    direction: str = option("ab", "which way to translate: ab is apple to orange", choices=("ab", "ba"))
+    checkpoint: str = option("", "the network for --translate: a run or a file (default: the latest finished run)")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 300, "lr": 0.001,
+              "samples": 3},
+    "paper": {"size": 256, "width": 64, "discriminator_width": 64, "blocks": 9, "steps": 0, "lr": 0.0002,
+              "samples": 200},
+}
+LOAD = 286 / 256  # pictures are read this much larger than the crops, as in the paper
+PAPER_EPOCHS = 200
+LOG_EVERY = 20  # steps
+LOSSES = ("generator_adversarial", "discriminator_adversarial", "cycle_loss", "identity_loss")
+
+
+# ---- networks and losses ----
+
+
+class CycleGAN(nn.Module):
+    """The four networks. `ab` translates from A to B; `a` says whether a picture is a real A."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.generator_ab = Generator(config.width, config.blocks)
+        self.generator_ba = Generator(config.width, config.blocks)
+        self.discriminator_a = Discriminator(config.discriminator_width)
+        self.discriminator_b = Discriminator(config.discriminator_width)
+
+
+def verdict_loss(logits: torch.Tensor, real: bool, objective: str) -> torch.Tensor:
+    """What a discriminator minimises on pictures that are all `real`, or all translated.
+
+    least-squares: (D(x) - 1)² on real ones, D(x)² on others. Source: Mao et al., Least Squares GAN (2017), section 3.
+    minimax: -log D(x) and -log(1 - D(x)). Source: Goodfellow et al., Generative Adversarial Nets (2014), equation 1.
+    """
+    logits = logits.float()
+    if objective == "least-squares":
+        return (logits - float(real)).square().mean()
+    return F.softplus(-logits if real else logits).mean()  # -log sigmoid(x) is softplus(-x)
+
+
+def fooling_loss(logits: torch.Tensor, objective: str) -> torch.Tensor:
+    """What a generator minimises: that its pictures are taken for real ones.
+
+    minimax is log(1 - D(x)), flat where D(x) is near 0: a discriminator that wins leaves no gradient to learn from.
+    """
+    return verdict_loss(logits, True, objective) if objective == "least-squares" else -F.softplus(logits.float()).mean()
+
+
+def generator_pass(gan: CycleGAN, real_a: torch.Tensor, real_b: torch.Tensor, config: Config,
+                   dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:  # fmt: skip
+    """One graph through both generators: ([adversarial, cycle, identity] losses, fake_a, fake_b).
+
+    Each loss is the sum over both directions, before its weight.
+    """
+    with compat.autocast(real_a.device, dtype):
+        fake_b, fake_a = gan.generator_ab(real_a), gan.generator_ba(real_b)
+        cycled_a, cycled_b = gan.generator_ba(fake_b), gan.generator_ab(fake_a)
+        # A picture that is an orange already should stay as it is.
+        same = [gan.generator_ba(real_a), gan.generator_ab(real_b)] if config.identity_weight else [real_a, real_b]
+        verdicts = gan.discriminator_b(fake_b), gan.discriminator_a(fake_a)  # (N, 1, S/8-2, S/8-2) each
+    adversarial = sum(fooling_loss(verdict, config.objective) for verdict in verdicts)
+    cycle = F.l1_loss(cycled_a.float(), real_a) + F.l1_loss(cycled_b.float(), real_b)
+    identity = F.l1_loss(same[0].float(), real_a) + F.l1_loss(same[1].float(), real_b)
+    return torch.stack([adversarial, cycle, identity]), fake_a.detach().float(), fake_b.detach().float()
+
+
+def discriminator_loss(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, config: Config,
+                       dtype: torch.dtype) -> torch.Tensor:  # fmt: skip
+    """The mean of what it gets wrong on real and on translated pictures, judged in one pass."""
+    with compat.autocast(real.device, dtype):
+        verdicts = discriminator(torch.cat([real, fake])).chunk(2)
+    return sum(verdict_loss(v, is_real, config.objective) for v, is_real in zip(verdicts, (True, False))) / 2
+
+
+# ---- training ----
+
+
+class Trainer:
+    """The four networks with their optimizers and pools; `step` trains all of them once."""
+
+    def __init__(self, config: Config, device: torch.device, dtype: torch.dtype) -> None:
+        self.config, self.dtype, self.device = config, dtype, device
+        self.gan = CycleGAN(config).to(device)
+        generators = [*self.gan.generator_ab.parameters(), *self.gan.generator_ba.parameters()]
+        self.discriminators = [*self.gan.discriminator_a.parameters(), *self.gan.discriminator_b.parameters()]
+        # betas: with the usual 0.9 the optimizer follows where the other network was ten steps ago (DCGAN, section 3)
+        self.optimizers = [torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.999))
+                           for parameters in (generators, self.discriminators)]  # fmt: skip
+        self.pools = ImagePool(config.pool), ImagePool(config.pool)  # of fake A, of fake B
+
+    def set_lr(self, step: int, total: int) -> float:
+        """Constant in the first half, then down to 0 in a straight line; returns it."""
+        lr = self.config.lr * min(1.0, 2 * (1 - step / total))
+        for optimizer in self.optimizers:
+            optimizer.param_groups[0]["lr"] = lr
+        return lr
+
+    def step(self, real_a: torch.Tensor, real_b: torch.Tensor, random: np.random.RandomState) -> torch.Tensor:
+        """Train the generators, then the discriminators. Returns the four losses in the order of LOSSES, (4)."""
+        config, (optimizer_g, optimizer_d) = self.config, self.optimizers
+        for parameter in self.discriminators:
+            parameter.requires_grad_(False)  # the generators learn from the verdicts, which do not change by that
+        losses, fake_a, fake_b = generator_pass(self.gan, real_a, real_b, config, self.dtype)
+        optimizer_g.zero_grad()
+        (losses[0] + config.cycle_weight * losses[1] + config.identity_weight * losses[2]).backward()
+        optimizer_g.step()
+
+        for parameter in self.discriminators:
+            parameter.requires_grad_(True)
+        optimizer_d.zero_grad()
+        wrong = torch.zeros((), device=self.device)
+        for discriminator, pool, real, fake in ((self.gan.discriminator_a, self.pools[0], real_a, fake_a),
+                                                (self.gan.discriminator_b, self.pools[1], real_b, fake_b)):  # fmt: skip
+            loss = discriminator_loss(discriminator, real, pool.exchange(fake, random), config, self.dtype)
+            loss.backward()
+            wrong += loss.detach()
+        optimizer_d.step()
+        return torch.stack([losses[0], wrong, losses[1], losses[2]]).detach()
+
+    def state(self) -> dict[str, Any]:
+        return {"gan": self.gan.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+                "pools": [pool.state() for pool in self.pools]}  # fmt: skip
+
+    def load(self, saved: dict[str, Any]) -> None:
+        self.gan.load_state_dict(saved["gan"])
+        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
+            optimizer.load_state_dict(state)
+        for pool, pictures in zip(self.pools, saved["pools"]):
+            pool.load(pictures, self.device)
+
+
+def batches(data: UnpairedPictures, batch_size: int, step: int) -> Iterator[list[torch.Tensor]]:
+    """Batches (N, 3, S, S) uint8 of A and of B without end, from the one that `step` begins with."""
+    per_epoch = len(data) // batch_size
+    while True:
+        data.set_epoch(step // per_epoch)
+        done = step % per_epoch * batch_size
+        for batch in DataLoader(Subset(data, range(done, len(data))), batch_size, drop_last=True):
+            step += 1
+            yield batch
+
+
+def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], judge: measure.Judge,
+          facts: dict[str, Any], run: Run) -> None:  # fmt: skip
+    """Train, and show and measure translations of some of the `test` pictures on the way."""
+    config = trainer.config
+    total = config.steps or PAPER_EPOCHS * (len(data) // config.batch_size)
+    show_every = max(1, total // config.samples)
+    step, sums = 0, torch.zeros(len(LOSSES), dtype=torch.float64)
+    saved = run.restore()
+    if saved:
+        step, sums = saved["step"], saved["sums"]
+        trainer.load(saved)
+    sums = sums.to(run.device)
+
+    def make_state() -> dict[str, Any]:
+        return {**facts, **trainer.state(), "step": step, "sums": sums.cpu()}
+
+    few = [domain[:20] for domain in test]
+    stream = batches(data, config.batch_size, step)
+    with run.progress(total, start=step, unit="step") as bar:
+        while step < total:
+            lr = trainer.set_lr(step, total)
+            real_a, real_b = (to_float(pixels, run.device) for pixels in next(stream))
+            sums += trainer.step(real_a, real_b, np.random.RandomState([run.seed, step])).double()
+            step += 1
+            bar.advance(1)
+            if step % LOG_EVERY == 0 or step == total:
+                count = (step - 1) % LOG_EVERY + 1
+                run.log(step, **dict(zip(LOSSES, (sums / count).tolist())), lr=lr)
+                sums.zero_()
+            if step % show_every == 0 or step == total:
+                ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
+                        for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
+                called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
+                run.log(step, translated=float(np.mean([called[0].mean(), 1 - called[1].mean()])),
+                        spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
+                results.show_translations(run, few, ways, facts["domains"], step)
+            run.checkpoint(step, make_state, last=step == total)
+
+
+@torch.no_grad()
+def translate(gan: CycleGAN, pixels: torch.Tensor, direction: str, device: torch.device,
+              dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """Pictures uint8 (N, 3, H, W) translated, and brought back from there: uint8, of the same shape."""
+    there, back = (gan.generator_ab, gan.generator_ba) if direction == "ab" else (gan.generator_ba, gan.generator_ab)
+    parts = []
+    for part in pixels.split(8):
+        with compat.autocast(device, dtype):
+            fake = there(to_float(part, device))
+            parts.append((to_bytes(fake), to_bytes(back(fake))))
+    return torch.cat([fake for fake, _ in parts]), torch.cat([cycled for _, cycled in parts])
+
+
+# ---- your own pictures ----
+
+
+def translate_folder(config: Config, run: Run) -> dict[str, float]:
+    """Translate every picture in the folder `config.translate` into the run's folder `translated`."""
+    folder = Path(config.translate)
+    names, pictures = results.read_pictures(folder)
+    saved, chosen = results.load_trained(config.checkpoint)
+    try:
+        trained = Config(**saved["config"])
+        gan = CycleGAN(trained).to(run.device)
+        gan.load_state_dict(saved["state"]["gan"])
+    except (TypeError, KeyError, RuntimeError):
+        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab cyclegan") from None
+    dtype, _ = compat.fast_dtype(run.device)
+    source, target = saved["state"]["domains"][:: 1 if config.direction == "ab" else -1]
+    if saved["state"]["sample"]:
+        warning = "This network was trained on the sample of drawn balls: it knows nothing of real pictures."
+        say(warning)
+        run.note(warning)
+    (run.folder / "translated").mkdir(exist_ok=True)
+    pairs = []
+    with run.progress(len(pictures)) as bar:
+        for name, picture in zip(names, pictures):
+            pixels = results.fit(picture, trained.size)
+            fake = translate(gan, pixels, config.direction, run.device, dtype)[0]
+            results.write_picture(run.folder / "translated" / f"{name}.png", fake[0])
+            pairs.append((pixels[0], fake[0]))
+            bar.advance(1)
+    results.show_own(run, pairs[:8], source, target)
+    say(f"{len(pairs)} pictures from {source} to {target} by {chosen}: {shown(run.folder / 'translated')}")
+    return {"pictures": len(pairs)}
+
+
+# ---- the whole run ----
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train, evaluate and report; or translate pictures of the user's own. Returns measures on the test pictures."""
+    if config.translate:
+        return translate_folder(config, run)
+    if config.size % 4:
+        raise UserError(f"--size {config.size} is not a multiple of 4", "invoke lab cyclegan -- --size 128")
+    root, domains = find_data(config, run)
+    side = round(config.size * LOAD)
+    train_a, train_b = (read_domain(root / name, side) for name in ("trainA", "trainB"))
+    test = [read_domain(root / name, config.size) for name in ("testA", "testB")]
+    data = UnpairedPictures(train_a, train_b, config.size, run.seed)
+    if config.batch_size > len(data):
+        raise UserError(f"--batch-size {config.batch_size} is more than the {len(data)} training pictures")
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
+    trainer = Trainer(config, run.device, dtype)
+    judge = measure.get_judge(run, train_a, train_b)
+    train(trainer, data, test, judge, {"domains": domains, "sample": run.sample}, run)
+    ways = [translate(trainer.gan, pixels, direction, run.device, dtype)
+            for pixels, direction in zip(test, ("ab", "ba"))]  # fmt: skip
+    return results.show_measures(run, judge, test, ways, domains)
+
+
+def find_data(config: Config, run: Run) -> tuple[Path, list[str]]:
+    """The folder that holds trainA, trainB, testA and testB, and what A and B are called."""
+    if config.folder:
+        return Path(config.folder), ["A", "B"]
+    part = "apple2orange" if config.dataset == "apple2orange" else config.split
+    root = run.dataset(config.dataset) / part
+    if not root.is_dir():
+        raise UserError(f"{part} is not among the pictures of {config.dataset} here",
+                        f"invoke data {config.dataset} --split={part}")  # fmt: skip
+    return root, part.split("2") if part.count("2") == 1 else ["A", "B"]
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)

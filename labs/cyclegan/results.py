@@ -1,0 +1,134 @@
+"""What the report shows of a CycleGAN, and the user's own pictures: read, fitted, written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from labkit import measures, plots, runs
+from labkit.errors import UserError
+from labkit.run import Run, load_checkpoint
+from labs.cyclegan import measure
+from labs.cyclegan.data import find_pictures, read_picture, resize
+
+# Shapes: pictures are uint8 RGB, (3, H, W). `ways` is (translated, brought back), (N, 3, H, W) each, for A and for B.
+
+
+def sheet(pictures: list[list[torch.Tensor]], rows: list[str]) -> Figure:
+    """Rows of pictures of one size, each row with its name."""
+    gap, (_, height, width) = 3, pictures[0][0].shape
+    columns = max(len(row) for row in pictures)
+    paper = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, dtype=np.uint8)
+    for y, row in enumerate(pictures):
+        for x, picture in enumerate(row):
+            top, left = y * (height + gap), x * (width + gap)
+            paper[top : top + height, left : left + width] = picture.permute(1, 2, 0).numpy()
+    wide = 7.0
+    figure, axes = plots.figure(width=wide + 1.2, height=wide * paper.shape[0] / paper.shape[1])
+    axis = axes[0, 0]
+    axis.imshow(paper)
+    axis.grid(False)
+    axis.set_xticks([])
+    axis.set_yticks([y * (height + gap) + height / 2 for y in range(len(rows))])
+    axis.set_yticklabels(rows, fontsize=8)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def show_translations(run: Run, real: list[torch.Tensor], ways: Any, domains: list[str], step: int) -> None:
+    """Test pictures, what became of them, and what came back."""
+    for k, (source, target) in enumerate((domains, domains[::-1])):
+        rows = [real[k][:6], ways[k][0][:6], ways[k][1][:6]]
+        figure = sheet([list(row) for row in rows], [source, f"as {target}", "and back"])
+        run.figure(f"{source}_to_{target}", figure, f"Test pictures from {source} to {target} and back, after {step:,} "
+                   "steps.", step=step)  # fmt: skip
+
+
+def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways: Any,
+                  domains: list[str]) -> dict[str, float]:  # fmt: skip
+    """The measures on all test pictures, as a table; returns those that count."""
+    called, features = zip(*(measure.judge_pictures(judge, pixels) for pixels in [*real, *(fake for fake, _ in ways)]))
+    shares = [float(verdict.mean()) for verdict in called]  # of being B: real A, real B, A as B, B as A
+    right = float(np.mean([1 - shares[0], shares[1]]))
+    metrics = {
+        "translated": float(np.mean([shares[2], 1 - shares[3]])),
+        "translated_ab": shares[2],
+        "translated_ba": 1 - shares[3],
+        "kid_ab": measures.kid(features[2], features[1]),
+        "kid_ba": measures.kid(features[3], features[0]),
+        "cycle_error": float(np.mean([(cycled.float() - pixels.float()).abs().mean() for pixels, (_, cycled) in
+                                      zip(real, ways)])),
+        "spread": float(np.mean([measure.spread(fake) / measure.spread(pixels) for pixels, (fake, _) in
+                                 zip(real, ways)])),
+    }  # fmt: skip
+    a, b = domains
+    apart = measures.kid(features[0], features[1])
+    count = " + ".join(str(len(pixels)) for pixels in real)
+    rows = [
+        [f"{a} called {b} after translation", f"{shares[2]:.1%}", f"{shares[0]:.1%}"],
+        [f"{b} called {a} after translation", f"{1 - shares[3]:.1%}", f"{1 - shares[1]:.1%}"],
+        [f"KID of translated {a} to real {b}", f"{metrics['kid_ab']:.4f}", f"{apart:.4f}"],
+        [f"KID of translated {b} to real {a}", f"{metrics['kid_ba']:.4f}", f"{apart:.4f}"],
+        ["error after there and back, 0..255", f"{metrics['cycle_error']:.1f}", "0"],
+        ["spread, as a share of that of real pictures", f"{metrics['spread']:.2f}", "1"],
+    ]
+    run.table("measures", ["what", "translated", "left as they were"], rows,
+              f"On {count} test pictures of {a} and {b}. The judge, a small network trained on the real training "
+              f"pictures, names {right:.1%} of the real test pictures rightly; KID is by its features, so only runs on "
+              "the same data compare.")  # fmt: skip
+    return metrics
+
+
+# ---- the user's own pictures ----
+
+
+def read_pictures(folder: Path) -> tuple[list[str], list[np.ndarray]]:
+    """The names and the pictures (H, W, 3) of a folder, or of one file. Raises UserError before anything is done."""
+    paths = [folder] if folder.is_file() else find_pictures(folder)
+    stems = [path.stem for path in paths]
+    names = [path.stem if stems.count(path.stem) == 1 else path.name for path in paths]
+    return names, [read_picture(path) for path in paths]
+
+
+def fit(picture: np.ndarray, size: int) -> torch.Tensor:
+    """A picture (H, W, 3) with its shorter side `size` and both divisible by 4: (1, 3, height, width)."""
+    height, width = picture.shape[:2]
+    scale = size / min(height, width)
+    height, width = (max(size, round(side * scale / 4) * 4) for side in (height, width))
+    return torch.from_numpy(resize(picture, height, width)).permute(2, 0, 1).unsqueeze(0)
+
+
+def write_picture(path: Path, picture: torch.Tensor) -> None:
+    """Write (3, H, W) as PNG."""
+    _, content = cv2.imencode(".png", picture.permute(1, 2, 0).numpy()[:, :, ::-1])  # uint8 0..255 HWC BGR
+    path.write_bytes(content.tobytes())
+
+
+def show_own(run: Run, pairs: list[tuple[torch.Tensor, torch.Tensor]], source: str, target: str) -> None:
+    """The first of the user's pictures above their translations, cut to squares."""
+    side = min(min(picture.shape[1:]) for picture, _ in pairs)
+
+    def square(picture: torch.Tensor) -> torch.Tensor:
+        top, left = ((length - side) // 2 for length in picture.shape[1:])
+        return picture[:, top : top + side, left : left + side]
+
+    rows = [[square(pair[k]) for pair in pairs] for k in (0, 1)]
+    run.figure("own_pictures", sheet(rows, [source, f"as {target}"]), "Your pictures, and what became of them.")
+
+
+def load_trained(checkpoint: str) -> tuple[dict[str, Any], str]:
+    """The checkpoint to translate with, and its name: the one asked for, or of the newest finished training."""
+    if not checkpoint:
+        trained = [run for run in runs.table() if run.lab == "cyclegan" and run.status == "finished"
+                   and run.checkpoint.exists()]  # fmt: skip
+        trained.sort(key=lambda run: run.data == "sample")  # on real data where there is one
+        if not trained:
+            raise UserError("no CycleGAN has been trained yet", "invoke lab cyclegan")
+        checkpoint = str(trained[0].folder)
+    return load_checkpoint(checkpoint, "cyclegan", {}), checkpoint
