@@ -1,8 +1,8 @@
 """COCO's files as pictures with a label for every pixel, and everything that can be wrong with them.
 
-COCO says three things of a picture. *Instances* are the outlines of things, one by one, and leave the ground alone.
-*Panoptic* divides the whole picture: things one by one, ground ("stuff") by its kind. From either follows the *semantic*
-map that a network learns: the class of every pixel.
+COCO says two things of a picture. *Instances* are the outlines of things, one by one, and leave the ground alone.
+*Panoptic* divides the whole picture: things one by one, ground ("stuff") by its kind. From either follows the
+*semantic* map that a network learns: the class of every pixel.
 """
 
 from __future__ import annotations
@@ -100,10 +100,10 @@ class Classes:
     names: list[str]  # by label
     things: list[bool]  # by label: a thing can be counted, stuff cannot
     of_category: dict[int, int]  # COCO's category id -> label
+    other: int  # the label of all other categories; VOID where the training pictures have none
 
     def label(self, category: int) -> int:
-        """The label of a category; that of `other` where it was not chosen."""
-        return self.of_category.get(category, len(self.names) - 1)
+        return self.of_category.get(category, self.other)
 
 
 def choose_classes(split: Split, names: Sequence[str], most: int) -> Classes:
@@ -116,22 +116,26 @@ def choose_classes(split: Split, names: Sequence[str], most: int) -> Classes:
     for rows in split.rows.values():
         for row in rows:
             for segment in row.get("segments_info", [row]):
-                areas[segment["category_id"]] = areas.get(segment["category_id"], 0) + float(segment.get("area") or 0)
+                area = segment.get("area")
+                known_area = area if isinstance(area, (int, float)) else 0
+                areas[segment["category_id"]] = areas.get(segment["category_id"], 0) + known_area
     known = {category["name"]: category["id"] for category in split.categories}
     for name in names:
         if name not in known:
-            raise UserError(f"--classes: COCO's {split.kind} annotations have no {name!r}; {nearest(name, list(known))}")
+            hint = nearest(name, list(known))
+            raise UserError(f"--classes: COCO's {split.kind} annotations have no {name!r}; {hint}")
     chosen = {known[name] for name in names} or set(sorted(areas, key=lambda key: (-areas[key], key))[:most])
     rest = split.kind == "instances" or set(areas) - chosen
     kept = sorted((row for row in split.categories if row["id"] in chosen), key=lambda row: row["id"])
     if len(kept) + bool(rest) < 2:
-        raise UserError(f"--classes: {', '.join(row['name'] for row in kept) or 'nothing'} alone is nothing to tell apart")
+        raise UserError(f"--classes: {', '.join(row['name'] for row in kept)} alone is nothing to tell apart")
     if len(kept) >= VOID:
         raise UserError(f"{len(kept)} classes are more than the {VOID - 1} that a byte can tell apart", "--most 100")
     return Classes(
         names=[row["name"] for row in kept] + [OTHER] * bool(rest),
         things=[bool(row.get("isthing", 1)) for row in kept] + [False] * bool(rest),
         of_category={row["id"]: label for label, row in enumerate(kept)},
+        other=len(kept) if rest else VOID,
     )
 
 
@@ -191,16 +195,20 @@ def read_picture(split: Split, image: dict[str, Any]) -> np.ndarray:
 def read_segments(split: Split, image: dict[str, Any], classes: Classes, size: tuple[int, int]) -> Segments:
     """The true segments of a picture, drawn at (height, width) = `size`; of a stuff class there is at most one."""
     rows = split.rows[image["id"]]
-    outlines = panoptic_outlines(split, rows[0], size) if split.kind == "panoptic" else instance_outlines(rows, image, size)
     numbers = np.zeros(size, np.int64)
     labels: list[int] = []
     crowd: list[bool] = []
-    if split.kind == "instances":  # what no outline covers is the ground
+    if split.kind == "panoptic":
+        outlines = panoptic_outlines(split, rows[0], size)
+    else:  # what no outline covers is the ground
+        outlines = instance_outlines(rows, image, size)
         numbers[:] = 1
-        labels, crowd = [classes.label(0)], [False]
+        labels, crowd = [classes.other], [False]
     for category, is_crowd, mask in outlines:
         label = classes.label(category)
-        if classes.things[label] or label not in labels:
+        if label == VOID:
+            numbers[mask] = 0
+        elif classes.things[label] or label not in labels:
             labels.append(label)
             crowd.append(is_crowd and classes.things[label])
             numbers[mask] = len(labels)
@@ -219,8 +227,9 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
     numbers = red + 256 * green + 65536 * blue  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}
     if unknown:
-        raise UserError(f"{shown(file)} has a segment {min(unknown)} of which panoptic_{split.name}.json says nothing", GET)
-    return [(segment["category_id"], bool(segment.get("iscrowd")), numbers == segment["id"])
+        what = f"{shown(file)} has a segment {min(unknown)} of which panoptic_{split.name}.json says nothing"
+        raise UserError(what, GET)
+    return [(segment["category_id"], bool(segment.get("iscrowd")), numbers == segment.get("id", -1))
             for segment in row["segments_info"]]  # fmt: skip
 
 

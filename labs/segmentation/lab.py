@@ -273,12 +273,16 @@ def main(config: Config, run: Run) -> dict[str, float]:
     counts = [metrics.match(truth, metrics.segments_of(labels, classes.things, SMALLEST), len(classes.names))
               for truth, labels in zip(test.segments, maps)]  # fmt: skip
     quality = metrics.panoptic_quality(metrics.add(counts))
-    measured = {"miou": metrics.mean_iou(matrix), "pixel_accuracy": metrics.pixel_accuracy(matrix),
-                "mean_accuracy": metrics.mean_accuracy(matrix), "fwiou": metrics.frequency_weighted_iou(matrix)}  # fmt: skip
-    measured.update(zip(["pq", "sq", "rq"], map(metrics.mean, quality)))
+    measured = {
+        "miou": metrics.mean_iou(matrix),
+        "pixel_accuracy": metrics.pixel_accuracy(matrix),
+        "mean_accuracy": metrics.mean_accuracy(matrix),
+        "fwiou": metrics.frequency_weighted_iou(matrix),
+        **dict(zip(["pq", "sq", "rq"], map(metrics.mean, quality))),
+    }
     parameters = sum(p.numel() for p in model.parameters())
-    results.show_result(run, measured, {"parameters": parameters, "training pictures": len(pictures),
-                                        "test pictures": len(test), "pictures per second of training": round(rate)})  # fmt: skip
+    sizes = {"parameters": parameters, "training pictures": len(pictures), "test pictures": len(test)}
+    results.show_result(run, measured, {**sizes, "pictures per second of training": round(rate)})
     results.show_classes(run, matrix, quality, metrics.add(counts), classes)
     results.show_examples(run, test, maps, classes)
     results.show_confusion(run, matrix, classes.names)

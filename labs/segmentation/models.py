@@ -150,9 +150,10 @@ def dilated_resnet(width: int) -> nn.Sequential:
 
 
 class PyramidPooling(nn.Module):
-    """The means over 1, 2 x 2, 3 x 3 and 6 x 6 parts of the picture, set beside every pixel: (N, C, h, w) -> (N, 2C, h, w).
+    """The means over 1, 2 x 2, 3 x 3 and 6 x 6 parts of the picture, set beside every pixel.
 
-    So each pixel knows what the whole picture is of: a boat is likelier on a river. Source: PSPNet, section 3.2.
+    (N, C, h, w) -> (N, 2C, h, w). So each pixel knows what the whole picture is of: a boat is likelier on a river.
+    Source: PSPNet, section 3.2.
     """
 
     def __init__(self, channels: int, bins: tuple[int, ...] = (1, 2, 3, 6)) -> None:

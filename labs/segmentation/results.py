@@ -36,7 +36,7 @@ def palette(names: Sequence[str]) -> np.ndarray:
         elif label < len(plots.COLOURS) - 1:
             rgb = to_rgb(plots.COLOURS[label])
         else:
-            rgb = hsv_to_rgb((label * GOLDEN % 1, 0.55 + 0.45 * (label % 2), 0.95 - 0.35 * (label // 2 % 2)))
+            rgb = hsv_to_rgb((label * GOLDEN % 1, (0.4, 0.9)[label % 2], (0.9, 0.55)[label // 2 % 2]))
         colours[label] = np.round(np.array(rgb) * 255)
     return colours
 
@@ -98,9 +98,9 @@ def show_format(run: Run, split: Split, pictures: Pictures, classes: Classes) ->
         ):
             rows.append([f"{each.kind}_{each.name}.json", key, entries, shortened(one)])
     run.table("format", ["file", "key", "entries", "one of them"], rows,
-              "COCO's annotation files: three lists that refer to each other by id (beside them are info and licenses). "
-              "A panoptic annotation is of a picture, and the PNG that it names has its segments; an instance annotation "
-              "is of one thing.")  # fmt: skip
+              "COCO's annotation files: three lists that refer to each other by id (beside them are info and "
+              "licenses). A panoptic annotation is of a picture, and the PNG that it names has its segments; an "
+              "instance annotation is of one thing.")  # fmt: skip
 
     picture = data.shrink(data.read_picture(split, image), SHOWN_SIZE)
     size = picture.shape[:2]
@@ -113,8 +113,8 @@ def show_format(run: Run, split: Split, pictures: Pictures, classes: Classes) ->
     titles = [image["file_name"], f"{len(things)} instances", "semantic", f"{len(panoptic.labels)} panoptic segments"]
     figure = gallery([row], titles)
     legend(figure, classes.names, semantic)
-    run.figure("format", figure, "One picture, three questions. Instances: where is each thing? Semantic: of which class "
-               "is each pixel? Panoptic: both at once. White pixels were annotated by nobody.")  # fmt: skip
+    run.figure("format", figure, "One picture, three questions. Instances: where is each thing? Semantic: of which "
+               "class is each pixel? Panoptic: both at once. White pixels were annotated by nobody.")  # fmt: skip
 
 
 def all_segments(split: Split, image: dict[str, Any], size: tuple[int, int]) -> tuple[Segments, list[int]]:
@@ -163,7 +163,7 @@ def show_result(run: Run, measured: Mapping[str, float], facts: Mapping[str, int
     }
     rows = [[what[name], f"{value:.1%}"] for name, value in measured.items()]
     rows += [[name, f"{value:,}"] for name, value in facts.items()]
-    run.table("result", ["what", "value"], rows, "The result on the test pictures, at the size in which they were read.")
+    run.table("result", ["what", "value"], rows, "The result on the test pictures, at the size of --size.")
 
 
 def show_classes(run: Run, matrix: np.ndarray, quality: Sequence[np.ndarray], counts: metrics.PanopticCounts,
