@@ -93,7 +93,7 @@ def show_format(run: Run, split: Split, pictures: Pictures, classes: Classes) ->
     for each in [split] if instances is split else [split, instances]:
         for key, entries, one in (
             ("images", len(each.images), image),
-            ("annotations", sum(map(len, each.rows.values())), each.rows[image["id"]][0]),
+            ("annotations", sum(len(each.rows[row["id"]]) for row in each.images), each.rows[image["id"]][0]),
             ("categories", len(each.categories), each.categories[0]),
         ):
             rows.append([f"{each.kind}_{each.name}.json", key, entries, shortened(one)])
