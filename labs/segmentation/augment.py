@@ -1,0 +1,76 @@
+"""The training pictures of one epoch: cropped, mirrored and recoloured, a batch in one operation.
+
+What moves a picture must move its labels alike; what colours it leaves them alone.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from labs.segmentation.data import Pictures
+
+GREY = (0.299, 0.587, 0.114)  # how much red, green and blue add to how bright a pixel looks (ITU-R BT.601)
+
+
+def windows(stored: torch.Tensor, crop: int) -> torch.Tensor:
+    """Every crop of every picture of `stored` (N, S, S, ...): (N, places, places, crop, crop, ...), without copies.
+
+    The crops overlap in memory, so `windows[i, y, x]` with three index vectors gathers a whole batch in one operation.
+    """
+    count, side = stored.shape[:2]
+    places, rest = side - crop + 1, stored.shape[3:]
+    n, y, x, *inner = stored.stride()
+    return stored.as_strided((count, places, places, crop, crop, *rest), (n, y, x, y, x, *inner))
+
+
+class Plan(NamedTuple):
+    """What one epoch does with each picture, by position in the epoch."""
+
+    order: torch.Tensor  # (N,) which picture
+    y: torch.Tensor  # (N,) where its crop begins
+    x: torch.Tensor
+    flip: torch.Tensor  # (N,) bool
+    colour: torch.Tensor  # (N, 3) factors of brightness, contrast and saturation, around 1
+
+
+def plan_epoch(sizes: torch.Tensor, crop: int, colour: float, seed: int, epoch: int) -> Plan:
+    """The plan of `epoch`. It follows from (seed, epoch) alone, so a resumed run finds it again.
+
+    `sizes` (N, 2) are the pictures' heights and widths: a crop takes in room beside its picture only where it must.
+    """
+    generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
+    order = torch.randperm(len(sizes), generator=generator)
+    places = (sizes[order] - crop).clamp(min=0) + 1
+    y, x = (torch.rand(len(sizes), 2, generator=generator) * places.float()).long().t()
+    flip = torch.rand(len(sizes), generator=generator) < 0.5
+    factors = 1 + colour * (2 * torch.rand(len(sizes), 3, generator=generator) - 1)
+    return Plan(order, y, x, flip, factors)
+
+
+def gather(data: Pictures, plan: Plan, part: slice, crop: int,
+           device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """The augmented pictures at the positions `part` of the epoch, and their labels, on `device`.
+
+    Pixels float32 0..255 (N, crop, crop, 3), labels uint8 (N, crop, crop).
+    """
+    where = plan.order[part], plan.y[part], plan.x[part]
+    pixels, labels = windows(data.pixels, crop)[where], windows(data.labels, crop)[where]
+    flip = plan.flip[part]
+    pixels[flip], labels[flip] = pixels[flip].flip(2), labels[flip].flip(2)
+    return recolour(pixels.to(device).float(), plan.colour[part].to(device)), labels.to(device)
+
+
+def recolour(pixels: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
+    """`pixels` float32 0..255 (N, H, W, 3) brighter, richer in contrast and in colour by `factors` (N, 3).
+
+    Brightness is a product; contrast moves away from the mean grey of the picture, saturation from each pixel's own.
+    """
+    weights = torch.tensor(GREY, device=pixels.device)
+    brightness, contrast, saturation = factors.reshape(-1, 3, 1, 1, 1).unbind(1)  # each (N, 1, 1, 1)
+    pixels = (pixels * brightness).clamp_(0, 255)
+    grey = (pixels @ weights).mean(dim=(1, 2)).reshape(-1, 1, 1, 1)
+    pixels = (grey + contrast * (pixels - grey)).clamp_(0, 255)
+    grey = (pixels @ weights).unsqueeze(3)  # (N, H, W, 1)
+    return (grey + saturation * (pixels - grey)).clamp_(0, 255)

@@ -1,0 +1,293 @@
+"""Segmentation: the class of every pixel, learned by U-Net, SegNet, PSPNet or DeepLabv3 from COCO's annotations.
+
+    invoke lab segmentation                             U-Net on a subset of COCO
+    invoke lab segmentation -- --model deeplabv3        another network: segnet, pspnet, deeplabv3
+    invoke lab segmentation -- --classes person,dog     only these classes, all else is "other"
+    invoke lab segmentation -- --predict photo.jpg      your own picture, by the last trained network
+
+You learn how an encoder and a decoder turn a picture into a map of classes, how COCO stores instances, stuff and
+panoptic segments, and what pixel accuracy, mIoU and panoptic quality do and do not tell (sections 80-83 of the notes).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit import compat, runs
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.paths import shown
+from labkit.run import Run, load_checkpoint, option, start
+from labs.segmentation import augment, data, metrics, results
+from labs.segmentation.metrics import VOID
+from labs.segmentation.models import NETWORKS, STRIDE, Normalise
+
+# Shapes: N pictures of a batch, H x W pixels, in squares of S x S. Pictures stay uint8 0..255 (N, S, S, 3) RGB until
+# the network reads them; labels are uint8 (N, S, S), and VOID where there is none.
+
+
+@dataclass(frozen=True)
+class Config:
+    model: str = option("unet", "network", choices=tuple(NETWORKS))
+    width: int = option(16, "channels of the first layer; 64 in the papers", at_least=4)
+    size: int = option(160, "longer side of the pictures in pixels, a multiple of 32", at_least=STRIDE)
+    crop: int = option(128, "side of the square that a training step sees, a multiple of 32", at_least=STRIDE)
+    epochs: int = option(30, "passes over the training set", at_least=1)
+    batch_size: int = option(8, "pictures per step", at_least=2)
+    lr: float = option(0.005, "first learning rate of AdamW; falls to 0 by the last step", at_least=0)
+    dice: float = option(0.0, "weight of the dice loss beside cross-entropy", at_least=0)
+    colour: float = option(0.3, "augmentation: brightness, contrast and saturation vary by this share", at_least=0)
+    annotations: str = option("auto", "what the labels come from; auto: panoptic where it is there",
+                              choices=("auto", "panoptic", "instances"))  # fmt: skip
+    classes: str = option("", "names of the categories to tell apart, with commas; all else is other")
+    most: int = option(20, "without --classes: the N categories that cover most pixels", at_least=1)
+    limit: int = option(5000, "read at most N pictures of each split", at_least=2)
+    predict: str = option("", "a picture of yours to segment with a trained network, instead of training", path=True)
+    checkpoint: str = option("", "the network for --predict: a run or a file (default: the latest finished run)")
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"width": 8, "size": 96, "crop": 64, "epochs": 16, "lr": 0.01},
+}
+SMALLEST = 16  # pixels: a predicted thing with fewer is taken for noise
+
+
+# ---- model, loss, learning rate ----
+
+
+def build_model(config: Config, classes: int) -> nn.Sequential:
+    """The network with the normalisation before it: pixels (N, H, W, 3) in, logits (N, classes, H, W) out."""
+    network = NETWORKS[config.model](classes, config.width)
+    return nn.Sequential(Normalise(), network).to(memory_format=torch.channels_last)
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The mean over all pixels but VOID ones of -log p(label); 0 where there is no other."""
+    total = F.cross_entropy(logits, labels, ignore_index=VOID, reduction="sum")
+    return total / (labels != VOID).sum().clamp(min=1)
+
+
+def dice_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """1 - the mean dice coefficient, 2 |A and B| / (|A| + |B|), of the classes that the batch shows.
+
+    A holds the probabilities (N, classes, H, W) in place of decisions, which have no gradient. A small class counts as
+    much as a large one. Source: Milletari, Navab, Ahmadi, V-Net (2016), whose denominator has squares.
+    """
+    valid = (labels != VOID).unsqueeze(1)  # (N, 1, H, W)
+    p = F.softmax(logits, dim=1) * valid
+    target = torch.zeros_like(p).scatter_(1, (labels.unsqueeze(1) * valid), 1.0) * valid
+    dims = (0, 2, 3)
+    size = target.sum(dim=dims)  # (classes,)
+    dice = 2 * (p * target).sum(dim=dims) / (p.sum(dim=dims) + size).clamp(min=1e-6)
+    return 1 - dice[size > 0].sum() / (size > 0).sum().clamp(min=1)
+
+
+def poly(config: Config, step: int, total: int) -> float:
+    """The learning rate of `step`: lr (1 - step / total)^0.9, as PSPNet and DeepLab have it."""
+    return float(config.lr * (1 - step / total) ** 0.9)
+
+
+# ---- train and evaluate ----
+
+
+@torch.no_grad()
+def segment(model: nn.Module, pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The logits float32 (N, classes, H, W) for `pixels` (N, H, W, 3)."""
+    dtype, _ = compat.fast_dtype(device)
+    model.eval()
+    with compat.autocast(device, dtype):
+        logits = model(pixels.to(device)).float()
+    model.train()
+    return logits
+
+
+def evaluate(model: nn.Module, test: data.Pictures, classes: int, device: torch.device) -> tuple[np.ndarray, float]:
+    """The label of every pixel, uint8 (N, S, S), and the mean loss over the pictures."""
+    predicted, loss = [], 0.0
+    for pixels, labels in zip(test.pixels.split(16), test.labels.split(16)):
+        logits = segment(model, pixels, device)
+        loss += cross_entropy(logits, labels.to(device).long()).item() * len(labels)
+        predicted.append(logits.argmax(dim=1).byte().cpu())
+    return torch.cat(predicted).numpy(), loss / len(test)
+
+
+def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config: Config, run: Run,
+          facts: dict[str, Any]) -> float:  # fmt: skip
+    """Train `model` in place and log after every epoch. `facts` go into the checkpoints.
+
+    Returns the pictures per second since this process began, without the tests.
+    """
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
+    classes, batch_size = len(facts["classes"]), min(config.batch_size, len(pictures))
+    steps_per_epoch = len(pictures) // batch_size  # the few pictures left over are others in every epoch
+    total = config.epochs * steps_per_epoch
+    step, loss_sum, matrix = 0, 0.0, torch.zeros(classes, classes, dtype=torch.int64)  # of the epoch so far
+    saved = run.restore()
+    if saved:
+        step, loss_sum, matrix = saved["step"], saved["loss_sum"], saved["matrix"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+
+    def make_state() -> dict[str, Any]:
+        return {**facts, "step": step, "loss_sum": loss_sum, "matrix": matrix, "model": model.state_dict(),
+                "optimizer": optimizer.state_dict()}  # fmt: skip
+
+    seen, seconds = 0, 0.0
+    with run.progress(total * batch_size, start=step * batch_size) as bar:
+        for epoch in range(step // steps_per_epoch, config.epochs):
+            plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch)
+            for position in range(step % steps_per_epoch, steps_per_epoch):
+                began = time.perf_counter()
+                lr = poly(config, step, total)
+                for group in optimizer.param_groups:
+                    group["lr"] = lr
+                part = slice(position * batch_size, (position + 1) * batch_size)
+                pixels, labels = augment.gather(pictures, plan, part, config.crop, run.device)
+                with compat.autocast(run.device, dtype):
+                    logits = model(pixels)
+                logits, labels = logits.float(), labels.long()
+                loss = cross_entropy(logits, labels)
+                if config.dice:
+                    loss = loss + config.dice * dice_loss(logits, labels)
+                model.zero_grad()
+                loss.backward()
+                optimizer.step()
+                step, loss_sum = step + 1, loss_sum + loss.item()
+                guessed = logits.detach().argmax(dim=1).cpu().numpy()
+                matrix += torch.from_numpy(metrics.confusion(labels.cpu().numpy(), guessed, classes))
+                bar.advance(batch_size, loss=loss.item())
+                seen, seconds = seen + batch_size, seconds + time.perf_counter() - began
+                if step % steps_per_epoch == 0:
+                    predicted, test_loss = evaluate(model, test, classes, run.device)
+                    tested = metrics.confusion(test.labels.numpy(), predicted, classes)
+                    run.log(step, train_loss=loss_sum / steps_per_epoch, test_loss=test_loss,
+                            train_miou=metrics.mean_iou(matrix.numpy()), test_miou=metrics.mean_iou(tested),
+                            train_accuracy=metrics.pixel_accuracy(matrix.numpy()),
+                            test_accuracy=metrics.pixel_accuracy(tested), lr=lr)  # fmt: skip
+                    run.time(step, images_per_second=seen / seconds)
+                    loss_sum, matrix = 0.0, torch.zeros_like(matrix)
+                run.checkpoint(step, make_state, last=step == total)
+    return seen / max(seconds, 1e-9)
+
+
+# ---- your own picture ----
+
+
+def predict(config: Config, run: Run) -> dict[str, float]:
+    """Segment the picture `config.predict` with a trained network; returns the share of its largest class."""
+    picture = results.read_any_picture(Path(config.predict))
+    chosen = config.checkpoint or latest_trained(config)
+    saved = load_checkpoint(chosen, "segmentation", {"model": config.model})
+    names = saved["state"]["classes"]
+    try:
+        trained = Config(**saved["config"])
+        model = build_model(trained, len(names)).to(run.device)
+        model.load_state_dict(saved["state"]["model"])
+    except (TypeError, RuntimeError):
+        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab segmentation") from None
+    small = data.shrink(picture, trained.size)
+    height, width = small.shape[:2]
+    square = torch.from_numpy(data.square(small, trained.size)).unsqueeze(0)
+    logits = segment(model, square, run.device)[:, :, :height, :width]
+    predicted = F.interpolate(logits, size=picture.shape[:2], mode="bilinear", align_corners=False).argmax(dim=1)[0]
+    labels = predicted.byte().cpu().numpy()  # (H, W) of the picture itself
+    shares = np.bincount(labels.ravel(), minlength=len(names)) / labels.size
+    order = [int(k) for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
+    say(f"{config.predict}, by the network of {chosen}:")
+    for k in order[:8]:
+        say(f"  {shares[k]:6.1%}  {names[k]}")
+    if saved["state"]["sample"]:
+        warning = "This network was trained on the sample of drawn scenes: it knows nothing of real pictures."
+        say(warning)
+        run.note(warning)
+    results.show_prediction(run, picture, labels, names)
+    run.table("shares", ["class", "share of the picture"], [[names[k], f"{shares[k]:.1%}"] for k in order],
+              "How much of the picture each class was given.")  # fmt: skip
+    mask = run.folder / "plots" / "labels.png"
+    cv2.imwrite(str(mask), labels)
+    say(f"the label of every pixel, as a number: {shown(mask)}")
+    return {"largest_share": float(shares.max())}
+
+
+def latest_trained(config: Config) -> str:
+    """The folder of the newest finished run that trained such a network; on real data where there is one."""
+    trained = [found for found in runs.table() if found.status == "finished" and found.checkpoint.exists()]
+    for found in sorted(trained, key=lambda found: found.data == "sample"):
+        options = runs.load_json(found.folder / "config.json")["options"]
+        if found.lab == "segmentation" and options["model"] == config.model:
+            return str(found.folder)
+    raise UserError(f"no {config.model} has been trained yet", f"invoke lab segmentation -- --model {config.model}")
+
+
+# ---- the whole run ----
+
+
+def check_sizes(config: Config) -> None:
+    """Raise UserError where the networks cannot take these sizes."""
+    for name, side in (("--size", config.size), ("--crop", config.crop)):
+        if side % STRIDE:
+            raise UserError(f"{name} {side} is no multiple of {STRIDE}", f"{name} {side // STRIDE * STRIDE}")
+    if config.crop > config.size:
+        raise UserError(f"--crop {config.crop} is more than --size {config.size}", f"--crop {config.size}")
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train, evaluate and report; or segment one picture. Returns the measures, as shares of 1."""
+    if config.predict:
+        return predict(config, run)
+    check_sizes(config)
+    train_split, test_split, about = data.find_splits(run.dataset("coco"), config.annotations)
+    say(about)
+    asked = [name.strip() for name in config.classes.split(",") if name.strip()]
+    classes = data.choose_classes(train_split, asked, config.most)
+    say(f"classes: {', '.join(classes.names)}")
+    pictures, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))
+    if len(pictures) < 2:
+        raise UserError(f"{train_split.name} has one annotated picture; 2 are the fewest", "invoke data coco")
+    run.note(about)
+    model = build_model(config, len(classes.names))
+    model[0].measure(torch.cat([pixels[:height, :width].reshape(-1, 3) for pixels, (height, width)
+                                in zip(pictures.pixels[:200], pictures.sizes[:200].tolist())]))  # fmt: skip
+    model.to(run.device)
+    results.show_format(run, test_split, test, classes)
+    plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch=0)
+    results.show_training(run, *augment.gather(pictures, plan, slice(8), config.crop, torch.device("cpu")), classes)
+
+    facts = {"classes": classes.names, "sample": run.sample}
+    rate = train(model, pictures, test, config, run, facts)
+
+    predicted, _ = evaluate(model, test, len(classes.names), run.device)
+    maps = [labels[:height, :width] for labels, (height, width) in zip(predicted, test.sizes.tolist())]
+    matrix = metrics.confusion(test.labels.numpy(), predicted, len(classes.names))
+    counts = [metrics.match(truth, metrics.segments_of(labels, classes.things, SMALLEST), len(classes.names))
+              for truth, labels in zip(test.segments, maps)]  # fmt: skip
+    quality = metrics.panoptic_quality(metrics.add(counts))
+    measured = {
+        "miou": metrics.mean_iou(matrix),
+        "pixel_accuracy": metrics.pixel_accuracy(matrix),
+        "mean_accuracy": metrics.mean_accuracy(matrix),
+        "fwiou": metrics.frequency_weighted_iou(matrix),
+        **dict(zip(["pq", "sq", "rq"], map(metrics.mean, quality))),
+    }
+    parameters = sum(p.numel() for p in model.parameters())
+    sizes = {"parameters": parameters, "training pictures": len(pictures), "test pictures": len(test)}
+    results.show_result(run, measured, {**sizes, "pictures per second of training": round(rate)})
+    results.show_classes(run, matrix, quality, metrics.add(counts), classes)
+    results.show_examples(run, test, maps, classes)
+    results.show_confusion(run, matrix, classes.names)
+    return measured
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)
