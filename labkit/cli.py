@@ -238,21 +238,36 @@ def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: st
         return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
+    return start_lab(name, passed_on(), smoke, sample, resume, stack, where, dry)
+
+
+def detectron2(task: str, options: dict[str, str], sample: bool, stack: str, where: str, dry: bool) -> int | None:
+    """The lab detectron2 with this task; what follows `--` are changes of the config."""
+    words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    return start_lab("detectron2", ["--task", task, *words, *passed_on()], False, sample, "", stack, where, dry)
+
+
+def start_lab(
+    name: str, words: list[str], smoke: bool, sample: bool, resume: str, stack: str, where: str, dry: bool
+) -> int | None:
+    """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
     lab = labs.find(name)
-    arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
+    arguments = labs.resolve_paths(lab, words, runner.caller_folder())
     machine = machines.probe()
     choice = choose(machine, stack)
     place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    wanted = "" if flags or {"--help", "-h"} & set(arguments) else labs.dataset_for(lab, arguments)
+    if wanted and lab.sample_first and labs.option(arguments, "dataset") is None:
+        flags, wanted = ["--sample"], ""
     if dry:
         print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine).shown())
         return None
     place, machine = prepare(place, where, choice, machine)
     if place == "docker":
         refuse_second(machine.engine, name)
-    asks_help = {"--help", "-h"} & set(arguments)
-    if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
+    if not prepare_data(wanted, f"invoke lab {name}"):
         flags = ["--sample"]
     runner.lab_command(lab, [*flags, *arguments], choice, place, machine).replace_process()
     return None
