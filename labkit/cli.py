@@ -241,10 +241,11 @@ def lab(name: str, smoke: bool, sample: bool, resume: str, stack: str, where: st
     return start_lab(name, passed_on(), smoke, sample, resume, stack, where, dry)
 
 
-def detectron2(task: str, options: dict[str, str], sample: bool, stack: str, where: str, dry: bool) -> int | None:
+def detectron2(task: str, options: dict[str, str], resume: str, stack: str, where: str, dry: bool) -> int | None:
     """The lab detectron2 with this task; what follows `--` are changes of the config."""
     words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    return start_lab("detectron2", ["--task", task, *words, *passed_on()], False, sample, "", stack, where, dry)
+    task_words = [] if resume else ["--task", task]  # a resumed run keeps its own
+    return start_lab("detectron2", [*task_words, *words, *passed_on()], False, False, resume, stack, where, dry)
 
 
 def start_lab(

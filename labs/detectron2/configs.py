@@ -44,7 +44,8 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     """The config called `name` with KEY VALUE pairs over it. UserError for a name, key or value that does not exist."""
     known = files()
     if name not in known:
-        raise UserError(f"--config: there is no {name}; {nearest(name, list(known))}", "invoke lab detectron2 -- --help")
+        hint = nearest(name, list(known))
+        raise UserError(f"--config: there is no {name}; {hint}", "invoke lab detectron2 -- --help")
     cfg = default()
     cfg.merge_from_file(str(known[name]))
     if known[name].parent != OWN:

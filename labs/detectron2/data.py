@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Sequence
+from typing import Any, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -160,8 +160,8 @@ class Part:
 class Stream(torch.utils.data.Dataset):
     """Training pictures, epoch after epoch. What stands at a position follows from the seed alone.
 
-    detectron2's own sampler cannot start in the middle. Here the order of an epoch and the augmentation of a picture are
-    drawn from (seed, epoch) and (seed, position), so a resumed training goes on with the very same pictures.
+    detectron2's own sampler cannot start in the middle. Here the order of an epoch and the augmentation of a picture
+    are drawn from (seed, epoch) and (seed, position), so a resumed training goes on with the very same pictures.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], mapper: DatasetMapper, seed: int) -> None:
@@ -177,8 +177,22 @@ class Stream(torch.utils.data.Dataset):
         try:
             picture: dict[str, Any] = self.mapper(record)
         except (OSError, ValueError) as error:
-            raise UserError(f"{shown(Path(record['file_name']))} cannot be used: {error}", "invoke data coco --verify")
+            problem = f"{shown(Path(record['file_name']))} cannot be used: {error}"
+            raise UserError(problem, "invoke data coco --verify") from None
         return picture
+
+
+class Positions(torch.utils.data.Sampler):
+    """The positions from `start` to `end`, in order: a range, which PyTorch 1.5 does not take for a sampler."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.positions = range(start, end)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
 
 
 def train_loader(cfg: Any, seed: int, start: int) -> torch.utils.data.DataLoader:
@@ -196,7 +210,7 @@ def train_loader(cfg: Any, seed: int, start: int) -> torch.utils.data.DataLoader
     return torch.utils.data.DataLoader(
         Stream(records, DatasetMapper(cfg, is_train=True), seed),
         batch_size=batch,
-        sampler=range(start * batch, cfg.SOLVER.MAX_ITER * batch),
+        sampler=Positions(start * batch, cfg.SOLVER.MAX_ITER * batch),
         num_workers=cfg.DATALOADER.NUM_WORKERS,
         collate_fn=list,
     )

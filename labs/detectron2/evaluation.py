@@ -155,9 +155,9 @@ def show_tables(run: Run, results: dict[str, dict[str, float]]) -> None:
     if kinds:
         columns = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
         rows = [[KINDS[kind], *(cell(results[kind].get(column)) for column in columns)] for kind in kinds]
-        run.table("ap", ["what", *columns], rows, "Average precision on the validation pictures, in percent: the mean over "
-                  "IoU 0.50 to 0.95, at 0.50, at 0.75, and of small, medium and large objects (below 32 x 32 pixels, below "
-                  "96 x 96, others).")  # fmt: skip
+        run.table("ap", ["what", *columns], rows, "Average precision on the validation pictures, in percent: the mean "
+                  "over IoU 0.50 to 0.95, at 0.50, at 0.75, and of small, medium and large objects (below 32 x 32, "
+                  "below 96 x 96 pixels, others).")  # fmt: skip
         names = [key[3:] for key in results[kinds[0]] if key.startswith("AP-")]
         rows = [[name, *(cell(results[kind].get(f"AP-{name}")) for kind in kinds)] for name in names]
         if rows:
@@ -168,13 +168,14 @@ def show_tables(run: Run, results: dict[str, dict[str, float]]) -> None:
         rows = [[title, *(cell(panoptic.get(key + ending)) for key in ("PQ", "SQ", "RQ"))]
                 for title, ending in (("all", ""), ("things", "_th"), ("stuff", "_st"))]  # fmt: skip
         run.table("pq", ["what", "PQ", "SQ", "RQ"], rows,
-                  "Panoptic quality in percent: PQ = SQ x RQ in each class, then the mean over the classes.")  # fmt: skip
+                  "Panoptic quality in percent: PQ = SQ x RQ in each class, then the mean over classes.")  # fmt: skip
     if "sem_seg" in results:
         semantic = results["sem_seg"]
         rows = [["pixel accuracy", cell(semantic["pACC"])], ["mean accuracy", cell(semantic["mACC"])],
-                ["mean IoU", cell(semantic["mIoU"])], ["frequency weighted IoU", cell(semantic["fwIoU"])],
-                *([f"IoU of {key[4:]}", cell(value)] for key, value in semantic.items() if key.startswith("IoU-"))]  # fmt: skip
-        run.table("semantic", ["what", "value"], rows, "The ground of every pixel, in percent; all things are one class.")
+                ["mean IoU", cell(semantic["mIoU"])], ["frequency weighted IoU", cell(semantic["fwIoU"])]]  # fmt: skip
+        rows += [[f"IoU of {key[4:]}", cell(value)] for key, value in semantic.items() if key.startswith("IoU-")]
+        run.table("semantic", ["what", "value"], rows,
+                  "The ground of every pixel, in percent; all things are one class.")  # fmt: skip
 
 
 def show_extremes(run: Run, cfg: Any, model: nn.Module, quality: dict[int, float]) -> None:

@@ -1,4 +1,4 @@
-"""detectron2: find, cut out and name objects with Mask R-CNN and its relatives; train, evaluate and demo, always complete.
+"""detectron2: find, cut out and name objects with Mask R-CNN and its relatives; train, evaluate, demo.
 
     invoke lab detectron2                                         tiny, on drawn pictures: train, evaluate, demo
     invoke detectron2.demo --input photo.jpg                      your own picture, by what was trained last
@@ -13,6 +13,7 @@ You learn how detectron2 is put together (sections 80-86 of the notes): configs 
 
 from __future__ import annotations
 
+import logging
 import resource
 import shlex
 import warnings
@@ -44,7 +45,7 @@ class Config:
     overrides: str = option("", "settings of detectron2 to change, as in SOLVER.BASE_LR 0.0025", rest=True)
 
 
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"overrides": "SOLVER.MAX_ITER 60 SOLVER.WARMUP_ITERS 10"}}
+PRESETS: dict[str, dict[str, Any]] = {"smoke": {"overrides": "SOLVER.MAX_ITER 40 SOLVER.WARMUP_ITERS 10"}}
 
 
 def trained(config: Config, run: Run) -> tuple[Any, nn.Module, dict[str, Any]]:
@@ -121,7 +122,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
     if config.task in ("all", "eval"):
         metrics = {**evaluation.evaluate(cfg, run, model), **metrics}
     if config.task in ("all", "demo"):
-        pictures.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:12], "demo",
+        pictures.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
                                   f"What the model finds with a score of {config.threshold} or more.",
                                   config.threshold)  # fmt: skip
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -132,6 +133,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
 
 def main(config: Config, run: Run) -> dict[str, float]:
     """Do the task, and say in one sentence what a user can mend."""
+    logging.getLogger("detectron2").setLevel(logging.ERROR)  # it warns of COCO's own numbering of categories
     warnings.filterwarnings("ignore", category=FutureWarning)  # of an older detectron2 on a newer PyTorch
     warnings.filterwarnings("ignore", message=".*(meshgrid|lr_scheduler.step|floor_divide|nonzero).*")
     try:
@@ -142,9 +144,11 @@ def main(config: Config, run: Run) -> dict[str, float]:
         raise UserError(str(error).splitlines()[0], "the same with a smaller SOLVER.BASE_LR") from None
     except (RuntimeError, MemoryError) as error:
         if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
-            raise UserError("out of memory: lower SOLVER.IMS_PER_BATCH, then INPUT.MIN_SIZE_TRAIN and "
-                            "INPUT.MAX_SIZE_TRAIN, then MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE",
-                            f"invoke lab detectron2 -- --config {config.config} SOLVER.IMS_PER_BATCH 1") from None  # fmt: skip
+            raise UserError(
+                "out of memory: lower SOLVER.IMS_PER_BATCH, then INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN, then "
+                "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE",
+                f"invoke lab detectron2 -- --config {config.config} SOLVER.IMS_PER_BATCH 1",
+            ) from None
         raise
 
 

@@ -108,8 +108,8 @@ def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, f
         numbers.scheduler = scheduler
         if saved:
             numbers.sums, numbers.count = saved["sums"], saved["count"]
-        looks = Pictures(run, cfg, evaluation.records(cfg)[:6])
+        looks = Pictures(run, cfg, evaluation.records(cfg)[:3])
         trainer.register_hooks([hooks.LRScheduler(optimizer, scheduler), looks, numbers])
-        logging.getLogger("detectron2.engine.train_loop").disabled = True  # it would call a stop an exception
+        logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)  # a stop is no failure
         trainer.train(start, total)
     return model, {"images_per_second": numbers.images / max(numbers.seconds, 1e-9)} if numbers.images else {}

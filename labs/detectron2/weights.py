@@ -1,4 +1,4 @@
-"""Weights: of a run of this lab, of detectron2's model zoo, or from a file; none of them can run anything when opened."""
+"""Weights: of a run of this lab, of detectron2's model zoo, or from a file; opening them runs nothing in them."""
 
 from __future__ import annotations
 
@@ -53,13 +53,14 @@ def load(model: nn.Module, path: Path, whole: bool) -> None:
     own = {name for name, _ in model.named_parameters()}
     lacking = [name for name in missing if name in own or "running_" in name]
     if whole and (lacking or shapes):
-        example = f"{shapes[0][0]} is {shapes[0][1]} there and {shapes[0][2]} here" if shapes else f"{lacking[0]} is missing"
+        example = f"{lacking[0]} is missing" if lacking else "{} is {} there and {} here".format(*shapes[0])
         raise UserError(
             f"the weights in {shown(path)} are of another architecture: {len(lacking) + len(shapes)} of {len(own)} "
             f"tensors do not fit ({example})", "the same command with the --config that they were trained with",
         )  # fmt: skip
     if lacking or shapes:
-        say(f"weights: {len(lacking) + len(shapes)} of {len(own)} tensors start at random, the others come from {path.name}")
+        count = len(lacking) + len(shapes)
+        say(f"weights: {count} of {len(own)} tensors start at random, the others come from {path.name}")
 
 
 def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
@@ -71,11 +72,9 @@ def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
     zoo = registry.find(ZOO).parts
     stem = config.rpartition("/")[2]
     if not wanted:
-        for found in runs.table():
-            if found.lab == "detectron2" and found.checkpoint.exists():
-                if runs.load_json(found.folder / "config.json")["options"].get("config") == config:
-                    wanted = str(found.folder)
-                    break
+        mine = [found.folder for found in runs.table() if found.lab == "detectron2" and found.checkpoint.exists()]
+        fitting = [each for each in mine if runs.load_json(each / "config.json")["options"]["config"] == config]
+        wanted = str(fitting[0]) if fitting else ""
     if not wanted and stem not in zoo:
         raise UserError(f"no {config} has been trained yet", f"invoke lab detectron2 -- --task train --config {config}")
     wanted = wanted or stem
