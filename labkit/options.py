@@ -57,7 +57,7 @@ def flag(name: str) -> str:
 
 def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, about: str = "") -> Request:
     """Read `argv`. Raises UserError for what is wrong with it; `--help` prints and leaves with status 0."""
-    words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata["rest"]), "")
+    words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata.get("rest")), "")
     parser = _Parser(
         usage=f"invoke lab {lab} -- [options]{' [words]' * bool(words_for)}",
         description=about,

@@ -53,6 +53,9 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
     if len(parts) == 1:
         say(f"only {there[0]} is there: every fifth picture of it is kept for evaluation")
         parts = [parts[0].cut(lambda k: k % 5 != 4), parts[0].cut(lambda k: k % 5 == 4)]
+    rows = [row for part in parts for row in part.content["instances"]["annotations"] if not row.get("iscrowd")]
+    if any(isinstance(row.get("segmentation"), dict) for row in rows):
+        cfg.INPUT.MASK_FORMAT = "bitmask"  # run lengths, where detectron2 expects polygons
     for part, name in zip(parts, ("train", "val")):
         part.register(f"lab_{name}", work / name)
     meta = MetadataCatalog.get("lab_train")

@@ -59,8 +59,6 @@ def trained(config: Config, run: Run) -> tuple[Any, nn.Module, dict[str, Any]]:
     if state:
         cfg.merge_from_list(shlex.split(config.overrides))
     cfg.MODEL.DEVICE = run.device.type
-    if not state and cfg.MODEL.META_ARCHITECTURE == "SemanticSegmentor":
-        cfg.MODEL.SEM_SEG_HEAD.NUM_CLASSES = 54
     model = build_model(cfg)
     weights.load(model, path, whole=True)
     say(f"weights: {path}")
@@ -135,7 +133,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Do the task, and say in one sentence what a user can mend."""
     logging.getLogger("detectron2").setLevel(logging.ERROR)  # it warns of COCO's own numbering of categories
     warnings.filterwarnings("ignore", category=FutureWarning)  # of an older detectron2 on a newer PyTorch
-    warnings.filterwarnings("ignore", message=".*(meshgrid|lr_scheduler.step|floor_divide|nonzero).*")
+    warnings.filterwarnings("ignore", message=".*(meshgrid|lr_scheduler.step|floor_divide|nonzero|not writable).*")
     try:
         return work(config, run)
     except NotImplementedError as error:
