@@ -14,6 +14,7 @@ You learn how detectron2 is put together (sections 80-86 of the notes): configs 
 from __future__ import annotations
 
 import logging
+import re
 import resource
 import shlex
 import warnings
@@ -141,7 +142,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     except FloatingPointError as error:
         raise UserError(str(error).splitlines()[0], "the same with a smaller SOLVER.BASE_LR") from None
     except (RuntimeError, MemoryError) as error:
-        if isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error):
+        if isinstance(error, MemoryError) or re.search("(out of|allocate|enough) memory", str(error)):
             raise UserError(
                 "out of memory: lower SOLVER.IMS_PER_BATCH, then INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN, then "
                 "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE",

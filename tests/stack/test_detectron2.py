@@ -326,6 +326,12 @@ def test_what_cannot_be_done_is_said_in_one_sentence(arguments, reason, drawn, t
     assert not list((tmp_path / "detectron2").glob("*"))
 
 
+def test_too_little_memory_says_what_to_lower(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab.training, "train", lambda *arguments: torch.empty(10**15))
+    status, said = run_here(["--sample", "--task=train"], drawn[0], tmp_path)
+    assert status == 2 and "out of memory: lower SOLVER.IMS_PER_BATCH" in said and "Traceback" not in said, said
+
+
 def test_weights_of_the_zoo_s_format_are_read_and_nothing_in_them_runs(smoke, drawn, tmp_path):
     state = compat.load(smoke / "checkpoints" / "last.pt")["state"]
     arrays = {name: value.numpy() for name, value in state["model"].items()}
