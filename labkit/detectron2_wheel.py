@@ -89,7 +89,6 @@ def arguments(folder: str) -> list[str]:
     wheel = asked_file()
     if wheel:
         return [f"{folder}/{wheel.name}"]
-    # Found in a folder and not named as a file: then uv writes no time into the environment, and images are repeatable.
     return shlex.split(asked()) or ["--no-index", "--find-links", folder, "detectron2"]
 
 
