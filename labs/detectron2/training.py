@@ -52,8 +52,8 @@ class Pictures(HookBase):
 class Numbers(HookBase):
     """Logs the mean of every loss, and saves a checkpoint when one is due. The last hook: a stop leaves from here."""
 
-    def __init__(self, run: Run, cfg: Any, bar: Any, facts: dict[str, Any]) -> None:
-        self.run, self.cfg, self.bar, self.facts = run, cfg, bar, facts
+    def __init__(self, run: Run, cfg: Any, bar: Any, scheduler: Any, facts: dict[str, Any]) -> None:
+        self.run, self.cfg, self.bar, self.scheduler, self.facts = run, cfg, bar, scheduler, facts
         self.sums: dict[str, float] = {}
         self.count, self.images, self.seconds = 0, 0, 0.0
 
@@ -104,8 +104,7 @@ def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, f
     with torch.random.fork_rng(devices=[]):  # a loader takes a number from the generator when it starts
         trainer = SimpleTrainer(model, data.train_loader(cfg, run.seed, start), optimizer)
     with run.progress(total * batch, start=start * batch) as bar:
-        numbers = Numbers(run, cfg, bar, facts)
-        numbers.scheduler = scheduler
+        numbers = Numbers(run, cfg, bar, scheduler, facts)
         if saved:
             numbers.sums, numbers.count = saved["sums"], saved["count"]
         looks = Pictures(run, cfg, evaluation.records(cfg)[:3])
