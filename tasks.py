@@ -147,6 +147,87 @@ def lab(
     call("lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
 
 
+CONFIG = "tiny (default), tiny_panoptic, tiny_semantic, or a config of the model zoo, such as mask_rcnn_R_50_FPN_3x"
+DATASET = "coco for COCO itself (invoke data coco); default: its drawn sample"
+WEIGHTS = "a run (`invoke runs`), a file, or a name of the model zoo; default: what was trained last with this config"
+
+
+@task(
+    help={
+        "input": "pictures, with commas; a folder; a video; or webcam. Default: pictures of the sample",
+        "config": CONFIG,
+        "weights": WEIGHTS,
+        "threshold": "draw objects with at least this score (default: 0.5)",
+        "stack": STACK,
+        "where": WHERE,
+        "dry": DRY,
+    }
+)
+def demo(
+    c: Context,
+    input: str = "",
+    config: str = "",
+    weights: str = "",
+    threshold: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> None:
+    """Draw what detectron2 finds in pictures of yours.
+
+      invoke detectron2.demo --input photo.jpg                                     by what you trained last
+      invoke detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
+    """
+    options = {"input": input, "config": config, "weights": weights, "threshold": threshold}
+    call("detectron2", "demo", options, "", stack, where, dry or c.config.run.dry)
+
+
+@task(
+    help={
+        "config": CONFIG,
+        "dataset": DATASET,
+        "resume": "go on with a stopped run: its name (`invoke runs`) or latest",
+        "stack": STACK,
+        "where": WHERE,
+        "dry": DRY,
+    }
+)
+def train(
+    c: Context,
+    config: str = "",
+    dataset: str = "",
+    resume: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> None:
+    """Train a detectron2 config; KEY VALUE pairs after `--` change its settings.
+
+      invoke detectron2.train
+      invoke detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
+    """
+    options = {"config": config, "dataset": dataset}
+    call("detectron2", "train", options, resume, stack, where, dry or c.config.run.dry)
+
+
+@task(
+    name="eval",
+    help={"config": CONFIG, "weights": WEIGHTS, "dataset": DATASET, "stack": STACK, "where": WHERE, "dry": DRY},
+)
+def evaluate(
+    c: Context,
+    config: str = "",
+    weights: str = "",
+    dataset: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> None:
+    """Judge trained weights: AP, PQ, IoU, best and worst pictures."""
+    options = {"config": config, "weights": weights, "dataset": dataset}
+    call("detectron2", "eval", options, "", stack, where, dry or c.config.run.dry)
+
+
 PORT = "another port than the usual one"
 STOP = "end it"
 STATUS = "say whether it runs, and where"
@@ -312,7 +393,11 @@ image = Collection("image")
 for name, member in {"build": build, "test": inside, "sbom": sbom, "prune": prune}.items():
     image.add_task(member, name=name)
 
+detectron2 = Collection("detectron2")
+for member in (demo, train, evaluate):
+    detectron2.add_task(member)
+
 namespace = Collection(
     bundle, clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
-    tensorboard, test, visdom, image,
+    tensorboard, test, visdom, image, detectron2,
 )  # fmt: skip

@@ -18,7 +18,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any, Sequence
 
-from labkit import datasets, envs, paths, stacks
+from labkit import datasets, detectron2_wheel, envs, paths, stacks
 from labkit.console import say
 from labkit.errors import UserError
 from labkit.files import digest, link, locked, megabytes, require_space, writing
@@ -166,6 +166,7 @@ def _download_wheels(stack: stacks.Stack, folder: Path) -> None:
     for python, lock in (
         (envs.python_of(stack), build.lock),
         (envs.python_of(stack), stacks.LOCKS / "build.txt"),
+        (envs.python_of(stack), detectron2_wheel.PANOPTICAPI),
         (Path(sys.executable), stacks.LOCKS / "host.txt"),
     ):
         say(f"fetching the packages of {lock.name}")
@@ -173,6 +174,8 @@ def _download_wheels(stack: stacks.Stack, folder: Path) -> None:
         pip += ["--require-hashes", "--disable-pip-version-check", "--no-build-isolation", "-r", str(lock)]
         if subprocess.run([*pip, "--dest", str(folder)], stdout=sys.stderr).returncode:
             raise UserError(f"pip could not fetch the packages of {lock.name} (its own message is above)")
+    if stack.detectron2:
+        shutil.copy(str(detectron2_wheel.fetch_source(stack)), str(folder))
 
 
 def _use_stacks(names: Sequence[str], wheels: Path) -> list[str]:

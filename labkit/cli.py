@@ -241,8 +241,31 @@ def lab(
         return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
+    return start_lab(name, passed_on(), smoke, sample, resume, gpus, nodes, stack, where, dry)
+
+
+def detectron2(task: str, options: dict[str, str], resume: str, stack: str, where: str, dry: bool) -> int | None:
+    """The lab detectron2 with this task; what follows `--` are changes of the config."""
+    words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    task_words = [] if resume else ["--task", task]  # a resumed run keeps its own
+    return start_lab("detectron2", [*task_words, *words, *passed_on()], resume=resume, stack=stack, where=where, dry=dry)
+
+
+def start_lab(
+    name: str,
+    words: list[str],
+    smoke: bool = False,
+    sample: bool = False,
+    resume: str = "",
+    gpus: str = "",
+    nodes: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> int | None:
+    """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
     lab = labs.find(name)
-    arguments = labs.resolve_paths(lab, passed_on(), runner.caller_folder())
+    arguments = labs.resolve_paths(lab, words, runner.caller_folder())
     asks_help = {"--help", "-h"} & set(arguments)
     group = None if asks_help else launch.plan(gpus, nodes)
     if group and not lab.distributed:
@@ -257,13 +280,16 @@ def lab(
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     if group:
         announce(group, [lab.program.relative_to(paths.ROOT), *flags, *arguments], choice, place, machine)
+    wanted = "" if flags or asks_help else labs.dataset_for(lab, arguments)
+    if wanted and lab.sample_first and labs.option(arguments, "dataset") is None:
+        flags, wanted = ["--sample"], ""
     if dry:
         print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).shown())
         return None
     place, machine = prepare(place, where, choice, machine)
     if place == "docker":
         refuse_second(machine.engine, name)
-    if not flags and not asks_help and not prepare_data(labs.dataset_for(lab, arguments), f"invoke lab {name}"):
+    if not prepare_data(wanted, f"invoke lab {name}"):
         flags = ["--sample"]
     runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).replace_process()
     return None

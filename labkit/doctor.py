@@ -48,7 +48,7 @@ def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
         "GPU and stack": [*gpu(machine, facts), stack(machine, facts, choice, asked)],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
-        "programs": [allocator(machine, choice), gui(machine), *services(machine)],
+        "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
     }
 
 
@@ -296,6 +296,16 @@ def gui(machine: Machine) -> Finding:
     if machine.gui_libraries:
         return Finding("ok", "OpenCV", "with windows (libGL is installed)")
     return Finding("note", "OpenCV", "without windows: cv2.imshow needs libGL", "sudo apt install libgl1")
+
+
+def detectron2(machine: Machine, choice: stacks.Choice) -> Finding:
+    """What the environment of the stack has of detectron2; one without any is made anew by the next run."""
+    name = choice.stack.name
+    if name not in machine.detectron2:
+        return Finding("ok", "detectron2", f"comes with the environment of stack {name}, which is not made yet")
+    if machine.detectron2[name]:
+        return Finding("ok", "detectron2", machine.detectron2[name])
+    return Finding("note", "detectron2", f"not in the environment of stack {name}", f"invoke setup --stack {name}")
 
 
 def services(machine: Machine) -> list[Finding]:

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labkit import paths
+from labkit import detectron2_wheel, paths
 from labkit.console import say, warn
 from labkit.errors import UserError
 from labkit.machine import free_gb, has_library
@@ -50,8 +50,8 @@ def fingerprint(stack: Stack, build: Build) -> str:
         build.name,
         str(paths.ROOT),
     ]
-    content = "\0".join(parts)
-    return hashlib.sha256(content.encode()).hexdigest()
+    content = "\0".join(parts).encode()
+    return hashlib.sha256(content + detectron2_wheel.recipe(stack)).hexdigest()
 
 
 def requirements(stack: Stack, build: Build, windows: bool) -> str:
@@ -131,11 +131,22 @@ def make(stack: Stack, build: Build) -> None:
         pytorch = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
         options = ["--python", str(python_of(stack)), "--index", build.wheels, "--index-strategy", "unsafe-best-match"]
         run_uv("pip", "install", *options, *pytorch)
+    if stack.detectron2:
+        add_detectron2(python_of(stack), stack)
     packages = output_of(str(python_of(stack)), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])")
     (Path(packages) / "labkit.pth").write_text(f"{paths.ROOT}\n", encoding="utf-8")
     stamp = {"fingerprint": fingerprint(stack, build), "stack": f"{stack.name}/{build.name}", "python": said}
     (folder / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
     say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")
+
+
+def add_detectron2(python: Path, stack: Stack) -> None:
+    """Install detectron2 and what computes PQ, both without their dependencies, which are in the stack's own lock."""
+    with tempfile.TemporaryDirectory() as folder:
+        detectron2_wheel.make(stack, Path(folder))
+        options = ["--no-deps", "--compile-bytecode", "--python", str(python)]
+        run_uv("pip", "install", *options, "--require-hashes", "-r", str(detectron2_wheel.PANOPTICAPI))
+        run_uv("pip", "install", *options, *detectron2_wheel.arguments(folder))
 
 
 def install(python: Path, lock: str, pinned: bool = True) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from labkit import envs, paths, visdom_page
+from labkit import detectron2_wheel, envs, paths, visdom_page
 from labkit.console import say, warn
 from labkit.engine import Engine
 from labkit.errors import UserError
@@ -44,12 +44,13 @@ class Sources:
 
 
 def fingerprint(stack: Stack, build: Build) -> str:
-    """sha256 of what decides the content of the image: stack file, lock, Dockerfile, its helper, another base."""
+    """sha256 of what decides the content of the image: stack file, locks, Dockerfile, its helpers, another base."""
     content = hashlib.sha256()
     lock = stack.requirements if build.pending else build.lock
     recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt", *visdom_page.FILES]
     for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
         content.update(path.read_bytes())
+    content.update(detectron2_wheel.recipe(stack))
     content.update(f"{build.name} {os.environ.get('LAB_BASE_IMAGE', '')}".encode())
     return content.hexdigest()
 
@@ -108,6 +109,7 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
         "BASE_IMAGE": base,
         "PYTHON": stack.python,
         "INSTALL_OPTIONS": options,
+        "DETECTRON2": " ".join(detectron2_wheel.arguments(detectron2_wheel.IN_IMAGE)),
         "LAB_IMAGE": f"{stack.name}/{build.name}",
         "FINGERPRINT": fingerprint(stack, build),
         "UV_DEFAULT_INDEX": sources.index,
@@ -132,7 +134,7 @@ def planned(engine: Engine, stack: Stack, build: Build) -> list[str]:
 
 
 def make_context(stack: Stack, build: Build) -> Path:
-    """The folder that the build sees: the requirements, the build tools' lock, uv, apt-install and visdom's page."""
+    """The folder that the build sees: requirements, locks of the build tools and of detectron2, uv, visdom's page."""
     context = envs.VENV / "context" / stack.name
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir(parents=True)
@@ -140,8 +142,9 @@ def make_context(stack: Stack, build: Build) -> Path:
     if build.pending:
         requirements += f"torch=={stack.torch}+{build.name}\ntorchvision=={stack.torchvision}+{build.name}\n"
     (context / "requirements.txt").write_text(requirements, encoding="utf-8")
-    for source in (LOCKS / "build.txt", DOCKER / "apt-install", Path(uv())):
+    for source in (LOCKS / "build.txt", detectron2_wheel.PANOPTICAPI, DOCKER / "apt-install", Path(uv())):
         shutil.copy(source, context / source.name)
+    detectron2_wheel.make(stack, context / "detectron2")
     visdom_page.fetch(context / "visdom")
     return context
 

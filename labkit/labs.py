@@ -24,6 +24,7 @@ class Lab:
     sections: str  # of the notes, "60-79"
     datasets: tuple[str, ...]  # the first is the default, another one is asked for with --dataset
     no_data_options: tuple[str, ...]  # options with which the lab reads no data set
+    sample_first: bool  # the sample is enough to learn from: real data only where --dataset asks for them
     paths: tuple[str, ...]  # options that are paths, resolved against the caller's folder
     distributed: bool  # whether several processes can train it together (--gpus, --nodes)
     smoke: dict[str, Any]
@@ -60,6 +61,7 @@ def load(path: Path) -> Lab:
             name=path.parent.name,
             datasets=tuple(row.pop("datasets")),
             no_data_options=tuple(row.pop("no_data_options", ())),
+            sample_first=bool(row.pop("sample_first", False)),
             paths=tuple(row.pop("paths", ())),
             distributed=row.pop("distributed", False),
             expect=tuple(row.pop("expect", ())),
@@ -110,14 +112,18 @@ def resolve_paths(lab: Lab, arguments: list[str], folder: Path) -> list[str]:
 
 def paths_among(lab: Lab, arguments: list[str]) -> list[Path]:
     """The existing files and folders that the path options among `arguments` name."""
-    values = [option(arguments, name) for name in lab.paths]
-    return [Path(value) for value in values if value and Path(value).exists()]
+    values = [option(arguments, name) or "" for name in lab.paths]
+    words = [word for value in values for word in ([value] if Path(value).exists() else value.split(","))]
+    return [Path(word) for word in words if word and Path(word).exists()]
 
 
 def resolve(option_name: str, value: str, folder: Path) -> str:
+    """`value` as an absolute path, or several with commas; a word that is none and has no suffix stays as it is."""
     path = folder / Path(value).expanduser()
     if path.exists():
         return str(path.absolute())
+    if "," in value:
+        return ",".join(resolve(option_name, word, folder) for word in value.split(","))
     if path.suffix:
         raise UserError(f"--{option_name}: there is no file {value}.")
     return value

@@ -9,6 +9,7 @@ import re
 import shutil
 import ssl
 import subprocess
+import sysconfig
 import time
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from labkit import engine, paths, ports
+from labkit import detectron2_wheel, engine, paths, ports
 from labkit.engine import Engine
 from labkit.programs import last_words, output_of, uv, uv_environment
 from labkit.stacks import Gpu, load_facts
@@ -43,6 +44,7 @@ class Machine:
     preload: str = ""  # what the user lets every program load first (LD_PRELOAD)
 
     inside: str = ""  # the label of the stack when this is one of our images
+    detectron2: dict[str, str] = field(default_factory=dict)  # stack -> what its environment has of it, "" nothing
     root: bool = False
     card: bool = False  # an NVIDIA graphics card is plugged in, whether or not a driver answers
     shm_gb: float = 0.0  # shared memory that is free
@@ -88,6 +90,7 @@ def examine() -> Machine:
     return replace(
         machine,
         inside=inside,
+        detectron2=find_detectron2(),
         root=os.geteuid() == 0,
         card=has_nvidia_card(),
         shm_gb=free_gb(Path("/dev/shm")),
@@ -123,6 +126,16 @@ def find_library(name: str) -> str:
     """The path of a shared library in the system's usual folders, '' where it is not installed."""
     folders = [f"/usr/lib/{platform.machine()}-linux-gnu", "/usr/lib64", "/usr/lib"]
     return next((path for path in (f"{folder}/{name}" for folder in folders) if os.path.exists(path)), "")
+
+
+def find_detectron2() -> dict[str, str]:
+    """What each native environment, or the image that this is, has of detectron2; only finished ones are there."""
+    if os.environ.get("LAB_IMAGE"):
+        packages = Path(sysconfig.get_paths()["purelib"])
+        return {os.environ["LAB_IMAGE"].partition("/")[0]: detectron2_wheel.installed(packages)}
+    stamps = (paths.ROOT / ".venv").glob("*/stamp.json")
+    folders = {stamp.parent.name: next(stamp.parent.glob("lib/python*/site-packages"), None) for stamp in stamps}
+    return {stack: detectron2_wheel.installed(folder) for stack, folder in folders.items() if folder}
 
 
 def find_gpus() -> tuple[str, list[Gpu]]:

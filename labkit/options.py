@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import re
+import shlex
 import typing
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +19,20 @@ Presets = Mapping[str, Mapping[str, Any]]
 
 
 def option(
-    default: Any, help: str, choices: Sequence[Any] = (), path: bool = False, at_least: float | None = None
+    default: Any,
+    help: str,
+    choices: Sequence[Any] = (),
+    path: bool = False,
+    at_least: float | None = None,
+    rest: bool = False,
 ) -> Any:
     """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
 
     The annotation (str, int, float or bool) says what is read. A `path` arrives absolute, and a missing file is
-    refused; only a word without a suffix may also be the name of a run.
+    refused; only a word without a suffix may also be the name of a run. `rest` takes all words that belong to no
+    option, joined as a shell would read them.
     """
-    extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least}
+    extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "rest": rest}
     return dataclasses.field(default=default, metadata=extra)
 
 
@@ -39,6 +47,7 @@ class Request:
     resume: str
     seed: int | None
     save_every_s: float
+    words_for: str = ""  # the field that took the words that belong to no option
 
 
 def flag(name: str) -> str:
@@ -48,8 +57,9 @@ def flag(name: str) -> str:
 
 def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, about: str = "") -> Request:
     """Read `argv`. Raises UserError for what is wrong with it; `--help` prints and leaves with status 0."""
+    words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata.get("rest")), "")
     parser = _Parser(
-        usage=f"invoke lab {lab} -- [options]",
+        usage=f"invoke lab {lab} -- [options]{' [words]' * bool(words_for)}",
         description=about,
         epilog=_describe(presets),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
@@ -76,9 +86,12 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
         given, rest = parser.parse_known_args(list(argv))
     except UserError as error:
         raise UserError(error.message, help_command) from None
-    if rest:
-        raise UserError(_unknown(rest[0], parser), help_command)
+    unknown = [word for word in rest if not words_for or re.match(r"-[^\d.]", word)]
+    if unknown:
+        raise UserError(_unknown(unknown[0], parser), help_command)
     values = vars(given)
+    if rest:
+        values[words_for] = " ".join(map(shlex.quote, rest))
     preset = values.get("preset", "")
     if preset and preset not in presets:
         raise UserError(f"--preset: there is no {preset}; {nearest(preset, list(presets))}", help_command)
@@ -93,6 +106,7 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
         resume=given.resume,
         seed=given.seed,
         save_every_s=given.save_every,
+        words_for=words_for,
     )
 
 
@@ -111,6 +125,9 @@ def _add_lab_options(group: Any, config_class: type) -> None:
     for field in dataclasses.fields(config_class):
         kind, extra = kinds[field.name], field.metadata
         about = str(extra["help"]).replace("%", "%%")
+        if extra["rest"]:
+            group.description = f"[words]: {about}"
+            continue
         name = flag(field.name)
         keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
         if kind is bool:

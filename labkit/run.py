@@ -580,12 +580,15 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     if request.preset and not request.smoke:
         after += ["--preset", request.preset]
     for name, value in request.typed.items():
+        if name == request.words_for:
+            continue
         if isinstance(value, bool):
             after.append(options.flag(name) if value else "--no-" + options.flag(name)[2:])
         else:
             after += [options.flag(name), str(value)]
     if request.seed:
         after += ["--seed", str(request.seed)]
+    after += shlex.split(request.typed.get(request.words_for, ""))
     return " ".join(shlex.quote(word) for word in [*words, *(["--", *after] if after else [])])
 
 

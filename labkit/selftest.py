@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 import time
+from pathlib import Path
 
-from labkit import stacks
+from labkit import detectron2_wheel, stacks
 from labkit.console import say, warn
 
 
@@ -26,6 +28,8 @@ def check_versions(stack: stacks.Stack) -> list[str]:
         if found.partition("+")[0] != wanted:
             wrong.append(f"{name} is {found}, the stack pins {wanted}")
     say(f"torch {torch.__version__}, torchvision {torchvision.__version__}, OpenCV {cv2.__version__}")
+    if stack.detectron2:
+        say(f"detectron2 {detectron2_wheel.installed(Path(sysconfig.get_paths()['purelib'])) or 'is missing'}")
     return wrong
 
 

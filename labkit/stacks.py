@@ -56,6 +56,7 @@ class Stack:
     requirements: Path
     disk_gb: float
     builds: tuple[Build, ...]
+    detectron2: str = ""  # the lock of its source, which becomes a wheel (labkit/detectron2_wheel.py)
     editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
 
     @property

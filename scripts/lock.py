@@ -45,6 +45,9 @@ def lock_tools(upgrade: tuple[str, ...]) -> None:
         source = stacks.LOCKS / f"{name}.in"
         options = ("--universal", "--python-version", python, *upgrade)
         uv_compile([source], source.with_suffix(".txt"), source.name, *options)
+    for source in (*stacks.LOCKS.glob("detectron2-*.in"), stacks.LOCKS / "panopticapi.in"):
+        options = ("--universal", "--python-version", "3.8", "--no-deps")
+        uv_compile([source], source.with_suffix(".txt"), source.name, *options)
 
 
 def lock_build(stack: stacks.Stack, build: stacks.Build, upgrade: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ from importlib import metadata
 
 import pytest
 
-from labkit import envs, selftest, stacks
+from labkit import detectron2_wheel, envs, selftest, stacks
 
 STACK = stacks.load(os.environ["LAB_STACK"].partition("/")[0])
 BUILD = STACK.build(os.environ["LAB_STACK"].partition("/")[2])
@@ -39,9 +39,9 @@ def test_the_versions_and_a_training_step():
 @pytest.mark.skipif(BUILD.pending, reason="a pending build has no lock to compare with")
 def test_no_package_beyond_the_lock_and_none_missing():
     installed = {(normal(d.metadata["Name"]), d.version) for d in metadata.distributions()}
-    lock = envs.requirements(STACK, BUILD, windows=True)
+    lock = envs.requirements(STACK, BUILD, windows=True) + detectron2_wheel.PANOPTICAPI.read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([a-z0-9.-]+)==([^ ;\\\\]+)", lock, re.MULTILINE))
-    assert installed - pinned == set()
+    assert {name for name, _ in installed - pinned} == {"detectron2"}  # made from source, or what the user asked for
     needed = {"torch", "torchvision", "opencv-python", "visdom", "tensorboardx", "tensorboard", "invoke", "numpy"}
     assert needed <= {name for name, _ in installed}
 
@@ -55,6 +55,19 @@ def test_the_binaries_cover_the_gpus_that_the_facts_promise():
         return
     built = re.findall(r"sm_(\d+)(\d)", torch._C._cuda_getArchFlags())
     assert [f"{major}.{minor}" for major, minor in built] == wheel["architectures"]
+
+
+def test_detectron2_has_its_operators_and_the_model_zoo():
+    import torch
+    from detectron2 import model_zoo
+    from detectron2.layers import ROIAlign, batched_nms
+    from panopticapi.evaluation import pq_compute
+
+    features, boxes = torch.arange(16.0).reshape(1, 1, 4, 4), torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
+    assert ROIAlign((1, 1), 1.0, 2)(features, boxes).item() == pytest.approx(7.5)
+    assert batched_nms(boxes[:, 1:], torch.ones(1), torch.zeros(1), 0.5).tolist() == [0]
+    assert model_zoo.get_config("COCO-InstanceSegmentation/mask_rcnn_R_50_FPN_3x.yaml").MODEL.MASK_ON
+    assert callable(pq_compute)
 
 
 def test_an_ordinary_user_with_a_home():

@@ -295,3 +295,11 @@ def test_the_examination_of_this_machine_is_sane(monkeypatch):
     assert found.shm_gb > 0 and found.clock > 1.7e9 and set(found.ports) == set(ports.SERVICES)
     groups = doctor.diagnose(found)
     assert list(groups) == ["computer", "GPU and stack", "network", "containers", "programs"] and all(groups.values())
+
+
+def test_which_detectron2_is_there():
+    assert "not made yet" in findings()["detectron2"].what
+    there = findings(detectron2={"cpu": "0.6, compiled"})["detectron2"]
+    assert (there.level, there.what) == ("ok", "0.6, compiled")
+    missing = findings(detectron2={"cpu": ""})["detectron2"]
+    assert (missing.level, missing.next_command) == ("note", "invoke setup --stack cpu")

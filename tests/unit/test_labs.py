@@ -72,6 +72,25 @@ def test_path_options_are_resolved_against_the_callers_folder(tmp_path):
         labs.resolve_paths(lab, ["--predict", "c.jpg"], folder)
 
 
+def test_several_pictures_are_resolved_and_mounted_each(tmp_path):
+    lab = labs.find("detectron2")
+    for name in ("a.jpg", "b.jpg", "c,d.jpg"):
+        (tmp_path / name).touch()
+    both = f"{tmp_path / 'a.jpg'},{tmp_path / 'b.jpg'}"
+    assert labs.resolve_paths(lab, ["--input=a.jpg,b.jpg", "--weights", "latest"], tmp_path) == [
+        f"--input={both}", "--weights", "latest"]  # fmt: skip
+    assert labs.paths_among(lab, ["--input", both]) == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
+    assert labs.resolve_paths(lab, ["--input", "c,d.jpg"], tmp_path) == ["--input", str(tmp_path / "c,d.jpg")]
+    assert labs.resolve_paths(lab, ["--input", "webcam"], tmp_path) == ["--input", "webcam"]
+    with pytest.raises(UserError, match=r"no file gone\.jpg"):
+        labs.resolve_paths(lab, ["--input=a.jpg,gone.jpg"], tmp_path)
+
+
+def test_a_lab_may_begin_with_its_sample():
+    assert labs.find("detectron2").sample_first and not labs.find("cifar10").sample_first
+    assert labs.dataset_for(labs.find("detectron2"), ["--input", "a.jpg"]) == ""
+
+
 def test_the_command_is_data(monkeypatch):
     monkeypatch.setenv("LAB_RUNS", "/some where/runs")
     choice = stacks.choose([], "", asked="notes")

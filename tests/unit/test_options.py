@@ -99,3 +99,18 @@ def test_help_teaches(capsys):
         "notes: --weight-decay 0.001 --no-flip",
     ):  # fmt: skip
         assert text in out
+
+
+def test_words_that_belong_to_no_option_go_to_the_field_that_takes_them():
+    @dataclass(frozen=True)
+    class Open:
+        epochs: int = option(8, "passes over the training set")
+        overrides: str = option("", "settings to change", rest=True)
+
+    def read(*argv):
+        return options.build(Open, {}, options.parse(argv, Open, {}, "detectron2"))
+
+    assert read("SOLVER.BASE_LR", "0.1", "--epochs", "3", "X.Y", "-1 2") == Open(3, "SOLVER.BASE_LR 0.1 X.Y '-1 2'")
+    assert read() == Open()
+    with pytest.raises(UserError, match="unknown option --epocs; did you mean --epochs"):
+        read("SOLVER.BASE_LR", "0.1", "--epocs", "3")

@@ -1,0 +1,219 @@
+"""Data: register a COCO folder with detectron2, and hand out training pictures in an order that can be resumed.
+
+detectron2 knows a data set by a name. DatasetCatalog holds a function that lists its pictures as dicts (file_name,
+height, width, annotations), MetadataCatalog what is true of all of them: names of classes, where the JSON lies.
+`load_coco_json`, which the notes read (section 86), makes the list from a COCO file.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Iterator, Sequence
+
+import numpy as np
+import torch
+from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
+from detectron2.data.datasets import load_coco_json
+from PIL import Image
+
+from labkit import coco
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.paths import shown
+from labs.detectron2 import configs
+
+SPLITS = ("train2017", "val2017")
+IGNORED = 255  # in a map of the ground: not judged
+
+
+@dataclass(frozen=True)
+class Names:
+    """The data sets as detectron2 knows them, and the names of their classes."""
+
+    train: str
+    val: str
+    things: list[str]
+    stuff: list[str]  # [] unless the model names every pixel; the first is "things"
+
+
+def register(folder: Path, cfg: Any, work: Path) -> Names:
+    """Make the COCO folder known to detectron2. `work` takes what has to be derived: parts, maps of the ground.
+
+    Where only one of train2017 and val2017 is there, as after `invoke data coco --subset`, every fifth of its pictures
+    is kept for evaluation. UserError where annotations and pictures do not fit together.
+    """
+    kind = "person_keypoints" if cfg.MODEL.KEYPOINT_ON else "instances"
+    there = [split for split in SPLITS if (folder / "annotations" / f"{kind}_{split}.json").exists()]
+    if not there:
+        raise UserError(f"{shown(folder / 'annotations')} has no {kind}_train2017.json or {kind}_val2017.json",
+                        "invoke data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
+    parts = [Part(folder, split, kind, cfg) for split in there]
+    if len(parts) == 1:
+        say(f"only {there[0]} is there: every fifth picture of it is kept for evaluation")
+        parts = [parts[0].cut(lambda k: k % 5 != 4), parts[0].cut(lambda k: k % 5 == 4)]
+    rows = [row for part in parts for row in part.content["instances"]["annotations"] if not row.get("iscrowd")]
+    if any(isinstance(row.get("segmentation"), dict) for row in rows):
+        cfg.INPUT.MASK_FORMAT = "bitmask"  # run lengths, where detectron2 expects polygons
+    for part, name in zip(parts, ("train", "val")):
+        part.register(f"lab_{name}", work / name)
+    meta = MetadataCatalog.get("lab_train")
+    return Names("lab_train", "lab_val", list(meta.get("thing_classes", [])), list(meta.get("stuff_classes", [])))
+
+
+class Part:
+    """One split: its pictures and annotations, checked."""
+
+    def __init__(self, folder: Path, split: str, kind: str, cfg: Any) -> None:
+        self.pictures, self.masks, self.cfg = folder / split, folder / f"panoptic_{split}", cfg
+        self.content = {"instances": self._read(folder / "annotations" / f"{kind}_{split}.json")}
+        if configs.has_stuff(cfg):
+            path = folder / "annotations" / f"panoptic_{split}.json"
+            if not path.exists():
+                raise UserError(f"{shown(path)} is missing, and {cfg.MODEL.META_ARCHITECTURE} learns from it",
+                                f"invoke data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
+            self.content["panoptic"] = self._read(path)
+            self._keep_common()
+        images = self.content["instances"]["images"]
+        missing = sorted({image["file_name"] for image in images} - {path.name for path in self.pictures.glob("*")})
+        if missing:
+            raise UserError(f"the annotations of {split} name {len(missing)} pictures that are not in "
+                            f"{shown(self.pictures)}: {missing[0]}", "invoke data coco --verify")  # fmt: skip
+        if not self.content["instances"]["annotations"]:
+            raise UserError(f"the annotations of {split} hold not one object, so there is nothing to learn from or to "
+                            "be judged by", "invoke data coco")  # fmt: skip
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        content = coco.parse(path.read_bytes(), shown(path))
+        known = {image["id"] for image in content["images"]}
+        strange = [row["image_id"] for row in content["annotations"] if row["image_id"] not in known]
+        if strange:
+            raise UserError(f"{shown(path)} does not fit together: {len(strange)} annotations are of pictures that it "
+                            f"does not list, such as {strange[0]}")  # fmt: skip
+        return content
+
+    def _keep_common(self) -> None:
+        """Of both kinds of annotation, only what is of pictures that both know and whose mask is there."""
+        masks = {path.name for path in self.masks.glob("*.png")}
+        rows = self.content["panoptic"]["annotations"]
+        common = {row["image_id"] for row in rows if row["file_name"] in masks}
+        common &= {image["id"] for image in self.content["instances"]["images"]}
+        if not common:
+            raise UserError(f"no picture has both instances and a panoptic mask in {shown(self.masks)}")
+        self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
+
+    def cut(self, chosen: Any) -> Part:
+        """The part with the pictures whose place in the list is `chosen`."""
+        ids = {image["id"] for k, image in enumerate(self.content["instances"]["images"]) if chosen(k)}
+        part = object.__new__(Part)
+        part.pictures, part.masks, part.cfg = self.pictures, self.masks, self.cfg
+        part.content = {kind: coco.smaller(content, ids) for kind, content in self.content.items()}
+        if not part.content["instances"]["annotations"]:
+            raise UserError(f"{shown(self.pictures)} has too few annotated pictures to keep some for evaluation")
+        return part
+
+    def register(self, name: str, work: Path) -> None:
+        """Make it known as `name`; its annotations and what is derived from them go to `work`."""
+        work.mkdir(parents=True, exist_ok=True)
+        for kind, content in self.content.items():
+            (work / f"{kind}.json").write_text(json.dumps(content), encoding="utf-8")
+        for catalog in (DatasetCatalog, MetadataCatalog):
+            if name in catalog.list():
+                catalog.remove(name)
+        meta = MetadataCatalog.get(name)
+        meta.set(json_file=str(work / "instances.json"), image_root=str(self.pictures), evaluator_type="coco")
+        if self.cfg.MODEL.KEYPOINT_ON:
+            person = MetadataCatalog.get("keypoints_coco_2017_val")
+            meta.set(keypoint_names=person.keypoint_names, keypoint_flip_map=person.keypoint_flip_map)
+        ground = {}
+        if "panoptic" in self.content:
+            ground = self._write_ground(work / "ground")
+            stuff = [row for row in self.content["panoptic"]["categories"] if not row["isthing"]]
+            meta.set(panoptic_json=str(work / "panoptic.json"), panoptic_root=str(self.masks), ignore_label=IGNORED,
+                     stuff_classes=["things", *(row["name"] for row in stuff)],
+                     stuff_dataset_id_to_contiguous_id={0: 0, **{row["id"]: k for k, row in enumerate(stuff, 1)}},
+                     )  # fmt: skip
+
+        def pictures() -> list[dict[str, Any]]:
+            records = load_coco_json(meta.json_file, meta.image_root, name, ["keypoints"] * self.cfg.MODEL.KEYPOINT_ON)
+            return [{**row, "sem_seg_file_name": ground[row["image_id"]]} if ground else row for row in records]
+
+        pictures()  # sets the names and numbers of the classes in `meta`
+        DatasetCatalog.register(name, pictures)
+
+    def _write_ground(self, folder: Path) -> dict[int, str]:
+        """A map for each picture, uint8 (H, W): 0 for things, 1, 2, ... for stuff, 255 for what nobody annotated."""
+        folder.mkdir(exist_ok=True)
+        stuff = [row["id"] for row in self.content["panoptic"]["categories"] if not row["isthing"]]
+        number = {category: k for k, category in enumerate(stuff, 1)}
+        written = {}
+        for row in self.content["panoptic"]["annotations"]:
+            colours = np.asarray(Image.open(str(self.masks / row["file_name"])).convert("RGB")).astype(np.int64)
+            segments = colours @ np.array([1, 256, 65536])  # (H, W)
+            ground = np.full(segments.shape, IGNORED, np.uint8)
+            for segment in row["segments_info"]:
+                ground[segments == segment["id"]] = number.get(segment["category_id"], 0)
+            path = folder / row["file_name"]
+            Image.fromarray(ground).save(str(path))
+            written[row["image_id"]] = str(path)
+        return written
+
+
+class Stream(torch.utils.data.Dataset):
+    """Training pictures, epoch after epoch. What stands at a position follows from the seed alone.
+
+    detectron2's own sampler cannot start in the middle. Here the order of an epoch and the augmentation of a picture
+    are drawn from (seed, epoch) and (seed, position), so a resumed training goes on with the very same pictures.
+    """
+
+    def __init__(self, records: Sequence[dict[str, Any]], mapper: DatasetMapper, seed: int) -> None:
+        self.records, self.mapper, self.seed = records, mapper, seed
+        self._epoch, self._order = -1, np.zeros(0, int)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        epoch, k = divmod(position, len(self.records))
+        if epoch != self._epoch:
+            self._epoch, self._order = epoch, np.random.RandomState([self.seed, epoch]).permutation(len(self.records))
+        np.random.seed([self.seed, position])  # detectron2's transforms draw from NumPy's global generator
+        record = self.records[self._order[k]]
+        try:
+            picture: dict[str, Any] = self.mapper(record)
+        except (OSError, ValueError) as error:
+            problem = f"{shown(Path(record['file_name']))} cannot be used: {error}"
+            raise UserError(problem, "invoke data coco --verify") from None
+        return picture
+
+
+class Positions(torch.utils.data.Sampler):
+    """The positions from `start` to `end`, in order: a range, which PyTorch 1.5 does not take for a sampler."""
+
+    def __init__(self, start: int, end: int) -> None:
+        self.positions = range(start, end)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.positions)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+
+def train_loader(cfg: Any, seed: int, start: int) -> torch.utils.data.DataLoader:
+    """Batches of the steps from `start` on: lists of dicts with image (uint8, (3, H, W) BGR) and instances.
+
+    DatasetMapper reads a picture, applies the augmentation that cfg.INPUT describes (resize to one of MIN_SIZE_TRAIN,
+    flip) to it and to its boxes and masks alike, and makes tensors.
+    """
+    records = get_detection_dataset_dicts(
+        cfg.DATASETS.TRAIN,
+        filter_empty=cfg.DATALOADER.FILTER_EMPTY_ANNOTATIONS and configs.has_things(cfg),
+        min_keypoints=cfg.MODEL.ROI_KEYPOINT_HEAD.MIN_KEYPOINTS_PER_IMAGE if cfg.MODEL.KEYPOINT_ON else 0,
+    )
+    batch = cfg.SOLVER.IMS_PER_BATCH
+    return torch.utils.data.DataLoader(
+        Stream(records, DatasetMapper(cfg, is_train=True), seed),
+        batch_size=batch,
+        sampler=Positions(start * batch, cfg.SOLVER.MAX_ITER * batch),
+        num_workers=cfg.DATALOADER.NUM_WORKERS,
+        collate_fn=list,
+    )

@@ -1,0 +1,379 @@
+"""The lab detectron2: whole runs as a user starts them, its measures against pycocotools, panopticapi and plain loops."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from detectron2.data import DatasetCatalog, MetadataCatalog
+from detectron2.evaluation import COCOPanopticEvaluator, SemSegEvaluator
+from detectron2.modeling import build_model
+from detectron2.structures import Boxes, Instances
+from PIL import Image
+from pycocotools import mask as masks
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from labkit import compat, datasets
+from labkit.errors import UserError
+from labkit.paths import ROOT
+from labs.detectron2 import configs, data, evaluation, lab, weights
+
+QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "1"]
+STEPS = 10
+
+
+def places(runs, folder):
+    return {"PYTHONPATH": str(ROOT), "LAB_DATA": str(folder), "LAB_RUNS": str(runs), "VISDOM_PORT": "1"}
+
+
+def launch(arguments, folder, runs):
+    command = [sys.executable, str(ROOT / "labs" / "detectron2" / "lab.py"), *arguments]
+    return subprocess.Popen(command, env={**os.environ, **places(runs, folder)}, stderr=subprocess.PIPE, text=True)
+
+
+def run_here(arguments, folder, runs):
+    """The lab in this process, which spares its start: (exit status, what it said)."""
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
+        for name, value in places(runs, folder).items():
+            patch.setenv(name, value)
+        with pytest.raises(SystemExit) as left:
+            lab.start(lab.main, lab.Config, lab.PRESETS, list(arguments))
+    return left.value.code, said.getvalue()
+
+
+def newest(runs):
+    return max((runs / "detectron2").glob("*"), default=runs / "none")
+
+
+def table(folder, name):
+    return json.loads((folder / "tables" / f"{name}.json").read_text())["rows"]
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory):
+    """The data folder of all runs, with the sample of COCO drawn; (LAB_DATA, the sample's folder)."""
+    folder = tmp_path_factory.mktemp("data")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LAB_DATA", str(folder))
+        return folder, datasets.locate("coco", sample=True).path
+
+
+@pytest.fixture(scope="module")
+def smoke(drawn, tmp_path_factory):
+    """The folder of a smoke run: train, evaluate and demo."""
+    runs = tmp_path_factory.mktemp("smoke")
+    process = launch(["--smoke"], drawn[0], runs)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    return newest(runs)
+
+
+# ---- whole runs ----
+
+
+def test_the_smoke_run_learns_and_its_ap_is_pycocotools_own(smoke):
+    for name in ("config.yaml", "eval.json", "report.html", "plots/best.png", "plots/worst.png", "plots/demo.png",
+                 "plots/step_000040.png", "checkpoints/last.pt"):  # fmt: skip
+        assert (smoke / name).stat().st_size > 0, name
+    results = json.loads((smoke / "eval.json").read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(smoke / "data" / "val" / "instances.json"))
+        found = truth.loadRes(str(smoke / "evaluation" / "coco_instances_results.json"))
+        for kind in ("bbox", "segm"):
+            judge = COCOeval(truth, found, kind)
+            judge.evaluate()
+            judge.accumulate()
+            judge.summarize()
+            assert [results[kind][key] for key in ("AP", "AP50", "AP75")] == pytest.approx((100 * judge.stats[:3]).tolist())
+            for k, number in enumerate(judge.params.catIds):  # precision: (thresholds, recalls, categories, areas, limits)
+                precision = judge.eval["precision"][:, :, k, 0, -1]
+                name = truth.cats[number]["name"]
+                assert results[kind][f"AP-{name}"] == pytest.approx(100 * precision[precision > -1].mean())
+    assert results["segm"]["AP"] > 1
+    assert [row[0] for row in table(smoke, "ap")] == ["box", "mask"]
+    assert [row[0] for row in table(smoke, "ap_by_category")] == ["ball", "box", "tent"]
+
+
+def test_killed_and_resumed_it_ends_with_the_same_bits(drawn, tmp_path):
+    arguments = ["--task", "train", "--sample", *QUICK, "SOLVER.MAX_ITER", str(STEPS)]
+    status, said = run_here(arguments, drawn[0], tmp_path / "whole")
+    assert status == 0, said
+    process = launch([*arguments[:3], "--save-every", "0", *arguments[3:]], drawn[0], tmp_path / "killed")
+    path, step = None, 0
+    while process.poll() is None and step < 3:
+        time.sleep(0.02)
+        path = newest(tmp_path / "killed") / "checkpoints" / "last.pt"
+        step = compat.load(path)["step"] if path.exists() else 0
+    process.kill()
+    process.communicate()
+    assert 3 <= compat.load(path)["step"] < STEPS
+    status, said = run_here(["--resume=latest"], drawn[0], tmp_path / "killed")
+    assert status == 0 and "resumed:" in said, said
+    whole, resumed = newest(tmp_path / "whole"), newest(tmp_path / "killed")
+    assert (whole / "metrics.jsonl").read_bytes() == (resumed / "metrics.jsonl").read_bytes()
+    one, other = (compat.load(folder / "checkpoints" / "last.pt")["state"]["model"] for folder in (whole, resumed))
+    assert set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_eval_repeats_the_numbers_and_demo_draws_pictures_of_the_users_own(smoke, drawn, tmp_path):
+    status, said = run_here(["--task=eval", "--sample", f"--weights={smoke}"], drawn[0], tmp_path)
+    assert status == 0, said
+    assert json.loads((newest(tmp_path) / "eval.json").read_text()) == json.loads((smoke / "eval.json").read_text())
+    mine = tmp_path / "my pictures"
+    mine.mkdir()
+    for name in ("000000000121.jpg", "000000000122.jpg"):
+        (mine / name).write_bytes((drawn[1] / "val2017" / name).read_bytes())
+    (mine / "broken.jpg").write_bytes(b"\xff\xd8 broken")
+    film = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (160, 120))
+    for name in ("000000000121.jpg", "000000000122.jpg", "000000000121.jpg"):
+        film.write(cv2.imread(str(drawn[1] / "val2017" / name)))
+    film.release()
+    for given, pictures, skipped in ((mine, 2, 1), (f"{mine / '000000000121.jpg'},{mine}", 3, 1), (tmp_path / "film.avi", 3, 0)):
+        status, said = run_here([f"--input={given}", f"--weights={smoke}", "--threshold=0.1"], drawn[0], tmp_path)
+        assert status == 0, said
+        metrics = json.loads((newest(tmp_path) / "summary.json").read_text())["metrics"]
+        assert (metrics["pictures"], metrics["skipped"]) == (pictures, skipped) and metrics["objects"] >= 2
+        assert ("1 files are no pictures and were skipped: broken.jpg" in said) == bool(skipped)
+        picture = cv2.imread(str(next((newest(tmp_path) / "pictures").glob("*.png"))))
+        assert min(picture.shape[:2]) == 480
+    assert (newest(tmp_path) / "pictures" / "demo.mp4").stat().st_size > 0
+
+
+@pytest.mark.parametrize("config", ["tiny_panoptic", "tiny_semantic"])
+def test_panoptic_and_semantic_runs_are_complete(config, drawn, tmp_path):
+    arguments = ["--sample", "--config", config, *QUICK, "SOLVER.MAX_ITER", "2"]
+    status, said = run_here(arguments, drawn[0], tmp_path)
+    assert status == 0, said
+    folder = newest(tmp_path)
+    semantic = dict(table(folder, "semantic"))
+    assert {"pixel accuracy", "mean accuracy", "mean IoU", "frequency weighted IoU", "IoU of sky"} <= set(semantic)
+    assert ("panoptic_seg" in json.loads((folder / "eval.json").read_text())) == (config == "tiny_panoptic")
+    status, said = run_here(["--input", str(drawn[1] / "val2017" / "000000000121.jpg"), "--config", config], drawn[0], tmp_path)
+    assert status == 0 and "trained on the sample" in said, said
+
+
+# ---- data ----
+
+
+def copy_of(source, target, change):
+    """The sample with its instances changed, in COCO's layout; only the training part."""
+    (target / "annotations").mkdir(parents=True)
+    (target / "train2017").symlink_to(source / "train2017")
+    content = json.loads((source / "annotations" / "instances_train2017.json").read_text())
+    change(content)
+    (target / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
+    return target
+
+
+def test_one_split_alone_is_cut_and_its_pictures_are_never_in_both(drawn, tmp_path):
+    folder = copy_of(drawn[1], tmp_path / "coco", lambda content: None)
+    names = data.register(folder, configs.load("tiny", []), tmp_path / "work")
+    train, val = ({row["file_name"] for row in DatasetCatalog.get(name)} for name in (names.train, names.val))
+    assert (len(train), len(val), len(train & val)) == (96, 24, 0) and names.things == ["ball", "box", "tent"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda content: content["annotations"].clear(), "hold not one object"),
+        (lambda content: content["images"][3].update(file_name="gone.jpg"), "name 1 pictures that are not in"),
+        (lambda content: content["annotations"][0].update(image_id=10**9), "does not fit together: 1 annotations"),
+        (lambda content: content.pop("categories"), "has no list of categories"),
+    ],
+)
+def test_annotations_that_do_not_fit_are_refused(change, reason, drawn, tmp_path):
+    folder = copy_of(drawn[1], tmp_path / "coco", change)
+    with pytest.raises(UserError, match=reason):
+        data.register(folder, configs.load("tiny", []), tmp_path / "work")
+
+
+def test_what_stands_at_a_position_follows_from_the_seed_alone():
+    records = [{"number": k} for k in range(10)]
+
+    def draw(record):
+        return {**record, "chance": float(np.random.rand())}
+
+    stream, again = (data.Stream(records, draw, seed=3) for _ in range(2))
+    forward = [stream[position] for position in range(30)]
+    assert [again[position] for position in (25, 3, 14)] == [forward[position] for position in (25, 3, 14)]
+    for epoch in range(3):
+        assert sorted(row["number"] for row in forward[10 * epoch : 10 * epoch + 10]) == list(range(10))
+    assert [row["number"] for row in forward[:10]] != [row["number"] for row in forward[10:20]]
+
+
+# ---- measures on constructed cases ----
+
+
+def test_pq_is_its_definition(tmp_path):
+    """Two things and two stuffs in a picture of 10 x 10: sum of IoU / (TP + FP / 2 + FN / 2), class by class."""
+    truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
+    truth[:5], truth[5:], truth[1:4, 1:4], truth[1:4, 6:9] = 1, 2, 3, 4
+    guess[:6], guess[6:], guess[1:4, 1:3], guess[7:9, 7:9] = 1, 2, 3, 4  # half of the first thing, the second elsewhere
+    kinds = {1: 20, 2: 21, 3: 5, 4: 5}
+    rgb = np.zeros((10, 10, 3), np.uint8)
+    rgb[..., 0] = truth
+    (tmp_path / "truth").mkdir()
+    Image.fromarray(rgb).save(str(tmp_path / "truth" / "1.png"))
+    segments = [{"id": k, "category_id": kinds[k], "iscrowd": 0, "area": int((truth == k).sum())} for k in kinds]
+    categories = [{"id": k, "name": str(k), "isthing": int(k == 5)} for k in (5, 20, 21)]
+    (tmp_path / "truth.json").write_text(json.dumps({"images": [{"id": 1}], "categories": categories, "annotations": [
+        {"image_id": 1, "file_name": "1.png", "segments_info": segments}]}))  # fmt: skip
+    MetadataCatalog.get("constructed").set(
+        thing_dataset_id_to_contiguous_id={5: 0}, stuff_dataset_id_to_contiguous_id={0: 0, 20: 1, 21: 2},
+        panoptic_json=str(tmp_path / "truth.json"), panoptic_root=str(tmp_path / "truth"),
+    )  # fmt: skip
+    judge = COCOPanopticEvaluator("constructed", str(tmp_path / "out"))
+    judge.reset()
+    infos = [{"id": k, "isthing": kinds[k] == 5, "category_id": {20: 1, 21: 2, 5: 0}[kinds[k]]} for k in kinds]
+    judge.process([{"file_name": "1.jpg", "image_id": 1}], [{"panoptic_seg": (torch.from_numpy(guess.astype("int32")), infos)}])
+    got = judge.evaluate()["panoptic_seg"]
+
+    def iou(k):
+        return ((truth == k) & (guess == k)).sum() / ((truth == k) | (guess == k)).sum()
+
+    assert iou(1) > 0.5 and iou(2) > 0.5 and iou(3) > 0.5 and iou(4) == 0
+    things = iou(3) / (1 + 0.5 + 0.5)
+    assert got["PQ_th"] == pytest.approx(100 * things) and got["SQ_th"] == pytest.approx(100 * iou(3))
+    assert got["RQ_th"] == pytest.approx(50)
+    assert got["PQ_st"] == pytest.approx(50 * (iou(1) + iou(2)))
+    assert got["PQ"] == pytest.approx(100 * (things + iou(1) + iou(2)) / 3)
+
+
+def test_semantic_measures_are_their_definitions(tmp_path):
+    random = np.random.RandomState(0)
+    truth, guess = random.randint(0, 3, (2, 8, 9))
+    truth[0] = 255  # not judged
+    Image.fromarray(truth.astype(np.uint8)).save(str(tmp_path / "ground.png"))
+    DatasetCatalog.register("ground", lambda: [{"file_name": "a.jpg", "sem_seg_file_name": str(tmp_path / "ground.png")}])
+    MetadataCatalog.get("ground").set(stuff_classes=["things", "sky", "grass"], ignore_label=255)
+    judge = SemSegEvaluator("ground", False, None)
+    judge.reset()
+    judge.process([{"file_name": "a.jpg"}], [{"sem_seg": torch.from_numpy(np.eye(3)[guess].transpose(2, 0, 1))}])
+    got = judge.evaluate()["sem_seg"]
+    judged = truth != 255
+    hits = [((truth == k) & (guess == k)).sum() for k in range(3)]
+    of_class = [(truth == k).sum() for k in range(3)]
+    iou = [hit / ((truth == k) | ((guess == k) & judged)).sum() for k, hit in enumerate(hits)]
+    assert got["pACC"] == pytest.approx(100 * sum(hits) / judged.sum())
+    assert got["mACC"] == pytest.approx(100 * np.mean([hit / count for hit, count in zip(hits, of_class)]))
+    assert got["mIoU"] == pytest.approx(100 * np.mean(iou))
+    assert got["fwIoU"] == pytest.approx(100 * np.dot(iou, of_class) / judged.sum())
+
+
+def test_the_quality_of_a_picture_is_a_pq_of_its_instances():
+    def square(x, side=10):
+        mask = np.zeros((40, 40), bool)
+        mask[5 : 5 + side, x : x + side] = True
+        return mask
+
+    def truth(*squares):
+        encoded = [masks.encode(np.asfortranarray(mask.astype(np.uint8))) for mask in squares]
+        rows = [{"segmentation": each, "category_id": 0, "bbox": [0, 0, 1, 1]} for each in encoded]
+        return {"height": 40, "width": 40, "annotations": rows}
+
+    def found(squares, scores):
+        return Instances((40, 40), pred_masks=torch.from_numpy(np.array(squares)), scores=torch.tensor(scores),
+                         pred_classes=torch.zeros(len(scores), dtype=torch.long), pred_boxes=Boxes(torch.zeros(len(scores), 4)))  # fmt: skip
+
+    assert evaluation.instance_quality(truth(square(0)), found([square(0)], [0.9])) == 1
+    assert evaluation.instance_quality(truth(square(0), square(20)), found([square(0)], [0.9])) == pytest.approx(1 / 1.5)
+    assert evaluation.instance_quality(truth(square(0)), found([square(0), square(0)], [0.9, 0.8])) == pytest.approx(1 / 1.5)
+    assert evaluation.instance_quality(truth(square(0)), found([square(2)], [0.9])) == pytest.approx(8 / 12)
+    assert evaluation.instance_quality(truth(square(0)), found([square(0)], [0.4])) == 0
+    assert evaluation.instance_quality(truth(), found([square(0)], [0.4])) == 1
+
+
+# ---- configs and weights ----
+
+
+def test_the_learning_rate_follows_the_batch_unless_it_is_given():
+    zoo = configs.load("mask_rcnn_R_50_FPN_1x", [])
+    tiny = configs.load("tiny", ["SOLVER.IMS_PER_BATCH", "2"])
+    assert zoo.SOLVER.IMS_PER_BATCH == tiny.SOLVER.IMS_PER_BATCH == 2
+    assert pytest.approx([0.02 * 2 / 16, 0.0015 / 2]) == [zoo.SOLVER.BASE_LR, tiny.SOLVER.BASE_LR]
+    given = configs.load("tiny", ["SOLVER.IMS_PER_BATCH", "2", "SOLVER.BASE_LR", "0.3"])
+    assert (given.SOLVER.IMS_PER_BATCH, given.SOLVER.BASE_LR) == (2, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--config=tinny"], "there is no tinny; did you mean tiny"),
+        (["SOLVER.BASE_LRR", "1"], "detectron2 has no setting SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR"),
+        (["SOLVER.BASE_LR"], "pairs of KEY VALUE, and SOLVER.BASE_LR stands alone"),
+        (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER cannot be many"),
+        (["--task=eval", "--weights=nothing"], "nothing is no file, no run and not in the model zoo"),
+        (["--task=eval", "--config=retinanet_R_101_FPN_3x"], "no retinanet_R_101_FPN_3x has been trained yet"),
+        (["--input=nowhere.jpg"], "there is no file nowhere.jpg"),
+        (["--config=Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5", "MODEL.WEIGHTS", "x.pkl"], "of which no hash is known"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence(arguments, reason, drawn, tmp_path):
+    status, said = run_here(["--sample", *arguments], drawn[0], tmp_path)
+    assert status == 2 and reason in said and "Traceback" not in said, said
+    assert not list((tmp_path / "detectron2").glob("*"))
+
+
+def test_too_little_memory_says_what_to_lower(drawn, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab.training, "train", lambda *arguments: torch.empty(10**15))
+    status, said = run_here(["--sample", "--task=train"], drawn[0], tmp_path)
+    assert status == 2 and "out of memory: lower SOLVER.IMS_PER_BATCH" in said and "Traceback" not in said, said
+
+
+def test_weights_of_the_zoo_s_format_are_read_and_nothing_in_them_runs(smoke, drawn, tmp_path):
+    state = compat.load(smoke / "checkpoints" / "last.pt")["state"]
+    arrays = {name: value.numpy() for name, value in state["model"].items()}
+    zoo, evil = tmp_path / "zoo.pkl", tmp_path / "evil.pkl"
+    zoo.write_bytes(pickle.dumps({"model": arrays, "__author__": "somebody"}, protocol=2))
+    cfg = weights.config_of(state)
+    model = build_model(cfg)
+    weights.load(model, zoo, whole=True)
+    assert all(torch.equal(value, state["model"][name]) for name, value in model.state_dict().items())
+    evil.write_bytes(pickle.dumps({"model": os.system, "__author__": "somebody"}))
+    with pytest.raises(UserError, match=r"posix\.system"):
+        weights.load(model, evil, whole=True)
+    other = build_model(configs.load("tiny", ["MODEL.FPN.OUT_CHANNELS", "32", "MODEL.DEVICE", "cpu"]))
+    with pytest.raises(UserError, match="of another architecture"):
+        weights.load(other, zoo, whole=True)
+    weights.load(other, zoo, whole=False)
+
+
+MODELS = {
+    "COCO-Detection/faster_rcnn_R_50_FPN_1x": [],
+    "COCO-InstanceSegmentation/mask_rcnn_R_50_C4_1x": [],
+    "COCO-Detection/retinanet_R_50_FPN_1x": [],
+    "Misc/cascade_mask_rcnn_R_50_FPN_1x": [],
+    "COCO-Keypoints/keypoint_rcnn_R_50_FPN_1x": [],
+    "COCO-PanopticSegmentation/panoptic_fpn_R_50_1x": [],
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_the_zoo_find_something_in_a_picture(name):
+    """Built with all their operators; the weights are random, so only that there is an answer counts."""
+    cfg = configs.load(name, ["MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"])
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    with torch.no_grad():
+        (found,) = model([{"image": torch.rand(3, 64, 64) * 255, "height": 64, "width": 64}])
+    assert set(found) >= ({"panoptic_seg", "sem_seg"} if "panoptic" in name else {"instances"})
+
+
+def test_what_is_not_compiled_says_so_in_one_sentence():
+    from detectron2.structures import RotatedBoxes, pairwise_iou_rotated
+
+    boxes = RotatedBoxes(torch.tensor([[5.0, 5.0, 4.0, 2.0, 30.0]]))
+    with pytest.raises(NotImplementedError, match="LAB_DETECTRON2"):
+        pairwise_iou_rotated(boxes, boxes)
