@@ -37,14 +37,14 @@ from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
 class Config:
     dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
     loss: str = option("nonsaturating", "the objective", choices=KINDS)
-    steps: int = option(2000, "steps of the generator", at_least=8)
+    steps: int = option(1500, "steps of the generator", at_least=8)
     d_steps: int = option(1, "steps of the discriminator for each of them", at_least=1)
     g_steps: int = option(1, "times that the generator repeats its step before the discriminator answers", at_least=1)
     batch_size: int = option(64, "pictures per step", at_least=2)
     latent: int = option(64, "length of the random vector", at_least=1)
-    width: int = option(32, "channels at 16 x 16; twice and four times as many at 8 x 8 and 4 x 4", at_least=1)
+    width: int = option(16, "channels at 16 x 16; twice and four times as many at 8 x 8 and 4 x 4", at_least=1)
     optimizer: str = option("adam", "adam (beta1 0.5) or plain sgd", choices=("adam", "sgd"))
-    lr: float = option(0.0005, "learning rate of the generator", at_least=0)
+    lr: float = option(0.001, "learning rate of the generator", at_least=0)
     lr_d: float = option(0.0, "learning rate of the discriminator; 0 means the same", at_least=0)
     decay: bool = option(False, "let both learning rates fall to 0 in a straight line")
     conditional: bool = option(False, "tell both networks the class, so that one can ask for it")
@@ -63,10 +63,10 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"steps": 160, "width": 16, "lr": 0.002},
-    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 1000},
-    "collapse": {"g_steps": 10, "norm": "none", "norm_d": "none", "lr": 0.001, "steps": 600},
-    "vanishing": {"loss": "minimax", "d_steps": 5, "norm": "none", "lr": 0.0002, "lr_d": 0.001, "steps": 300},
+    "smoke": {"steps": 160, "lr": 0.002},
+    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 800},
+    "collapse": {"g_steps": 10, "norm": "none", "norm_d": "none", "steps": 240},
+    "vanishing": {"loss": "minimax", "d_steps": 5, "steps": 240},
 }
 JUDGED = 1000  # pictures in each measure
 LOOKS = 8  # how often the fixed random vectors are drawn on the way
