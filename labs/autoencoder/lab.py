@@ -209,7 +209,7 @@ def show_copies(run: Run, model: Autoencoder, test: torch.Tensor, labels: np.nda
         figure, axes = plots.figure(width=5.5, height=5)
         points = axes[0, 0].scatter(*codes.cpu().numpy().T, c=labels, cmap="tab10", s=5)
         figure.colorbar(points)
-        run.figure("map", figure, "The codes of the test pictures, coloured by digit: nobody told the network of digits.")
+        run.figure("map", figure, "The codes of the test pictures, coloured by digit: the network was not told which.")
 
 
 def compare_gradients(run: Run, model: Autoencoder, pictures: torch.Tensor, config: Config) -> dict[str, float]:

@@ -30,7 +30,7 @@ from labs.dcgan.judge import Judge, class_entropy, train_judge
 from labs.dcgan.losses import KINDS, discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
 from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
 
-# Shapes: N pictures of a batch, C channels. Data are uint8 0..255 (N, 32, 32, C); the networks take float (N, C, 32, 32).
+# Shapes: N pictures of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ class Config:
     lr_d: float = option(0.0, "learning rate of the discriminator; 0 means the same", at_least=0)
     decay: bool = option(False, "let both learning rates fall to 0 in a straight line")
     conditional: bool = option(False, "tell both networks the class, so that one can ask for it")
-    smooth: str = option("none", "label smoothing: of the real ones, or of both", choices=("none", "one-sided", "two-sided"))
+    smooth: str = option("none", "label smoothing: of the real ones, or of both",
+                         choices=("none", "one-sided", "two-sided"))  # fmt: skip
     smooth_by: float = option(0.1, "how far smoothing moves a target", at_least=0)
     flip: float = option(0.0, "share of the pairs in which the discriminator is told the opposite", at_least=0)
     noise: float = option(0.0, "deviation of the Gaussian noise before every layer of the discriminator", at_least=0)
@@ -84,7 +85,7 @@ def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.
         for split in ("train", "t10k"):
             pixels, labels = idx.load(raw / f"{split}-images-idx3-ubyte"), idx.load(raw / f"{split}-labels-idx1-ubyte")
             if pixels.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
-                raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "invoke data mnist --verify")
+                raise UserError(f"{raw} holds no pictures of 28 x 28 with labels", "invoke data mnist --verify")
             parts += [np.pad(pixels, ((0, 0), (2, 2), (2, 2)), "constant")[..., None], labels]  # (N, 32, 32, 1)
     else:
         folder = folder / "cifar-10-batches-py"
@@ -197,7 +198,8 @@ def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tens
                     optimizer.param_groups[0]["lr"] = lr * (1 - step / config.steps)
             for k in range(config.d_steps):
                 chosen = batch_indices(step * config.d_steps + k, len(pixels), config.batch_size, run.seed)
-                real, real_labels = to_network(pixels[chosen].to(run.device), config.output), labels[chosen].to(run.device)
+                real = to_network(pixels[chosen].to(run.device), config.output)
+                real_labels = labels[chosen].to(run.device)
                 z, fake_labels = random_batch()
                 with compat.autocast(run.device, dtype):
                     with torch.no_grad():
@@ -305,8 +307,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
     rows = [[name, f"{found['kid']:.4f}", f"{found['class_entropy']:.3f}"]
             for name, found in zip(names, (before, after, real))]  # fmt: skip
     run.table("measures", ["pictures", "KID", "class entropy"], rows,
-              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, in the features of a small classifier that "
-              f"names {right:.1%} of these test pictures correctly.")  # fmt: skip
+              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, in the features of a small classifier "
+              f"that names {right:.1%} of these test pictures correctly.")  # fmt: skip
     show_results(run, generator, config, test, classes)
     metrics = dict(after)
     if config.conditional:

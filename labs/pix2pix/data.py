@@ -61,7 +61,7 @@ def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
 
 def jitter(photos: torch.Tensor, labels: torch.Tensor, size: int, generator: torch.Generator
            ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """One random window of `size` for each pair, uint8 (N, S, S, 3), and half of them mirrored: for both halves alike."""
+    """A random window of `size` for each pair, uint8 (N, S, S, 3), half of them mirrored: both halves alike."""
     given = []
     for pair in zip(photos, labels):
         y, x = torch.randint(photos.shape[1] - size + 1, (2,), generator=generator).tolist()

@@ -126,7 +126,8 @@ def train(generator: UNet, discriminator: PatchGAN, photos: torch.Tensor, labels
                 means = (sums / (step - (step - 1) // every * every)).tolist()
                 sums.zero_()
                 names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
-                run.log(step, **{name: mean for name, mean in zip(names, means) if config.gan_weight or "generator" in name})
+                logged = dict(zip(names, means)) if config.gan_weight else {"generator_loss": means[1]}
+                run.log(step, **logged)
             if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
                 look = step * LOOKS // config.steps - 1
                 looks[look] = draw(generator, shown[0], run)
@@ -240,8 +241,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
     test_photos, test_labels = data.read_pairs(folder, "test", config.size)
     to_photo = config.direction == "to-photo"
     given, true = (test_labels, test_photos) if to_photo else (test_photos, test_labels)
-    judge = train_segmenter(photos[:, margin // 2 :][:, : config.size, margin // 2 :][:, :, : config.size],
-                            labels[:, margin // 2 :][:, : config.size, margin // 2 :][:, :, : config.size], run)  # fmt: skip
+    middle = slice(margin // 2, margin // 2 + config.size)
+    judge = train_segmenter(photos[:, middle, middle], labels[:, middle, middle], run)
     generator = UNet(config.size, config.width, config.skips).to(run.device)
     discriminator = PatchGAN(config.width, LAYERS[config.patch]).to(run.device)
 
@@ -256,13 +257,14 @@ def main(config: Config, run: Run) -> dict[str, float]:
     before = measure(draw(generator, given, run))
     train(generator, discriminator, photos, labels, (given[:SHOWN], true[:SHOWN]), config, run)
     after = measure(draw(generator, given, run))
-    rows = [[name, *(f"{value:.3f}" for value in found.values())]
-            for name, found in (("before training", before), ("after training", after), ("true", measure(true)))]  # fmt: skip
+    found = {"before training": before, "after training": after, "true": measure(true)}
+    rows = [[name, *(f"{value:.3f}" for value in values.values())] for name, values in found.items()]
     run.table("measures", ["pictures", "label accuracy", "L1", "sharpness"], rows,
               f"Means over {len(given)} test pairs. Label accuracy: the share of pixels whose label "
               + ("a small segmentation network, trained on true photographs, reads from the drawn one. " if to_photo
                  else "is the right one. ")
-              + "L1 on the scale -1..1. Sharpness: differences of neighbouring pixels, as a share of the true ones.")  # fmt: skip
+              + "L1 on the scale -1..1. Sharpness: differences of neighbouring pixels, as a share of the true ones.",
+              )  # fmt: skip
     return after
 
 

@@ -28,7 +28,7 @@ from labs.stylegan.judge import Judge, class_entropy, train_judge
 from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
 from labs.stylegan.models import LAYERS, Discriminator, Generator, spread
 
-# Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C); networks take float (N, C, 32, 32).
+# Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Config:
     mapping_layers: int = option(4, "layers of the mapping network; 8 in the paper", at_least=0)
     lr: float = option(0.002, "learning rate of both networks; a tenth of it in the mapping network", at_least=0)
     r1: float = option(1.0, "weight of the R1 penalty, γ", at_least=0)
-    r1_every: int = option(4, "the penalty is taken in one of so many steps, and then so many times as strongly", at_least=1)
+    r1_every: int = option(4, "take the penalty in one of so many steps, so many times as strongly", at_least=1)
     mixing: float = option(0.5, "share of the generated pictures that take their styles from two vectors", at_least=0)
-    orthogonal: float = option(0.0, "weight of the orthogonal regularisation of the generator; 0.0001 in BigGAN", at_least=0)
+    orthogonal: float = option(0.0, "weight of orthogonal regularisation in the generator; BigGAN: 0.0001", at_least=0)
     average: float = option(0.99, "how much the mean over the generator's weights keeps in each step", at_least=0)
 
 
@@ -237,7 +237,7 @@ def show_truncation(run: Run, generator: Generator, w: torch.Tensor, mean: torch
     by_psi = {psi: draw(generator, spread(truncate(w, mean, psi))) for psi in PSIS}
     sheet = torch.cat([pictures[:SHOWN] for pictures in by_psi.values()])
     run.figure("truncation", plots.gallery(plain(sheet), SHOWN, [f"ψ = {psi:g}" for psi in PSIS]),
-               "The truncation trick: the same vectors, drawn towards the mean style. 0 is the mean itself.")  # fmt: skip
+               "The truncation trick: the same vectors, drawn towards the mean style; 0 is the mean.")  # fmt: skip
     rows = []
     for psi, pictures in by_psi.items():
         found = measure(pictures, judge, test_features)

@@ -126,7 +126,8 @@ def test_smoke_learns_to_use_the_code(data, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["ae", "vae", "pixelcnn"])
-def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(model, data, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "LOOKS", 2)
     steps = "--steps=8" if model == "pixelcnn" else "--steps=16"
     folder = assert_resumes_exactly(lab, [*TINY, steps, f"--model={model}"], 5, data, tmp_path)
     first = next(iter(summary(folder)["metrics"]))
@@ -134,6 +135,7 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(model,
     assert (folder / "plots" / ("endings.png" if model == "pixelcnn" else "map.png")).exists()
 
 
-def test_the_score_function_runs(data, tmp_path):
+def test_the_score_function_runs(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "LOOKS", 1)
     status, output = run_here(lab, [*TINY, "--steps=8", "--gradient=score"], data, tmp_path)
     assert status == 0 and math.isfinite(summary(newest(lab, tmp_path))["metrics"]["nats"]), output

@@ -187,7 +187,7 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
 
 
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(lab, "LOOKS", 4)  # the second look comes after the stop
+    monkeypatch.setattr(lab, "LOOKS", 4)  # one look before the stop, three after it
     assert_resumes_exactly(lab, [*TINY, "--noise=0.1", "--flip=0.1", "--smooth=one-sided"], 7, data, tmp_path)
 
 

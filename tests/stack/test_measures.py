@@ -61,7 +61,7 @@ def test_a_damaged_idx_file_is_refused_by_name(tmp_path, content):
 
 
 def test_a_missing_idx_file_is_refused_by_name(tmp_path):
-    with pytest.raises(UserError, match="cannot read .*nothing"):
+    with pytest.raises(UserError, match=r"cannot read .*nothing"):
         idx.load(tmp_path / "nothing")
 
 

@@ -122,7 +122,8 @@ def test_smoke_draws_what_the_judge_can_read(folder, tmp_path):
     assert rows["after training"][1] < rows["before training"][1] and rows["true"][1:] == [0, 1]
 
 
-def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_path):
+def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(lab, "LOOKS", 2)
     run = assert_resumes_exactly(lab, TINY, 5, folder, tmp_path)
     own = tmp_path / "my pictures"
     own.mkdir()

@@ -154,7 +154,7 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
 
 
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(lab, "LOOKS", 4)
+    monkeypatch.setattr(lab, "LOOKS", 2)
     assert_resumes_exactly(lab, [*TINY, "--orthogonal=0.001"], 5, data, tmp_path)
 
 
