@@ -2,7 +2,7 @@
 
     invoke lab autoencoder                             the variational autoencoder
     invoke lab autoencoder -- --model ae               the plain one: it copies well and cannot invent
-    invoke lab autoencoder -- --model pixelcnn         no code at all: each pixel from those before it
+    invoke lab autoencoder -- --preset pixelcnn        no code at all: each pixel from those before it
     invoke lab autoencoder -- --gradient score         the VAE without reparameterisation: see why nobody does it
 
 You learn three ways to model pictures (section 87 of the notes), the reparameterisation trick against the score
@@ -45,7 +45,10 @@ class Config:
     layers: int = option(5, "masked 3 x 3 layers of pixelcnn, after its first of 7 x 7", at_least=0)
 
 
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 300, "lr": 0.003}}
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"steps": 300, "lr": 0.003},
+    "pixelcnn": {"model": "pixelcnn", "batch_size": 32, "steps": 1000, "lr": 0.002},
+}
 LOOKS = 8  # how often the same pictures are drawn on the way
 SHOWN = 10
 
@@ -222,8 +225,7 @@ def compare_gradients(run: Run, model: Autoencoder, pictures: torch.Tensor, conf
             leaf = mean.clone().requires_grad_(True)
             noise = torch.randn(mean.shape, generator=generator).to(mean.device)
             f = lambda z: negative_log_likelihood(model.decode(z), pictures)  # noqa: E731
-            expectation(kind, f, leaf, log_variance, noise).sum().backward()
-            found.append(leaf.grad)
+            found += torch.autograd.grad(expectation(kind, f, leaf, log_variance, noise).sum(), leaf)
         scatter[kind] = float(torch.stack(found).std(dim=0).mean())
     run.table("gradients", ["estimator", "deviation"], [[kind, f"{value:.2f}"] for kind, value in scatter.items()],
               f"How much the gradient of one number of the code scatters from draw to draw (100 draws, "

@@ -41,7 +41,7 @@ def train_judge(pixels: torch.Tensor, labels: torch.Tensor, device: torch.device
     """A judge that is the same for every --seed: it learns the first 10,000 pictures in the same order always."""
     pixels, labels = pixels[:10_000], labels[:10_000]
     with torch.random.fork_rng(devices=[]):  # the generator's own random numbers stay what they are
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         judge = Judge(pixels.shape[3], int(labels.max()) + 1)
     judge.to(device)
     optimizer = torch.optim.Adam(judge.parameters(), lr=0.002)
