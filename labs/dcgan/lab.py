@@ -65,7 +65,7 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 160, "lr": 0.002},
-    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 800},
+    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 600},
     "collapse": {"g_steps": 10, "norm": "none", "norm_d": "none", "steps": 240},
     "vanishing": {"loss": "minimax", "d_steps": 5, "steps": 240},
 }
