@@ -129,3 +129,11 @@ def add_graph(writer: Any, model: torch.nn.Module, example: torch.Tensor) -> Non
     from torch.utils.tensorboard._pytorch_graph import graph
 
     writer._get_file_writer().add_graph(graph(model, example))
+
+
+def weight_norm(layer: torch.nn.Module, dim: int = 0) -> torch.nn.Module:
+    """`layer` with its weight as a length for each slice along `dim` and a direction, which are learned apart."""
+    if MODERN:
+        parametrised: torch.nn.Module = torch.nn.utils.parametrizations.weight_norm(layer, dim=dim)
+        return parametrised
+    return torch.nn.utils.weight_norm(layer, dim=dim)

@@ -58,6 +58,35 @@ def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 
     return made, axes
 
 
+def tiles(pixels: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
+    """Pictures uint8 (N, H, W) or (N, H, W, 3) in rows of `columns` with a white gap between: one uint8 picture."""
+    count, height, width, *colours = pixels.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
+    for k, picture in enumerate(pixels):
+        y, x = k // columns * (height + gap), k % columns * (width + gap)
+        sheet[y : y + height, x : x + width] = picture
+    return sheet
+
+
+def gallery(pixels: np.ndarray, columns: int, rows: Sequence[str] = (), tops: Sequence[str] = ()) -> Figure:
+    """Pictures uint8 (N, H, W) grey or (N, H, W, 3) in rows; `rows` names the rows and `tops` the columns."""
+    sheet = tiles(pixels, columns)
+    width = min(8.0, 0.62 * columns + 1.2)
+    made, axes = figure(width=width, height=width * sheet.shape[0] / sheet.shape[1])
+    axis = axes[0, 0]
+    axis.imshow(sheet, cmap="gray", vmin=0, vmax=255)
+    axis.grid(False)
+    axis.xaxis.tick_top()
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    for ticks, names, length in ((axis.set_yticks, rows, pixels.shape[1]), (axis.set_xticks, tops, pixels.shape[2])):
+        ticks([k * (length + 2) + length / 2 for k in range(len(names))])
+    axis.set_yticklabels(list(rows), fontsize=8)
+    axis.set_xticklabels(list(tops), fontsize=8)
+    return made
+
+
 def curves(history: History, folder: Path) -> None:
     """Draw every scalar of `history` against its step: one PNG for each panel into `folder`."""
     for panel, names in runs.panels(history).items():

@@ -13,7 +13,8 @@ from typing import Any, Iterable
 from labkit import paths
 from labkit.errors import UserError, nearest
 
-LINES = ("train", "test", "holdout")  # what is measured alike on several parts of the data shares a panel
+# What is measured alike on several parts of the data, or of the two networks of a GAN, shares a panel.
+LINES = ("train", "test", "holdout", "generator", "discriminator", "real", "fake")
 
 
 @dataclass(frozen=True)

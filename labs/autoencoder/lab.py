@@ -1,0 +1,273 @@
+"""Autoencoders: squeeze a picture into a few numbers and draw it again; draw new ones; and the same pixel by pixel.
+
+    invoke lab autoencoder                             the variational autoencoder
+    invoke lab autoencoder -- --model ae               the plain one: it copies well and cannot invent
+    invoke lab autoencoder -- --preset pixelcnn        no code at all: each pixel from those before it
+    invoke lab autoencoder -- --gradient score         the VAE without reparameterisation: see why nobody does it
+
+You learn three ways to model pictures (section 87 of the notes), the reparameterisation trick against the score
+function (section 19), and one number that judges the last two alike: the probability of pictures never seen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from labkit import compat, idx, plots
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.run import Run, option, start
+from labs.autoencoder.losses import expectation, kl_to_standard_normal, negative_log_likelihood
+from labs.autoencoder.models import SIDE, Autoencoder, PixelCNN
+
+# Shapes: N pictures, float32 0 or 1 (N, 1, 28, 28); L numbers in a code.
+
+
+@dataclass(frozen=True)
+class Config:
+    model: str = option("vae", "autoencoder, variational autoencoder, or pixel by pixel",
+                        choices=("ae", "vae", "pixelcnn"))  # fmt: skip
+    steps: int = option(2000, "steps of training", at_least=8)
+    batch_size: int = option(100, "pictures per step", at_least=2)
+    lr: float = option(0.001, "learning rate of Adam; it falls to 0 in a straight line", at_least=0)
+    hidden: int = option(400, "width of the hidden layers of ae and vae", at_least=1)
+    latent: int = option(16, "numbers in the code of ae and vae; with 2 the report shows a map", at_least=1)
+    beta: float = option(1.0, "weight of the KL term of vae", at_least=0)
+    gradient: str = option("pathwise", "how vae's encoder learns through a random draw", choices=("pathwise", "score"))
+    channels: int = option(24, "channels of pixelcnn", at_least=1)
+    layers: int = option(5, "masked 3 x 3 layers of pixelcnn, after its first of 7 x 7", at_least=0)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"steps": 300, "lr": 0.003},
+    "pixelcnn": {"model": "pixelcnn", "batch_size": 32, "steps": 1000, "lr": 0.002},
+}
+LOOKS = 8  # how often the same pictures are drawn on the way
+SHOWN = 10
+
+
+# ---- data ----
+
+
+def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Training pictures, test pictures, both uint8 0 or 1 (N, 1, 28, 28), and test labels uint8 (N,).
+
+    Half-bright pixels become 0 or 1, so that one coin for each pixel describes a picture completely.
+    """
+    raw = folder / "MNIST" / "raw"
+    pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
+    labels = idx.load(raw / "t10k-labels-idx1-ubyte")
+    if pixels.shape[1:] != (SIDE, SIDE) or test.shape[1:] != (SIDE, SIDE) or labels.shape != test.shape[:1]:
+        raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "invoke data mnist --verify")
+    return *(torch.from_numpy((part > 127).astype(np.uint8)).unsqueeze(1) for part in (pixels, test)), labels
+
+
+@lru_cache(maxsize=1)
+def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
+
+
+def batch_indices(step: int, count: int, size: int, seed: int) -> torch.Tensor:
+    """Which pictures the batch of `step` holds: every picture once in each epoch."""
+    epoch, position = divmod(step, count // size)
+    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
+
+
+# ---- models and losses ----
+
+
+def build(config: Config) -> nn.Module:
+    if config.model == "pixelcnn":
+        return PixelCNN(config.channels, config.layers)
+    return Autoencoder(config.hidden, config.latent, variational=config.model == "vae")
+
+
+def losses(model: nn.Module, pictures: torch.Tensor, config: Config, noise: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The parts of the loss, (N,) each, in nats; `noise` (N, L) ~ N(0, 1) is read by vae alone.
+
+    ae: how badly the copy predicts the picture. vae: the same for a random code near the picture's, and the KL that
+    this code costs; their sum is at least -log p(picture). pixelcnn: -log p(picture) itself.
+    """
+    if config.model == "pixelcnn":
+        return {"nats": negative_log_likelihood(model(pictures), pictures)}
+    mean, log_variance = model.encode(pictures)
+
+    def reconstruction(z: torch.Tensor) -> torch.Tensor:
+        return negative_log_likelihood(model.decode(z), pictures)
+
+    if config.model == "ae":
+        return {"reconstruction": reconstruction(mean)}
+    copied = expectation(config.gradient, reconstruction, mean, log_variance, noise)
+    return {"reconstruction": copied, "kl": kl_to_standard_normal(mean, log_variance)}
+
+
+def total(parts: dict[str, torch.Tensor], beta: float = 1.0) -> torch.Tensor:
+    """The loss of each picture, (N,): the negative ELBO where there is a KL term."""
+    return sum(beta * part if name == "kl" else part for name, part in parts.items())
+
+
+# ---- training ----
+
+
+def train(model: nn.Module, pixels: torch.Tensor, test: torch.Tensor, config: Config, run: Run) -> None:
+    """Train in place; logs the losses of training and test and shows the same pictures again and again."""
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
+    step, summed, looks = 0, torch.zeros(()), torch.zeros(LOOKS, SHOWN, SIDE, SIDE, dtype=torch.uint8)
+    saved = run.restore()
+    if saved:
+        step, summed, looks = saved["step"], saved["summed"], saved["looks"]
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+    summed = summed.to(run.device)
+
+    def make_state() -> dict[str, Any]:
+        return {"step": step, "summed": summed.cpu(), "looks": looks, "model": model.state_dict(),
+                "optimizer": optimizer.state_dict()}  # fmt: skip
+
+    every = max(1, config.steps // 50)
+    with run.progress(config.steps, start=step, unit="step") as bar:
+        while step < config.steps:
+            optimizer.param_groups[0]["lr"] = config.lr * (1 - step / config.steps)
+            chosen = batch_indices(step, len(pixels), config.batch_size, run.seed)
+            pictures = pixels[chosen].to(run.device).float()
+            noise = torch.randn(len(pictures), config.latent, device=run.device)
+            with compat.autocast(run.device, dtype):
+                loss = total(losses(model, pictures, config, noise), config.beta).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            step += 1
+            summed += loss.detach()
+            bar.advance(1)
+            if step % every == 0 or step == config.steps:
+                run.log(step, train_loss=summed / (step - (step - 1) // every * every))
+                summed.zero_()
+            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
+                look = step * LOOKS // config.steps - 1
+                run.log(step, **{f"test_{name}": value for name, value in evaluate(model, test, config, run).items()})
+                looks[look] = (255 * invent(model, SHOWN, config, run)).byte().squeeze(1)
+                rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
+                run.figure("progress", plots.gallery(looks[: look + 1].flatten(0, 1).numpy(), SHOWN, rows),
+                           "Invented pictures, from the same random numbers all through the training.")  # fmt: skip
+            run.checkpoint(step, make_state, last=step == config.steps)
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, test: torch.Tensor, config: Config, run: Run) -> dict[str, float]:
+    """The mean over `test` of each part of the loss and, for vae and pixelcnn, of their sum, "nats"."""
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for part in test.split(500):
+        noise = torch.randn(len(part), config.latent, generator=generator).to(run.device)
+        parts.append(losses(model, part.to(run.device).float(), config, noise))
+    found = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    if config.model == "vae":
+        found = {"nats": total(found), **found}
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+# ---- pictures ----
+
+
+@torch.no_grad()
+def invent(model: nn.Module, count: int, config: Config, run: Run) -> torch.Tensor:
+    """`count` new pictures as probabilities, (count, 1, 28, 28) on the CPU, always from the same random numbers."""
+    generator = torch.Generator().manual_seed(run.seed)
+    if config.model == "pixelcnn":
+        return model.continue_drawing(torch.zeros(count, 1, SIDE, SIDE, device=run.device), 0, generator).cpu()
+    z = torch.randn(count, config.latent, generator=generator)
+    return torch.sigmoid(model.decode(z.to(run.device))).cpu()
+
+
+def to_grey(probabilities: torch.Tensor) -> np.ndarray:
+    """(N, 1, 28, 28) in 0..1 as uint8 0..255 (N, 28, 28)."""
+    return (255 * probabilities.float().cpu()).byte().squeeze(1).numpy()
+
+
+@torch.no_grad()
+def show_copies(run: Run, model: Autoencoder, test: torch.Tensor, labels: np.ndarray, config: Config) -> None:
+    """Originals and copies, walks from one code to another, and the map of all codes where L is 2."""
+    originals = test[: 2 * SHOWN].to(run.device).float()
+    codes, _ = model.encode(originals)
+    copies = torch.sigmoid(model.decode(codes))
+    pairs = torch.cat([originals[:SHOWN], copies[:SHOWN], originals[SHOWN:], copies[SHOWN:]])
+    run.figure("copies", plots.gallery(to_grey(pairs), SHOWN, ["original", "copy"] * 2),
+               f"Test pictures, and what is left of them after {config.latent} numbers.")  # fmt: skip
+    share = torch.linspace(0, 1, SHOWN, device=run.device).view(1, SHOWN, 1)
+    ends = codes[:10].view(5, 2, 1, -1)
+    walk = ((1 - share) * ends[:, 0] + share * ends[:, 1]).flatten(0, 1)  # (5 * SHOWN, L)
+    run.figure("walk", plots.gallery(to_grey(torch.sigmoid(model.decode(walk))), SHOWN),
+               "From the code of one test picture to that of another, in ten steps.")  # fmt: skip
+    if config.latent == 2:
+        codes, _ = model.encode(test.to(run.device).float())
+        figure, axes = plots.figure(width=5.5, height=5)
+        points = axes[0, 0].scatter(*codes.cpu().numpy().T, c=labels, cmap="tab10", s=5)
+        figure.colorbar(points)
+        run.figure("map", figure, "The codes of the test pictures, coloured by digit: the network was not told which.")
+
+
+def compare_gradients(run: Run, model: Autoencoder, pictures: torch.Tensor, config: Config) -> dict[str, float]:
+    """How much the gradient of the code's mean scatters, for both ways through a random draw; deviation over 100."""
+    mean, log_variance = (part.detach() for part in model.encode(pictures))
+    generator, scatter = torch.Generator().manual_seed(0), {}
+    for kind in ("pathwise", "score"):
+        found = []
+        for _ in range(100):
+            leaf = mean.clone().requires_grad_(True)
+            noise = torch.randn(mean.shape, generator=generator).to(mean.device)
+            f = lambda z: negative_log_likelihood(model.decode(z), pictures)  # noqa: E731
+            found += torch.autograd.grad(expectation(kind, f, leaf, log_variance, noise).sum(), leaf)
+        scatter[kind] = float(torch.stack(found).std(dim=0).mean())
+    run.table("gradients", ["estimator", "deviation"], [[kind, f"{value:.2f}"] for kind, value in scatter.items()],
+              f"How much the gradient of one number of the code scatters from draw to draw (100 draws, "
+              f"{len(pictures)} pictures): noise that the encoder must average away.")  # fmt: skip
+    return scatter
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train one of the three, measure it on the test pictures, and show copies, walks and inventions."""
+    pixels, test, labels = read(run.dataset("mnist"))
+    if len(pixels) < config.batch_size or len(test) < 2 * SHOWN:
+        raise UserError(f"the lab needs {config.batch_size} training and {2 * SHOWN} test pictures")
+    model = build(config).to(run.device)
+    before = evaluate(model, test, config, run)
+    train(model, pixels, test, config, run)
+
+    after = evaluate(model, test, config, run)
+    rows = [[name, f"{before[name]:.1f}", f"{value:.1f}"] for name, value in after.items()]
+    if "nats" in after:
+        bits = [found["nats"] / SIDE**2 / np.log(2) for found in (before, after)]
+        rows.append(["bits per pixel", *(f"{value:.3f}" for value in bits)])
+    run.table("measures", ["nats per picture", "before training", "after"], rows,
+              f"Means over {len(test):,} test pictures of 0 and 1; lower is better. A fair coin for each pixel costs "
+              f"{SIDE**2 * np.log(2):.0f} nats, 1 bit per pixel.")  # fmt: skip
+    invented = to_grey(invent(model, 50, config, run))
+    meaning = {"ae": "Random codes, decoded. Nothing taught the plain autoencoder what lies between its codes.",
+               "vae": "Random codes from N(0, 1), decoded: brightness is the probability of each pixel.",
+               "pixelcnn": "Drawn pixel by pixel from the top left; every pixel is a coin thrown."}  # fmt: skip
+    run.figure("inventions", plots.gallery(invented, SHOWN), meaning[config.model])
+    if config.model == "pixelcnn":
+        some = test[:SHOWN].to(run.device).float()
+        endings = [model.continue_drawing(some, SIDE // 2, torch.Generator().manual_seed(k)) for k in range(3)]
+        given = torch.cat([some[:, :, : SIDE // 2], torch.full_like(some[:, :, SIDE // 2 :], 0.5)], dim=2)
+        run.figure("endings", plots.gallery(to_grey(torch.cat([some, given, *endings])), SHOWN,
+                                            ["original", "given", "drawn", "drawn", "drawn"]),
+                   "The upper half is given, the lower half drawn: three times, each time another one.")  # fmt: skip
+    else:
+        show_copies(run, model, test, labels, config)
+    if config.model == "vae":
+        compare_gradients(run, model, test[:100].to(run.device).float(), config)
+    return after
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)

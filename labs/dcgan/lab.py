@@ -1,0 +1,320 @@
+"""DCGAN: two networks that play against each other, until one draws digits that nobody wrote.
+
+    invoke lab dcgan                            digits, in minutes on two processor cores
+    invoke lab dcgan -- --preset wgan-gp        the Wasserstein loss with gradient penalty
+    invoke lab dcgan -- --preset collapse       a failure: the generator draws the same few things
+    invoke lab dcgan -- --preset vanishing      a failure: the generator's gradient dies; with --loss nonsaturating not
+
+You learn what the two networks minimise, how each piece of advice in the notes (section 87) changes the game, and how
+to measure pictures that have no right answer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit import compat, idx, pickles, plots
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.measures import kid
+from labkit.run import Run, option, start
+from labs.dcgan.judge import Judge, class_entropy, train_judge
+from labs.dcgan.losses import KINDS, discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
+from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
+
+# Shapes: N pictures of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
+    loss: str = option("nonsaturating", "the objective", choices=KINDS)
+    steps: int = option(1500, "steps of the generator", at_least=8)
+    d_steps: int = option(1, "steps of the discriminator for each of them", at_least=1)
+    g_steps: int = option(1, "times that the generator repeats its step before the discriminator answers", at_least=1)
+    batch_size: int = option(64, "pictures per step", at_least=2)
+    latent: int = option(64, "length of the random vector", at_least=1)
+    width: int = option(16, "channels at 16 x 16; twice and four times as many at 8 x 8 and 4 x 4", at_least=1)
+    optimizer: str = option("adam", "adam (beta1 0.5) or plain sgd", choices=("adam", "sgd"))
+    lr: float = option(0.001, "learning rate of the generator", at_least=0)
+    lr_d: float = option(0.0, "learning rate of the discriminator; 0 means the same", at_least=0)
+    decay: bool = option(False, "let both learning rates fall to 0 in a straight line")
+    conditional: bool = option(False, "tell both networks the class, so that one can ask for it")
+    smooth: str = option("none", "label smoothing: of the real ones, or of both",
+                         choices=("none", "one-sided", "two-sided"))  # fmt: skip
+    smooth_by: float = option(0.1, "how far smoothing moves a target", at_least=0)
+    flip: float = option(0.0, "share of the pairs in which the discriminator is told the opposite", at_least=0)
+    noise: float = option(0.0, "deviation of the Gaussian noise before every layer of the discriminator", at_least=0)
+    norm: str = option("batch", "normalisation in the generator", choices=NORMS)
+    norm_d: str = option("batch", "normalisation in the discriminator", choices=NORMS)
+    activation: str = option("dcgan", "relu or leaky in both; dcgan: relu draws, leaky judges",
+                             choices=("dcgan", "leaky", "relu"))  # fmt: skip
+    downsample: str = option("stride", "how the discriminator shrinks", choices=("stride", "pool"))
+    head: str = option("flatten", "what the last layer reads: every place, or the mean", choices=("flatten", "mean"))
+    output: str = option("tanh", "range of the pictures: -1..1, or 0..1", choices=("tanh", "sigmoid"))
+    penalty: float = option(10.0, "weight of the gradient penalty of wgan-gp", at_least=0)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"steps": 160, "lr": 0.002},
+    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 600},
+    "collapse": {"g_steps": 10, "norm": "none", "norm_d": "none", "steps": 240},
+    "vanishing": {"loss": "minimax", "d_steps": 5, "steps": 240},
+}
+JUDGED = 1000  # pictures in each measure
+LOOKS = 8  # how often the fixed random vectors are drawn on the way
+SHOWN = 10
+
+
+# ---- data ----
+
+
+def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Training pictures uint8 (N, 32, 32, C) and labels int64 (N,), then those of the test set."""
+    if dataset == "mnist":
+        raw = folder / "MNIST" / "raw"
+        parts = []
+        for split in ("train", "t10k"):
+            pixels, labels = idx.load(raw / f"{split}-images-idx3-ubyte"), idx.load(raw / f"{split}-labels-idx1-ubyte")
+            if pixels.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
+                raise UserError(f"{raw} holds no pictures of 28 x 28 with labels", "invoke data mnist --verify")
+            parts += [np.pad(pixels, ((0, 0), (2, 2), (2, 2)), "constant")[..., None], labels]  # (N, 32, 32, 1)
+    else:
+        folder = folder / "cifar-10-batches-py"
+        parts = []
+        for names in ([f"data_batch_{k}" for k in range(1, 6)], ["test_batch"]):
+            batches = [pickles.load(folder / name) for name in names]
+            planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, SIDE, SIDE)
+            parts += [planes.transpose(0, 2, 3, 1), np.concatenate([batch["labels"] for batch in batches])]
+    pixels, labels, test, test_labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
+    return pixels, labels.long(), test, test_labels.long()
+
+
+def to_network(pixels: torch.Tensor, output: str) -> torch.Tensor:
+    """uint8 (N, 32, 32, C) as the generator's last layer draws it, float32 (N, C, 32, 32)."""
+    x = pixels.permute(0, 3, 1, 2).contiguous().float() / 255
+    return 2 * x - 1 if output == "tanh" else x
+
+
+def to_pixels(pictures: torch.Tensor, output: str) -> torch.Tensor:
+    """The way back: uint8 (N, 32, 32, C), on the CPU."""
+    x = (pictures + 1) / 2 if output == "tanh" else pictures
+    return (255 * x).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
+
+
+@lru_cache(maxsize=1)
+def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
+
+
+def batch_indices(number: int, count: int, size: int, seed: int) -> torch.Tensor:
+    """Which pictures batch `number` holds, counted from the start of training: every picture once in each epoch."""
+    epoch, position = divmod(number, count // size)
+    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
+
+
+# ---- networks ----
+
+
+def build(config: Config, channels: int, classes: int) -> tuple[Generator, Discriminator]:
+    """Generator and discriminator. Raises UserError for a combination that would mean something else than it says."""
+    if config.loss == "wgan-gp":
+        if config.norm_d == "batch":
+            raise UserError("the gradient penalty is of each picture by itself, and batch norm in the discriminator "
+                            "mixes them", "invoke lab dcgan -- --preset wgan-gp")  # fmt: skip
+        if config.smooth != "none" or config.flip:
+            raise UserError("the loss wgan-gp has no targets that --smooth or --flip could change")
+    if config.flip >= 0.5 or config.smooth_by >= 0.5:
+        raise UserError("with --flip or --smooth-by of 0.5 or more, real would no longer mean real")
+    told = classes if config.conditional else 0
+    generator = Generator(config.latent, config.width, channels, told, config.norm, config.activation == "leaky",
+                          config.output)  # fmt: skip
+    discriminator = Discriminator(config.width, channels, told, config.norm_d, config.activation != "relu",
+                                  config.downsample, config.head, config.noise)  # fmt: skip
+    return generator, discriminator
+
+
+def make_optimizer(network: nn.Module, config: Config, lr: float) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(network.parameters(), lr=lr)
+    return torch.optim.Adam(network.parameters(), lr=lr, betas=(0.5, 0.999))  # a short memory: the opponent moves
+
+
+@torch.no_grad()
+def draw(generator: Generator, z: torch.Tensor, labels: torch.Tensor, output: str) -> torch.Tensor:
+    """Pictures uint8 (N, 32, 32, C) from z (N, latent), and int64 labels (N,) which only a conditional one reads."""
+    generator.eval()
+    pictures = torch.cat([to_pixels(generator(*pair), output) for pair in zip(z.split(250), labels.split(250))])
+    generator.train()
+    return pictures
+
+
+# ---- training ----
+
+
+def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tensor, labels: torch.Tensor,
+          judge: Judge, test_features: np.ndarray, config: Config, run: Run) -> torch.Tensor:  # fmt: skip
+    """Train both in place. Returns what the fixed random vectors became on the way: uint8 (LOOKS, SHOWN, 32, 32, C)."""
+    dtype, reason = compat.fast_dtype(run.device)
+    if config.loss == "wgan-gp":
+        dtype, reason = torch.float32, "the gradient penalty is a gradient of a gradient"
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
+    classes = judge.head.out_features
+    optimizer_g = make_optimizer(generator, config, config.lr)
+    optimizer_d = make_optimizer(discriminator, config, config.lr_d or config.lr)
+    fixed_z, fixed_labels = fixed_vectors(config, run, classes)
+    step, sums = 0, torch.zeros(5)
+    looks = torch.zeros(LOOKS, SHOWN, *pixels.shape[1:], dtype=torch.uint8)
+    saved = run.restore()
+    if saved:
+        step, sums, looks = saved["step"], saved["sums"], saved["looks"]
+        for part, name in ((generator, "generator"), (discriminator, "discriminator"),
+                           (optimizer_g, "optimizer_g"), (optimizer_d, "optimizer_d")):  # fmt: skip
+            part.load_state_dict(saved[name])
+    sums = sums.to(run.device)
+
+    def make_state() -> dict[str, Any]:
+        return {"step": step, "sums": sums.cpu(), "looks": looks, "generator": generator.state_dict(),
+                "discriminator": discriminator.state_dict(), "optimizer_g": optimizer_g.state_dict(),
+                "optimizer_d": optimizer_d.state_dict()}  # fmt: skip
+
+    def random_batch() -> tuple[torch.Tensor, torch.Tensor]:
+        z = torch.randn(config.batch_size, config.latent, device=run.device)
+        return z, torch.randint(classes, (config.batch_size,), device=run.device)
+
+    every = max(1, config.steps // 50)
+    with run.progress(config.steps, start=step, unit="step") as bar:
+        while step < config.steps:
+            if config.decay:
+                for optimizer, lr in ((optimizer_g, config.lr), (optimizer_d, config.lr_d or config.lr)):
+                    optimizer.param_groups[0]["lr"] = lr * (1 - step / config.steps)
+            for k in range(config.d_steps):
+                chosen = batch_indices(step * config.d_steps + k, len(pixels), config.batch_size, run.seed)
+                real = to_network(pixels[chosen].to(run.device), config.output)
+                real_labels = labels[chosen].to(run.device)
+                z, fake_labels = random_batch()
+                with compat.autocast(run.device, dtype):
+                    with torch.no_grad():
+                        fake = generator(z, fake_labels)
+                    # two calls: batch norm sees only real pictures, or only generated ones
+                    real_logits, fake_logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
+                wanted = targets(config.batch_size, config.smooth, config.smooth_by, config.flip, run.device)
+                loss_d = discriminator_loss(config.loss, real_logits, fake_logits, *wanted)
+                if config.loss == "wgan-gp":
+                    critic = lambda between: discriminator(between, real_labels)  # noqa: E731, B023
+                    loss_d = loss_d + config.penalty * gradient_penalty(critic, real, fake)
+                optimizer_d.zero_grad()
+                loss_d.backward()
+                optimizer_d.step()
+            for _ in range(config.g_steps):
+                z, fake_labels = random_batch()
+                with compat.autocast(run.device, dtype):
+                    logits = discriminator(generator(z, fake_labels), fake_labels)
+                loss_g = generator_loss(config.loss, logits)
+                optimizer_g.zero_grad()
+                loss_g.backward()
+                optimizer_g.step()
+            step += 1
+            sums += torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(),
+                                 fake_logits.detach().mean(), gradient_norm(generator.parameters())])  # fmt: skip
+            bar.advance(1)
+            if step % every == 0 or step == config.steps:
+                since = step - (step - 1) // every * every
+                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit", "generator_gradient")
+                run.log(step, **dict(zip(names, (sums / since).tolist())))
+                sums.zero_()
+            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
+                drawn = draw(generator, fixed_z, fixed_labels, config.output)
+                look = step * LOOKS // config.steps - 1
+                looks[look] = drawn[:SHOWN]
+                run.log(step, **measure(drawn, judge, test_features))
+                show_progress(run, looks[: look + 1], config)
+            run.checkpoint(step, make_state, last=step == config.steps)
+    return looks
+
+
+def fixed_vectors(config: Config, run: Run, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """The JUDGED random vectors (JUDGED, latent) and labels that every look and every measure of this run uses."""
+    z = torch.randn(JUDGED, config.latent, generator=torch.Generator().manual_seed(run.seed))
+    return z.to(run.device), (torch.arange(JUDGED) % classes).to(run.device)
+
+
+# ---- measures and pictures ----
+
+
+def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dict[str, float]:
+    """How far `drawn`, uint8 (N, 32, 32, C), are from the test pictures, and how evenly the classes appear in them."""
+    features, guesses = judge.look(drawn)
+    return {"kid": kid(features, test_features), "class_entropy": class_entropy(guesses, judge.head.out_features)}
+
+
+def plain(pixels: torch.Tensor) -> np.ndarray:
+    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the pictures are grey."""
+    return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
+
+
+def show_progress(run: Run, looks: torch.Tensor, config: Config) -> None:
+    rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(len(looks))]
+    run.figure("progress", plots.gallery(plain(looks.flatten(0, 1)), SHOWN, rows),
+               "The same random vectors all through the training: a column is one vector.")  # fmt: skip
+
+
+def show_results(run: Run, generator: Generator, config: Config, real: torch.Tensor, classes: int) -> None:
+    """Real and generated pictures side by side, and a walk from one random vector to the next."""
+    z, labels = fixed_vectors(config, run, classes)
+    drawn = draw(generator, z[:50], labels[:50], config.output)
+    rows = ["real", "", "", "", "", "generated", "", "", "", ""]
+    run.figure("samples", plots.gallery(plain(torch.cat([real[:50], drawn])), SHOWN, rows),
+               "Above real test pictures, below generated ones."
+               + (" A column of the lower half is one class." if config.conditional else ""))  # fmt: skip
+    share = torch.linspace(0, 1, SHOWN, device=run.device).view(1, SHOWN, 1)
+    ends = z[: 2 * 5].view(5, 2, 1, -1)
+    walk = (1 - share) * ends[:, 0] + share * ends[:, 1]  # (5, SHOWN, latent)
+    walk = F.normalize(walk, dim=2) * config.latent**0.5  # back to the length that random vectors have
+    pictures = draw(generator, walk.flatten(0, 1), labels[:5].repeat_interleave(SHOWN), config.output)
+    run.figure("walk", plots.gallery(plain(pictures), SHOWN),
+               "From one random vector to another in ten steps. Every step is a picture of its own: what was learned "
+               "is a space, not a list.")  # fmt: skip
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train both networks, measure and show what the generator draws. Returns its KID and the evenness of classes."""
+    pixels, labels, test, test_labels = read(run.dataset(config.dataset), config.dataset)
+    if len(pixels) < config.batch_size or len(test) < JUDGED:
+        raise UserError(f"the lab needs {max(config.batch_size, 2)} training and {JUDGED} test pictures")
+    classes = int(labels.max()) + 1
+    generator, discriminator = build(config, pixels.shape[3], classes)
+    generator.to(run.device)
+    discriminator.to(run.device)
+    judge = train_judge(pixels, labels, run.device)
+    test_features, guesses = judge.look(test[:JUDGED])
+    right = float((guesses == test_labels[:JUDGED].numpy()).mean())
+    z, asked = fixed_vectors(config, run, classes)
+    before = measure(draw(generator, z, asked, config.output), judge, test_features)
+    train(generator, discriminator, pixels, labels, judge, test_features, config, run)
+
+    drawn = draw(generator, z, asked, config.output)
+    after, real = measure(drawn, judge, test_features), measure(pixels[-JUDGED:], judge, test_features)
+    names = ("before training", "after training", "training pictures, the best possible")
+    rows = [[name, f"{found['kid']:.4f}", f"{found['class_entropy']:.3f}"]
+            for name, found in zip(names, (before, after, real))]  # fmt: skip
+    run.table("measures", ["pictures", "KID", "class entropy"], rows,
+              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, in the features of a small classifier "
+              f"that names {right:.1%} of these test pictures correctly.")  # fmt: skip
+    show_results(run, generator, config, test, classes)
+    metrics = dict(after)
+    if config.conditional:
+        metrics["obedience"] = float((judge.look(drawn)[1] == asked.cpu().numpy()).mean())
+    return metrics
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)

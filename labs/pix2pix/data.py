@@ -1,0 +1,93 @@
+"""Facades: pairs of a photograph and its labels, read, jittered, and turned into what the networks take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from labkit.errors import UserError
+from labkit.paths import shown
+
+# The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
+# blind, deco, moulding, pillar, shop; by their place on a scale from blue over yellow to red, in steps of 85.
+COLOURS = np.array([(0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 255, 255), (85, 255, 170),
+                    (170, 255, 85), (255, 255, 0), (255, 170, 0), (255, 85, 0), (255, 0, 0), (170, 0, 0)],
+                   np.uint8)  # fmt: skip
+
+
+def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Photographs and labels of `split`, uint8 RGB (N, side, side, 3) each, in the order of their file names."""
+    paths = sorted((folder / "facades" / split).glob("*.jpg"))
+    if not paths:
+        raise UserError(f"{shown(folder)} has no pairs in facades/{split}", "invoke data facades --verify")
+    photos, labels = [], []
+    for path in paths:
+        pair = read_picture(path)
+        half = pair.shape[1] // 2
+        photos.append(cv2.resize(pair[:, :half], (side, side), interpolation=cv2.INTER_AREA))
+        labels.append(cv2.resize(pair[:, half:], (side, side), interpolation=cv2.INTER_NEAREST))  # no mixed colours
+    return torch.from_numpy(np.stack(photos)), torch.from_numpy(np.stack(labels))
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """Any picture file as uint8 RGB (H, W, 3). Raises UserError for what is none."""
+    try:
+        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
+    except (OSError, cv2.error):
+        picture = None
+    if picture is None or min(picture.shape[:2]) < 2:
+        raise UserError(f"{shown(path)} is not a picture that can be read")
+    return np.ascontiguousarray(picture[:, :, ::-1])
+
+
+def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
+    """(name, uint8 (size, size, 3)) of a picture, or of each in a folder: its middle square, resized."""
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
+    if not files:
+        raise UserError(f"{shown(path)} holds no pictures")
+    found = []
+    for file in files:
+        picture = read_picture(file)
+        side = min(picture.shape[:2])
+        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        way = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+        square = cv2.resize(picture[top : top + side, left : left + side], (size, size), interpolation=way)
+        found.append((file.stem, torch.from_numpy(square)))
+    return found
+
+
+def jitter(photos: torch.Tensor, labels: torch.Tensor, size: int, generator: torch.Generator
+           ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """A random window of `size` for each pair, uint8 (N, S, S, 3), half of them mirrored: both halves alike."""
+    given = []
+    for pair in zip(photos, labels):
+        y, x = torch.randint(photos.shape[1] - size + 1, (2,), generator=generator).tolist()
+        mirrored = torch.rand((), generator=generator) < 0.5
+        windows = [half[y : y + size, x : x + size] for half in pair]
+        given.append([window.flip(1) if mirrored else window for window in windows])
+    return torch.stack([pair[0] for pair in given]), torch.stack([pair[1] for pair in given])
+
+
+def to_network(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 (N, S, S, 3) as float32 -1..1 (N, 3, S, S)."""
+    return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
+    """The way back, on the CPU."""
+    return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
+
+
+def classes_of(labels: torch.Tensor) -> torch.Tensor:
+    """The nearest of COLOURS for every pixel of uint8 (N, S, S, 3): int64 (N, S, S). JPEG shifts colours a little."""
+    colours = torch.from_numpy(COLOURS.astype(np.float32)).to(labels.device)
+    nearest, best = torch.zeros(labels.shape[:3], dtype=torch.long, device=labels.device), None
+    for k, colour in enumerate(colours):
+        distance = ((labels.float() - colour) ** 2).sum(dim=3)
+        closer = torch.ones_like(nearest, dtype=torch.bool) if best is None else distance < best
+        best = distance if best is None else torch.min(best, distance)
+        nearest[closer] = k
+    return nearest

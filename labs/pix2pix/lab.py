@@ -1,0 +1,272 @@
+"""pix2pix: a conditional GAN that turns the labels of a house front into a photograph, or the other way round.
+
+    invoke lab pix2pix                             from labels to a photograph
+    invoke lab pix2pix -- --direction to-labels    from a photograph to labels
+    invoke lab pix2pix -- --preset l1              without the discriminator: see it blur
+    invoke lab pix2pix -- --translate my.png       a picture, or a folder of them, through the last trained network
+
+You learn what a conditional GAN is, why L1 alone blurs, what the skips of a U-Net carry, and how a discriminator that
+sees only patches makes pictures sharp (section 87 of the notes).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit import compat, plots, runs
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.run import Run, load_checkpoint, option, start
+from labs.pix2pix import data
+from labs.pix2pix.models import PatchGAN, Segmenter, UNet
+
+# Shapes: N pairs, S pixels a side. Pictures are uint8 (N, S, S, 3) RGB; networks take float32 -1..1 (N, 3, S, S).
+
+
+@dataclass(frozen=True)
+class Config:
+    direction: str = option("to-photo", "what is given and what is drawn", choices=("to-photo", "to-labels"))
+    size: int = option(64, "side of the pictures", choices=(32, 64, 128, 256))
+    steps: int = option(1500, "steps of training", at_least=8)
+    batch_size: int = option(1, "pairs per step; 1 in the paper", at_least=1)
+    width: int = option(32, "channels of the first layers of both networks; 64 in the paper", at_least=1)
+    lr: float = option(0.0002, "learning rate of Adam in both networks", at_least=0)
+    reconstruction: str = option("l1", "distance to the true picture", choices=("l1", "l2"))
+    reconstruction_weight: float = option(100.0, "its weight", at_least=0)
+    gan_weight: float = option(1.0, "weight of the generator's GAN loss; 0 leaves the discriminator out", at_least=0)
+    patch: int = option(16, "width of the patch that the discriminator judges", choices=(16, 34, 70))
+    skips: bool = option(True, "the skips of the U-Net; without them it is a plain encoder and decoder")
+    translate: str = option("", "a picture of yours, or a folder of them, to put through a trained network", path=True)
+    checkpoint: str = option("", "the network for --translate: a run or a file (default: the latest)", path=True)
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "smoke": {"size": 32, "width": 16, "steps": 150, "lr": 0.001, "batch_size": 4},
+    "l1": {"gan_weight": 0.0},
+    "gan": {"reconstruction_weight": 0.0},
+    "paper": {"size": 256, "width": 64, "patch": 70, "steps": 80_000},
+}
+LAYERS = {16: 1, 34: 2, 70: 3}  # of the discriminator, by the patch that they see
+LOOKS, SHOWN = 8, 4
+
+
+# ---- losses ----
+
+
+def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
+    """Half the cross-entropy of all patches, with 1 for the true pair and 0 for the drawn one."""
+    return 0.5 * (F.softplus(-real).mean() + F.softplus(fake).mean())
+
+
+def generator_loss(fake: torch.Tensor | None, drawn: torch.Tensor, true: torch.Tensor, config: Config) -> torch.Tensor:
+    """-log σ(d) over the patches, and the distance from the true picture. `fake` is None without a discriminator."""
+    distance = F.l1_loss(drawn, true) if config.reconstruction == "l1" else F.mse_loss(drawn, true)
+    loss = config.reconstruction_weight * distance
+    return loss if fake is None else loss + config.gan_weight * F.softplus(-fake).mean()
+
+
+# ---- training ----
+
+
+def train(generator: UNet, discriminator: PatchGAN, photos: torch.Tensor, labels: torch.Tensor,
+          shown: tuple[torch.Tensor, torch.Tensor], config: Config, run: Run) -> None:  # fmt: skip
+    """Train both in place and show, again and again, what becomes of the `shown` pairs (given, true)."""
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
+    optimizer_g = torch.optim.Adam(generator.parameters(), lr=config.lr, betas=(0.5, 0.999))
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999))
+    step, sums = 0, torch.zeros(4)
+    looks = torch.zeros(LOOKS, len(shown[0]), config.size, config.size, 3, dtype=torch.uint8)
+    saved = run.restore()
+    if saved:
+        step, sums, looks = saved["step"], saved["sums"], saved["looks"]
+        for part, name in ((generator, "generator"), (discriminator, "discriminator"),
+                           (optimizer_g, "optimizer_g"), (optimizer_d, "optimizer_d")):  # fmt: skip
+            part.load_state_dict(saved[name])
+    sums = sums.to(run.device)
+
+    def make_state() -> dict[str, Any]:
+        return {"step": step, "sums": sums.cpu(), "looks": looks, "sample": run.sample,
+                "generator": generator.state_dict(), "discriminator": discriminator.state_dict(),
+                "optimizer_g": optimizer_g.state_dict(), "optimizer_d": optimizer_d.state_dict()}  # fmt: skip
+
+    every = max(1, config.steps // 50)
+    with run.progress(config.steps, start=step, unit="step") as bar:
+        while step < config.steps:
+            given, true = (part.to(run.device) for part in batch(photos, labels, step, config, run.seed))
+            real = fake = torch.zeros((), device=run.device)
+            with compat.autocast(run.device, dtype):
+                drawn = generator(given)
+            if config.gan_weight:
+                with compat.autocast(run.device, dtype):
+                    real, fake = discriminator(given, true), discriminator(given, drawn.detach())
+                loss_d = discriminator_loss(real, fake)
+                optimizer_d.zero_grad()
+                loss_d.backward()
+                optimizer_d.step()
+                with compat.autocast(run.device, dtype):
+                    judged = discriminator(given, drawn)
+            loss_g = generator_loss(judged if config.gan_weight else None, drawn, true, config)
+            optimizer_g.zero_grad()
+            loss_g.backward()
+            optimizer_g.step()
+            step += 1
+            sums += torch.stack([discriminator_loss(real, fake).detach(), loss_g.detach(), real.detach().mean(),
+                                 fake.detach().mean()])  # fmt: skip
+            bar.advance(1)
+            if step % every == 0 or step == config.steps:
+                means = (sums / (step - (step - 1) // every * every)).tolist()
+                sums.zero_()
+                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
+                logged = dict(zip(names, means)) if config.gan_weight else {"generator_loss": means[1]}
+                run.log(step, **logged)
+            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
+                look = step * LOOKS // config.steps - 1
+                looks[look] = draw(generator, shown[0], run)
+                rows = ["given", *(f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)), "true"]
+                sheet = torch.cat([shown[0], looks[: look + 1].flatten(0, 1), shown[1]])
+                run.figure("progress", plots.gallery(sheet.numpy(), len(shown[0]), rows),
+                           "Test pairs all through the training: given, drawn, true.")  # fmt: skip
+            run.checkpoint(step, make_state, last=step == config.steps)
+
+
+def batch(photos: torch.Tensor, labels: torch.Tensor, step: int, config: Config, seed: int
+          ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
+    """What is given and what is true in this step, float32 (N, 3, S, S); it follows from seed and step alone."""
+    random = torch.Generator().manual_seed(1_000_003 * (seed + 1) + step)
+    chosen = torch.randint(len(photos), (config.batch_size,), generator=random)
+    pair = [data.to_network(part) for part in data.jitter(photos[chosen], labels[chosen], config.size, random)]
+    return (pair[1], pair[0]) if config.direction == "to-photo" else (pair[0], pair[1])
+
+
+@torch.no_grad()
+def draw(generator: UNet, given: torch.Tensor, run: Run) -> torch.Tensor:
+    """uint8 (N, S, S, 3) in and out."""
+    return torch.cat([data.to_pixels(generator(data.to_network(part).to(run.device))) for part in given.split(16)])
+
+
+# ---- measures ----
+
+
+def train_segmenter(photos: torch.Tensor, labels: torch.Tensor, run: Run) -> Segmenter:
+    """The judge, which learns to name the pixels of true photographs, always from the same start in the same order."""
+    with torch.random.fork_rng(devices=[]):  # the generator's own random numbers stay what they are
+        torch.default_generator.manual_seed(0)
+        judge = Segmenter(len(data.COLOURS))
+    judge.to(run.device).train()
+    optimizer = torch.optim.Adam(judge.parameters(), lr=0.01)
+    random = torch.Generator().manual_seed(0)
+    for _ in range(120):
+        chosen = torch.randint(len(photos), (8,), generator=random)
+        logits = judge(data.to_network(photos[chosen]).to(run.device))
+        loss = F.cross_entropy(logits, data.classes_of(labels[chosen]).to(run.device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return judge.eval()
+
+
+@torch.no_grad()
+def label_accuracy(judge: nn.Module, photos: torch.Tensor, labels: torch.Tensor, run: Run) -> float:
+    """The share of pixels in which the judge reads the given label from a photograph, uint8 (N, S, S, 3) both."""
+    guesses = torch.cat([judge(data.to_network(part).to(run.device)).argmax(dim=1) for part in photos.split(16)])
+    return float((guesses.cpu() == data.classes_of(labels)).float().mean())
+
+
+def sharpness(pixels: torch.Tensor) -> float:
+    """The mean difference of neighbouring pixels, 0..255: what a blurred picture lacks."""
+    x = pixels.float()
+    return float((x[:, 1:] - x[:, :-1]).abs().mean() + (x[:, :, 1:] - x[:, :, :-1]).abs().mean()) / 2
+
+
+# ---- pictures of your own ----
+
+
+def translate(config: Config, run: Run) -> dict[str, float]:
+    """Put the picture or pictures `config.translate` through a trained network."""
+    chosen = config.checkpoint or latest_trained(config)
+    saved = load_checkpoint(chosen, "pix2pix", {"direction": config.direction})
+    try:
+        trained = Config(**saved["config"])
+        generator = UNet(trained.size, trained.width, trained.skips).to(run.device)
+        generator.load_state_dict(saved["state"]["generator"])
+    except (TypeError, KeyError, RuntimeError):
+        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab pix2pix") from None
+    own = data.read_own(Path(config.translate), trained.size)
+    given = torch.stack([pixels for _, pixels in own])
+    drawn = draw(generator, given, run)
+    folder = run.folder / "translated"
+    folder.mkdir()
+    for (name, _), pixels in zip(own, drawn.numpy()):
+        cv2.imwrite(str(folder / f"{name}.png"), np.ascontiguousarray(pixels[:, :, ::-1]))  # uint8 0..255 HWC BGR
+    say(f"translated: {len(own)} picture{'s' if len(own) > 1 else ''} into {folder.name}/ of the run, by {chosen}")
+    if saved["state"]["sample"]:
+        warning = "This network was trained on the sample of drawn house fronts: it knows nothing of real ones."
+        say(warning)
+        run.note(warning)
+    sheet = torch.stack([given[:8], drawn[:8]], dim=1).flatten(0, 1)
+    run.figure("translated", plots.gallery(sheet.numpy(), 2, tops=["yours", "translated"]), "Your pictures.")
+    return {"pictures": len(own)}
+
+
+def latest_trained(config: Config) -> str:
+    """The folder of the newest finished run in this direction; on real data where there is one."""
+    trained = [found for found in runs.table() if found.lab == "pix2pix" and found.status == "finished"]
+    for found in sorted(trained, key=lambda found: found.data == "sample"):
+        options = runs.load_json(found.folder / "config.json")["options"]
+        if found.checkpoint.exists() and options["direction"] == config.direction:
+            return str(found.folder)
+    raise UserError(f"no network has been trained {config.direction} yet",
+                    f"invoke lab pix2pix -- --direction {config.direction}")  # fmt: skip
+
+
+# ---- the whole run ----
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train, measure on the test pairs and show them; or translate. Returns the measures of what was drawn."""
+    if config.translate:
+        return translate(config, run)
+    folder = run.dataset("facades")
+    margin = config.size // 8
+    photos, labels = data.read_pairs(folder, "train", config.size + margin)
+    test_photos, test_labels = data.read_pairs(folder, "test", config.size)
+    to_photo = config.direction == "to-photo"
+    given, true = (test_labels, test_photos) if to_photo else (test_photos, test_labels)
+    middle = slice(margin // 2, margin // 2 + config.size)
+    judge = train_segmenter(photos[:, middle, middle], labels[:, middle, middle], run)
+    generator = UNet(config.size, config.width, config.skips).to(run.device)
+    discriminator = PatchGAN(config.width, LAYERS[config.patch]).to(run.device)
+
+    def measure(drawn: torch.Tensor) -> dict[str, float]:
+        if to_photo:
+            accuracy = label_accuracy(judge, drawn, test_labels, run)
+        else:
+            accuracy = float((data.classes_of(drawn) == data.classes_of(test_labels)).float().mean())
+        distance = float((drawn.float() - true.float()).abs().mean()) / 127.5
+        return {"label_accuracy": accuracy, "l1": distance, "sharpness": sharpness(drawn) / sharpness(true)}
+
+    before = measure(draw(generator, given, run))
+    train(generator, discriminator, photos, labels, (given[:SHOWN], true[:SHOWN]), config, run)
+    after = measure(draw(generator, given, run))
+    found = {"before training": before, "after training": after, "true": measure(true)}
+    rows = [[name, *(f"{value:.3f}" for value in values.values())] for name, values in found.items()]
+    run.table("measures", ["pictures", "label accuracy", "L1", "sharpness"], rows,
+              f"Means over {len(given)} test pairs. Label accuracy: the share of pixels whose label "
+              + ("a small segmentation network, trained on true photographs, reads from the drawn one. " if to_photo
+                 else "is the right one. ")
+              + "L1 on the scale -1..1. Sharpness: differences of neighbouring pixels, as a share of the true ones.",
+              )  # fmt: skip
+    return after
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)

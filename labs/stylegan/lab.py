@@ -1,0 +1,302 @@
+"""StyleGAN, small: a generator that is told the style of every size of detail, instead of being fed a random picture.
+
+    invoke lab stylegan                                  digits, 32 x 32
+    invoke lab stylegan -- --orthogonal 0.0001           with BigGAN's orthogonal regularisation
+    invoke lab stylegan -- --r1 0                        a failure: without its penalty the discriminator runs away
+
+You learn the mapping network, style modules and noise (section 87 of the notes), and from BigGAN the truncation trick,
+which buys quality with variety, and orthogonal regularisation.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from labkit import compat, idx, pickles, plots
+from labkit.console import say
+from labkit.errors import UserError
+from labkit.measures import kid
+from labkit.run import Run, option, start
+from labs.stylegan.judge import Judge, class_entropy, train_judge
+from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
+from labs.stylegan.models import LAYERS, Discriminator, Generator, spread
+
+# Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
+
+
+@dataclass(frozen=True)
+class Config:
+    dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
+    steps: int = option(1500, "steps of each network", at_least=8)
+    batch_size: int = option(32, "pictures per step", at_least=2)
+    latent: int = option(64, "D, the length of z and of w", at_least=1)
+    width: int = option(16, "channels at 32 x 32; two and four times as many at smaller sizes", at_least=1)
+    mapping_layers: int = option(4, "layers of the mapping network; 8 in the paper", at_least=0)
+    lr: float = option(0.003, "learning rate of both networks; a tenth of it in the mapping network", at_least=0)
+    r1: float = option(0.3, "weight of the R1 penalty, γ", at_least=0)
+    r1_every: int = option(4, "take the penalty in one of so many steps, so many times as strongly", at_least=1)
+    mixing: float = option(0.5, "share of the generated pictures that take their styles from two vectors", at_least=0)
+    orthogonal: float = option(0.0, "weight of orthogonal regularisation in the generator; BigGAN: 0.0001", at_least=0)
+    average: float = option(0.99, "how much the mean over the generator's weights keeps in each step", at_least=0)
+
+
+PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 240, "average": 0.9}}
+JUDGED, LOOKS, SHOWN = 1000, 8, 10
+PSIS = (0.0, 0.5, 0.7, 1.0)
+
+
+# ---- data ----
+
+
+def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Training pictures uint8 (N, 32, 32, C), their labels int64 (N,), and the test pictures."""
+    if dataset == "mnist":
+        raw = folder / "MNIST" / "raw"
+        pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
+        labels = idx.load(raw / "train-labels-idx1-ubyte")
+        if pixels.shape[1:] != (28, 28) or test.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
+            raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "invoke data mnist --verify")
+        pixels, test = (np.pad(part, ((0, 0), (2, 2), (2, 2)), "constant")[..., None] for part in (pixels, test))
+    else:
+        batches = [pickles.load(folder / "cifar-10-batches-py" / name)
+                   for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")]  # fmt: skip
+        planes = [batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for batch in batches]
+        pixels, test = np.concatenate(planes[:5]), np.ascontiguousarray(planes[5])
+        labels = np.concatenate([batch["labels"] for batch in batches[:5]])
+    return torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)), torch.from_numpy(test)
+
+
+def to_network(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 (N, 32, 32, C) as float32 -1..1 (N, C, 32, 32)."""
+    return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
+
+
+def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
+    """The way back, on the CPU."""
+    return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
+
+
+@lru_cache(maxsize=1)
+def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
+
+
+def batch_indices(step: int, count: int, size: int, seed: int) -> torch.Tensor:
+    """Which pictures the batch of `step` holds: every picture once in each epoch."""
+    epoch, position = divmod(step, count // size)
+    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
+
+
+# ---- training ----
+
+
+def random_styles(generator: Generator, config: Config, device: torch.device) -> torch.Tensor:
+    """Styles (N, LAYERS, D) of a batch: for a share of them the layers from a random one on have another w."""
+    w = generator.mapping(torch.randn(2 * config.batch_size, config.latent, device=device))
+    first, second = spread(w[: config.batch_size]), spread(w[config.batch_size :])
+    change_at = torch.randint(1, LAYERS, (config.batch_size, 1), device=device)
+    change_at[torch.rand(config.batch_size, 1, device=device) >= config.mixing] = LAYERS
+    changed = torch.arange(LAYERS, device=device) >= change_at  # (N, LAYERS)
+    return torch.where(changed.unsqueeze(2), second, first)
+
+
+@torch.no_grad()
+def update_average(average: Generator, generator: Generator, keep: float) -> None:
+    """The weights with which pictures are shown and measured: a mean over time, which shakes less."""
+    for kept, new in zip(average.parameters(), generator.parameters()):
+        kept.mul_(keep).add_((1 - keep) * new)
+
+
+def train(generator: Generator, average: Generator, discriminator: Discriminator, pixels: torch.Tensor, judge: Judge,
+          test_features: np.ndarray, config: Config, run: Run) -> None:  # fmt: skip
+    """Train in place, and show and measure the same random vectors on the way."""
+    dtype, reason = compat.fast_dtype(run.device)
+    say(f"arithmetic: {str(dtype).split('.')[1]} ({reason}); the R1 penalty in float32")
+    rest = [p for name, p in generator.named_parameters() if not name.startswith("mapping")]
+    groups = [{"params": rest, "lr": config.lr}]
+    if config.mapping_layers:
+        groups.append({"params": list(generator.mapping.parameters()), "lr": 0.1 * config.lr})
+    optimizer_g = torch.optim.Adam(groups, betas=(0.0, 0.99))
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99))
+    step, sums, penalties = 0, torch.zeros(4), torch.zeros(2)
+    looks = torch.zeros(LOOKS, SHOWN, *pixels.shape[1:], dtype=torch.uint8)
+    parts = {"generator": generator, "average": average, "discriminator": discriminator, "optimizer_g": optimizer_g,
+             "optimizer_d": optimizer_d}  # fmt: skip
+    saved = run.restore()
+    if saved:
+        step, sums, penalties, looks = saved["step"], saved["sums"], saved["penalties"], saved["looks"]
+        for name, part in parts.items():
+            part.load_state_dict(saved[name])
+    sums, penalties = sums.to(run.device), penalties.to(run.device)
+
+    def make_state() -> dict[str, Any]:
+        return {"step": step, "sums": sums.cpu(), "penalties": penalties.cpu(), "looks": looks,
+                **{name: part.state_dict() for name, part in parts.items()}}  # fmt: skip
+
+    every = max(1, config.steps // 50)
+    with run.progress(config.steps, start=step, unit="step") as bar:
+        while step < config.steps:
+            real = to_network(pixels[batch_indices(step, len(pixels), config.batch_size, run.seed)].to(run.device))
+            with compat.autocast(run.device, dtype):
+                with torch.no_grad():
+                    fake = generator(random_styles(generator, config, run.device))
+                real_logits, fake_logits = discriminator(real), discriminator(fake)
+            loss_d = discriminator_loss(real_logits, fake_logits)
+            penalised = loss_d
+            if config.r1 and step % config.r1_every == 0:
+                r1 = r1_penalty(discriminator, real)
+                penalised = loss_d + config.r1 * config.r1_every * r1
+                penalties += torch.stack([r1.detach(), torch.ones_like(r1)])
+            optimizer_d.zero_grad()
+            penalised.backward()
+            optimizer_d.step()
+
+            with compat.autocast(run.device, dtype):
+                logits = discriminator(generator(random_styles(generator, config, run.device)))
+            loss_g = generator_loss(logits)
+            regularised = loss_g
+            if config.orthogonal:
+                regularised = loss_g + config.orthogonal * orthogonal_penalty(conv.weight for conv in generator.convs)
+            optimizer_g.zero_grad()
+            regularised.backward()
+            optimizer_g.step()
+            update_average(average, generator, config.average)
+            step += 1
+            sums += torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(),
+                                 fake_logits.detach().mean()])  # fmt: skip
+            bar.advance(1)
+            if step % every == 0 or step == config.steps:
+                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
+                logged = dict(zip(names, (sums / (step - (step - 1) // every * every)).tolist()))
+                if penalties[1]:
+                    logged["r1"] = float(penalties[0] / penalties[1])
+                run.log(step, **logged)
+                sums.zero_()
+                penalties.zero_()
+            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
+                drawn = draw(average, spread(fixed_w(average, config, run)))
+                look = step * LOOKS // config.steps - 1
+                looks[look] = drawn[:SHOWN]
+                measured = measure(drawn, judge, test_features)
+                run.log(step, kid=measured["kid"], class_entropy=measured["class_entropy"])
+                rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
+                run.figure("progress", plots.gallery(plain(looks[: look + 1].flatten(0, 1)), SHOWN, rows),
+                           "The same random vectors all through the training: a column is one vector.")  # fmt: skip
+            run.checkpoint(step, make_state, last=step == config.steps)
+
+
+# ---- measures and pictures ----
+
+
+@torch.no_grad()
+def fixed_w(generator: Generator, config: Config, run: Run) -> torch.Tensor:
+    """w (JUDGED, D) of the same random vectors in every look and every measure."""
+    z = torch.randn(JUDGED, config.latent, generator=torch.Generator().manual_seed(run.seed))
+    return generator.mapping(z.to(run.device))
+
+
+@torch.no_grad()
+def draw(generator: Generator, styles: torch.Tensor, new_noise: bool = False) -> torch.Tensor:
+    """Pictures uint8 (N, 32, 32, C) from styles (N, LAYERS, D), with the fixed noise or with new noise."""
+    was_training = generator.training
+    generator.train(new_noise)
+    pictures = torch.cat([to_pixels(generator(part)) for part in styles.split(250)])
+    generator.train(was_training)
+    return pictures
+
+
+def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dict[str, float]:
+    """How far `drawn` are from the test pictures, how evenly the classes appear, and how sure the judge is of them."""
+    features, probabilities = judge.look(drawn)
+    return {"kid": kid(features, test_features),
+            "class_entropy": class_entropy(probabilities.argmax(axis=1), probabilities.shape[1]),
+            "confidence": float(probabilities.max(axis=1).mean())}  # fmt: skip
+
+
+def plain(pixels: torch.Tensor) -> np.ndarray:
+    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the pictures are grey."""
+    return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
+
+
+@torch.no_grad()
+def truncate(w: torch.Tensor, mean: torch.Tensor, psi: float) -> torch.Tensor:
+    """w drawn towards the mean of all w: psi 1 leaves it, 0 makes the one mean picture of all."""
+    return mean + psi * (w - mean)
+
+
+def show_truncation(run: Run, generator: Generator, w: torch.Tensor, mean: torch.Tensor, judge: Judge,
+                    test_features: np.ndarray) -> None:  # fmt: skip
+    """The same vectors at every psi, and what it does to the measures."""
+    by_psi = {psi: draw(generator, spread(truncate(w, mean, psi))) for psi in PSIS}
+    sheet = torch.cat([pictures[:SHOWN] for pictures in by_psi.values()])
+    run.figure("truncation", plots.gallery(plain(sheet), SHOWN, [f"ψ = {psi:g}" for psi in PSIS]),
+               "The truncation trick: the same vectors, drawn towards the mean style; 0 is the mean.")  # fmt: skip
+    rows = []
+    for psi, pictures in by_psi.items():
+        found = measure(pictures, judge, test_features)
+        rows.append([f"{psi:g}", *(f"{value:.3f}" for value in found.values())])
+    run.table("truncation", ["ψ", "KID", "class entropy", "confidence"], rows,
+              f"Of {JUDGED:,} pictures at each ψ. Confidence: the mean probability of the judge's guess.")  # fmt: skip
+
+
+def show_mixing(run: Run, generator: Generator, w: torch.Tensor) -> None:
+    """Rows give the coarse styles (4 x 4 and 8 x 8), columns the finer ones; and one style with new noise."""
+    coarse, fine, split = w[:6], w[6:12], 3
+    mixed = spread(coarse).repeat_interleave(6, dim=0).clone()  # (36, LAYERS, D)
+    mixed[:, split:] = spread(fine).repeat(6, 1, 1)[:, split:]
+    drawn, sources, tops = (draw(generator, styles) for styles in (mixed, spread(coarse), spread(fine)))
+    sheet = [torch.full_like(tops[:1], 255), tops]
+    for k in range(6):
+        sheet += [sources[k : k + 1], drawn[6 * k : 6 * k + 6]]
+    run.figure("mixing", plots.gallery(plain(torch.cat(sheet)), 7),
+               "Style mixing: the coarse styles of the left picture with the fine styles of the top one.")  # fmt: skip
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        same = draw(generator, spread(w[:3]).repeat_interleave(SHOWN, dim=0), new_noise=True)
+    run.figure("noise", plots.gallery(plain(same), SHOWN), "A row is one style with ten times new noise.")
+
+
+def main(config: Config, run: Run) -> dict[str, float]:
+    """Train, measure, and show truncation, mixing and noise. Returns KID and evenness of classes at ψ = 1."""
+    pixels, labels, test = read(run.dataset(config.dataset), config.dataset)
+    if len(pixels) < config.batch_size or len(test) < JUDGED:
+        raise UserError(f"the lab needs {config.batch_size} training and {JUDGED} test pictures")
+    if config.average >= 1:
+        raise UserError("--average 1 would keep the first weights for ever")
+    generator = Generator(pixels.shape[3], config.width, config.latent, config.mapping_layers).to(run.device)
+    discriminator = Discriminator(pixels.shape[3], config.width).to(run.device)
+    average = copy.deepcopy(generator).eval()
+    judge = train_judge(pixels, labels, run.device)
+    test_features, _ = judge.look(test[:JUDGED])
+    before = measure(draw(average, spread(fixed_w(average, config, run))), judge, test_features)
+    train(generator, average, discriminator, pixels, judge, test_features, config, run)
+
+    w = fixed_w(average, config, run)
+    drawn = draw(average, spread(w))
+    after = measure(drawn, judge, test_features)
+    real = measure(pixels[-JUDGED:], judge, test_features)
+    rows = [[name, *(f"{value:.3f}" for value in found.values())]
+            for name, found in (("before training", before), ("after training", after),
+                                ("training pictures, the best possible", real))]  # fmt: skip
+    run.table("measures", ["pictures", "KID", "class entropy", "confidence"], rows,
+              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, by a small classifier.")  # fmt: skip
+    sheet = torch.cat([test[:50], drawn[:50]])
+    run.figure("samples", plots.gallery(plain(sheet), SHOWN, ["real", "", "", "", "", "generated", "", "", "", ""]),
+               "Above real test pictures, below generated ones.")  # fmt: skip
+    with torch.no_grad():
+        z = torch.randn(10_000, config.latent, generator=torch.Generator().manual_seed(run.seed + 1))
+        mean = average.mapping(z.to(run.device)).mean(dim=0, keepdim=True)
+    show_truncation(run, average, w, mean, judge, test_features)
+    show_mixing(run, average, w)
+    return {"kid": after["kid"], "class_entropy": after["class_entropy"]}
+
+
+if __name__ == "__main__":
+    start(main, Config, PRESETS)
