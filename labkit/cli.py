@@ -247,8 +247,9 @@ def lab(
 def detectron2(task: str, options: dict[str, str], resume: str, stack: str, where: str, dry: bool) -> int | None:
     """The lab detectron2 with this task; what follows `--` are changes of the config."""
     words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
-    task_words = [] if resume else ["--task", task]  # a resumed run keeps its own
-    return start_lab("detectron2", [*task_words, *words, *passed_on()], resume=resume, stack=stack, where=where, dry=dry)
+    if not resume:  # a resumed run keeps its own task
+        words = ["--task", task, *words]
+    return start_lab("detectron2", [*words, *passed_on()], resume=resume, stack=stack, where=where, dry=dry)
 
 
 def start_lab(
