@@ -14,7 +14,7 @@ from torch.optim import lr_scheduler
 from labs.cifar10.muon import Muon
 
 OPTIMIZERS = {  # the learning rate that --lr 0 stands for
-    "muon": 0.15, "sgd": 0.1, "momentum": 0.05, "nag": 0.05, "adagrad": 0.02, "rmsprop": 0.001, "adam": 0.001,
+    "muon": 0.15, "sgd": 1.0, "momentum": 0.4, "nag": 0.4, "adagrad": 0.02, "rmsprop": 0.001, "adam": 0.001,
     "adadelta": 1.0,
 }  # fmt: skip
 SCHEDULES = ("linear", "constant", "exponential", "cosine", "plateau", "cyclic", "onecycle")
