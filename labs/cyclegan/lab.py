@@ -234,7 +234,7 @@ def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], ju
                 ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
                         for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
                 called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
-                run.log(step, translated=float(np.mean([called[0].mean(), 1 - called[1].mean()])),
+                run.log(step, translated_ab=called[0].mean(), translated_ba=1 - called[1].mean(),
                         spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
                 results.show_translations(run, few, ways, facts["domains"], step)
             run.checkpoint(step, make_state, last=step == total)

@@ -39,7 +39,6 @@ def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways
     shares = [float(verdict.mean()) for verdict in called]  # of being B: real A, real B, A as B, B as A
     right = float(np.mean([1 - shares[0], shares[1]]))
     metrics = {
-        "translated": float(np.mean([shares[2], 1 - shares[3]])),
         "translated_ab": shares[2],
         "translated_ba": 1 - shares[3],
         "kid_ab": measures.kid(features[2], features[1]),
