@@ -110,14 +110,18 @@ def generator_pass(gan: CycleGAN, real_a: torch.Tensor, real_b: torch.Tensor, co
     Each loss is the sum over both directions, before its weight.
     """
     with compat.autocast(real_a.device, dtype):
-        fake_b, fake_a = gan.generator_ab(real_a), gan.generator_ba(real_b)
+        if config.identity_weight:
+            # A picture that is an orange already should stay as it is. Both kinds go through a generator in one pass,
+            # which is faster and the same, since each picture is normalised by itself.
+            fake_b, same_b = gan.generator_ab(torch.cat([real_a, real_b])).chunk(2)
+            fake_a, same_a = gan.generator_ba(torch.cat([real_b, real_a])).chunk(2)
+        else:
+            fake_b, fake_a, same_a, same_b = gan.generator_ab(real_a), gan.generator_ba(real_b), real_a, real_b
         cycled_a, cycled_b = gan.generator_ba(fake_b), gan.generator_ab(fake_a)
-        # A picture that is an orange already should stay as it is.
-        same = [gan.generator_ba(real_a), gan.generator_ab(real_b)] if config.identity_weight else [real_a, real_b]
         verdicts = gan.discriminator_b(fake_b), gan.discriminator_a(fake_a)  # (N, 1, S/8-2, S/8-2) each
     adversarial = sum(fooling_loss(verdict, config.objective) for verdict in verdicts)
     cycle = F.l1_loss(cycled_a.float(), real_a) + F.l1_loss(cycled_b.float(), real_b)
-    identity = F.l1_loss(same[0].float(), real_a) + F.l1_loss(same[1].float(), real_b)
+    identity = F.l1_loss(same_a.float(), real_a) + F.l1_loss(same_b.float(), real_b)
     return torch.stack([adversarial, cycle, identity]), fake_a.detach().float(), fake_b.detach().float()
 
 
@@ -230,7 +234,7 @@ def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], ju
                 ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
                         for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
                 called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
-                run.log(step, translated=float(np.mean([called[0].mean(), 1 - called[1].mean()])),
+                run.log(step, translated_ab=called[0].mean(), translated_ba=1 - called[1].mean(),
                         spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
                 results.show_translations(run, few, ways, facts["domains"], step)
             run.checkpoint(step, make_state, last=step == total)

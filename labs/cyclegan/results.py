@@ -8,7 +8,6 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 
 from labkit import measures, plots, runs
 from labkit.errors import UserError
@@ -19,33 +18,16 @@ from labs.cyclegan.data import find_pictures, read_picture, resize
 # Shapes: pictures are uint8 RGB, (3, H, W). `ways` is (translated, brought back), (N, 3, H, W) each, for A and for B.
 
 
-def sheet(pictures: list[list[torch.Tensor]], rows: list[str]) -> Figure:
-    """Rows of pictures of one size, each row with its name."""
-    gap, (_, height, width) = 3, pictures[0][0].shape
-    columns = max(len(row) for row in pictures)
-    paper = np.full((len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, dtype=np.uint8)
-    for y, row in enumerate(pictures):
-        for x, picture in enumerate(row):
-            top, left = y * (height + gap), x * (width + gap)
-            paper[top : top + height, left : left + width] = picture.permute(1, 2, 0).numpy()
-    wide = 7.0
-    figure, axes = plots.figure(width=wide + 1.2, height=wide * paper.shape[0] / paper.shape[1])
-    axis = axes[0, 0]
-    axis.imshow(paper)
-    axis.grid(False)
-    axis.set_xticks([])
-    axis.set_yticks([y * (height + gap) + height / 2 for y in range(len(rows))])
-    axis.set_yticklabels(rows, fontsize=8)
-    for spine in axis.spines.values():
-        spine.set_visible(False)
-    return figure
+def upright(pictures: torch.Tensor) -> np.ndarray:
+    """(N, 3, H, W) as plots take them, (N, H, W, 3)."""
+    return pictures.permute(0, 2, 3, 1).numpy()
 
 
 def show_translations(run: Run, real: list[torch.Tensor], ways: Any, domains: list[str], step: int) -> None:
     """Test pictures, what became of them, and what came back."""
     for k, (source, target) in enumerate((domains, domains[::-1])):
-        rows = [real[k][:6], ways[k][0][:6], ways[k][1][:6]]
-        figure = sheet([list(row) for row in rows], [source, f"as {target}", "and back"])
+        shown = [real[k][:6], ways[k][0][:6], ways[k][1][:6]]
+        figure = plots.gallery(upright(torch.cat(shown)), len(shown[0]), rows=[source, f"as {target}", "and back"])
         run.figure(f"{source}_to_{target}", figure, f"Test pictures from {source} to {target} and back, after {step:,} "
                    "steps.", step=step)  # fmt: skip
 
@@ -57,7 +39,6 @@ def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways
     shares = [float(verdict.mean()) for verdict in called]  # of being B: real A, real B, A as B, B as A
     right = float(np.mean([1 - shares[0], shares[1]]))
     metrics = {
-        "translated": float(np.mean([shares[2], 1 - shares[3]])),
         "translated_ab": shares[2],
         "translated_ba": 1 - shares[3],
         "kid_ab": measures.kid(features[2], features[1]),
@@ -118,8 +99,9 @@ def show_own(run: Run, pairs: list[tuple[torch.Tensor, torch.Tensor]], source: s
         top, left = ((length - side) // 2 for length in picture.shape[1:])
         return picture[:, top : top + side, left : left + side]
 
-    rows = [[square(pair[k]) for pair in pairs] for k in (0, 1)]
-    run.figure("own_pictures", sheet(rows, [source, f"as {target}"]), "Your pictures, and what became of them.")
+    shown = torch.stack([square(pair[k]) for k in (0, 1) for pair in pairs])
+    figure = plots.gallery(upright(shown), len(pairs), rows=[source, f"as {target}"])
+    run.figure("own_pictures", figure, "Your pictures, and what became of them.")
 
 
 def load_trained(checkpoint: str) -> tuple[dict[str, Any], str]:
