@@ -61,7 +61,7 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
     parser = _Parser(
         usage=f"invoke lab {lab} -- [options]{' [words]' * bool(words_for)}",
         description=about,
-        epilog=_describe(presets),
+        epilog=_describe(presets, words_for),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
         allow_abbrev=False,
         add_help=False,
@@ -173,12 +173,15 @@ def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
     return f"unknown option {word}; {nearest(word, known)}"
 
 
-def _describe(presets: Presets) -> str:
+def _describe(presets: Presets, words_for: str) -> str:
     def spelled(values: Mapping[str, Any]) -> str:
-        return " ".join(
-            (flag(name) if value else "--no-" + flag(name)[2:]) if isinstance(value, bool) else f"{flag(name)} {value}"
-            for name, value in values.items()
-        )
+        words = []
+        for name, value in values.items():
+            if isinstance(value, bool):
+                words.append(flag(name) if value else "--no-" + flag(name)[2:])
+            else:
+                words.append(value if name == words_for else f"{flag(name)} {value}")
+        return " ".join(words)
 
     lines = [f"  {name}: {spelled(values)}" for name, values in presets.items()]
     return "\n".join(["presets:", *lines]) if lines else ""

@@ -44,7 +44,7 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     """The config called `name` with KEY VALUE pairs over it. UserError for a name, key or value that does not exist."""
     known = files()
     if name not in known:
-        hint = nearest(name, list(known))
+        hint = near(name, list(known), "mask_rcnn_R_50_FPN_3x and the like, or tiny")
         raise UserError(f"--config: there is no {name}; {hint}", "invoke lab detectron2 -- --help")
     cfg = default()
     cfg.merge_from_file(str(known[name]))
@@ -56,7 +56,7 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     keys = flat(cfg)
     for key, value in given.items():
         if key not in keys:
-            raise UserError(f"detectron2 has no setting {key}; {nearest(key, keys)}")
+            raise UserError(f"detectron2 has no setting {key}; {near(key, keys, 'see config.yaml of any run')}")
         if key == "SOLVER.IMS_PER_BATCH" and "SOLVER.BASE_LR" not in given and value.isdigit() and int(value):
             scale(cfg, int(value))
         try:
@@ -64,6 +64,12 @@ def load(name: str, overrides: Sequence[str]) -> Any:
         except (ValueError, AssertionError, SyntaxError) as error:
             raise UserError(f"{key} cannot be {value}: {str(error).splitlines()[0]}") from None
     return cfg
+
+
+def near(word: str, known: Sequence[str], otherwise: str) -> str:
+    """The nearest of what is known, or `otherwise`: all of them would be hundreds."""
+    hint = nearest(word, known)
+    return hint if hint.startswith("did you mean") else otherwise
 
 
 def scale(cfg: Any, batch: int) -> None:
