@@ -47,7 +47,7 @@ class Config:
     average: float = option(0.99, "how much the mean over the generator's weights keeps in each step", at_least=0)
 
 
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 150, "average": 0.9}}
+PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 120, "average": 0.9}}
 JUDGED, LOOKS, SHOWN = 1000, 8, 10
 PSIS = (0.0, 0.5, 0.7, 1.0)
 
