@@ -157,7 +157,7 @@ def train(model: nn.Module, pixels: torch.Tensor, test: torch.Tensor, config: Co
                 looks[look] = (255 * invent(model, SHOWN, config, run)).byte().squeeze(1)
                 rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
                 run.figure("progress", plots.gallery(looks[: look + 1].flatten(0, 1).numpy(), SHOWN, rows),
-                           "Invented pictures, from the same random numbers all through the training.")  # fmt: skip
+                           "Invented pictures, always from the same random numbers.", step)  # fmt: skip
             run.checkpoint(step, make_state, last=step == config.steps)
 
 

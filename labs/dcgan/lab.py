@@ -236,7 +236,7 @@ def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tens
                 look = step * LOOKS // config.steps - 1
                 looks[look] = drawn[:SHOWN]
                 run.log(step, **measure(drawn, judge, test_features))
-                show_progress(run, looks[: look + 1], config)
+                show_progress(run, looks[: look + 1], step, config)
             run.checkpoint(step, make_state, last=step == config.steps)
     return looks
 
@@ -261,10 +261,11 @@ def plain(pixels: torch.Tensor) -> np.ndarray:
     return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
 
 
-def show_progress(run: Run, looks: torch.Tensor, config: Config) -> None:
+def show_progress(run: Run, looks: torch.Tensor, step: int, config: Config) -> None:
+    """What the fixed vectors became so far, uint8 (looks, SHOWN, 32, 32, C); also live, in visdom and TensorBoard."""
     rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(len(looks))]
     run.figure("progress", plots.gallery(plain(looks.flatten(0, 1)), SHOWN, rows),
-               "The same random vectors all through the training: a column is one vector.")  # fmt: skip
+               "The same random vectors all through the training: a column is one vector.", step)  # fmt: skip
 
 
 def show_results(run: Run, generator: Generator, config: Config, real: torch.Tensor, classes: int) -> None:

@@ -134,7 +134,7 @@ def train(generator: UNet, discriminator: PatchGAN, photos: torch.Tensor, labels
                 rows = ["given", *(f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)), "true"]
                 sheet = torch.cat([shown[0], looks[: look + 1].flatten(0, 1), shown[1]])
                 run.figure("progress", plots.gallery(sheet.numpy(), len(shown[0]), rows),
-                           "Test pairs all through the training: given, drawn, true.")  # fmt: skip
+                           "Test pairs all through the training: given, drawn, true.", step)  # fmt: skip
             run.checkpoint(step, make_state, last=step == config.steps)
 
 

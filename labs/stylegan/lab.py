@@ -188,7 +188,7 @@ def train(generator: Generator, average: Generator, discriminator: Discriminator
                 run.log(step, kid=measured["kid"], class_entropy=measured["class_entropy"])
                 rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
                 run.figure("progress", plots.gallery(plain(looks[: look + 1].flatten(0, 1)), SHOWN, rows),
-                           "The same random vectors all through the training: a column is one vector.")  # fmt: skip
+                           "The same random vectors all through: a column is one vector.", step)  # fmt: skip
             run.checkpoint(step, make_state, last=step == config.steps)
 
 
