@@ -26,6 +26,7 @@ WORDS = {
 }
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s?%?$")
 REFRESH_S = 10
+MOST_FILES = 300  # listed; a lab may derive one for each picture of its data
 
 
 def render(folder: Path) -> Path:
@@ -218,8 +219,10 @@ def _files(folder: Path) -> str:
     found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "report.html")
     rows = "".join(
         f'<tr><td><a href="{escape(name)}">{escape(name)}</a></td><td class="number">{megabytes(size)}</td></tr>'
-        for name, size in ((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found)
+        for name, size in ((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found[:MOST_FILES])
     )
+    if len(found) > MOST_FILES:
+        rows += f"<tr><td>and {len(found) - MOST_FILES:,} more</td><td></td></tr>"
     return section("Files", "文件", scroller(f"<table><tbody>{rows}</tbody></table>", "files"))
 
 

@@ -140,3 +140,10 @@ def test_durations():
     assert [report.duration(seconds) for seconds in (0.4, 48, 59.7, 200, 7500)] == [
         "0 s", "48 s", "1 min 00 s", "3 min 20 s", "2 h 05 min",
     ]  # fmt: skip
+
+
+def test_of_very_many_files_only_the_first_are_listed(tmp_path):
+    for number in range(report.MOST_FILES + 7):
+        (tmp_path / f"{number:04}.png").touch()
+    listed = report._files(tmp_path)
+    assert listed.count("<a href=") == report.MOST_FILES and "and 7 more" in listed
