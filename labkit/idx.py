@@ -33,6 +33,8 @@ def load(path: Path) -> Any:
     stated = 1
     for length in shape:
         stated *= length  # a Python integer: it cannot overflow
+    if not stated:  # one axis of length 0 would let the others state anything
+        raise UserError(f"{shown(path)} holds no numbers")
     if stated != len(data) - start:
         raise UserError(f"{shown(path)} states {stated} bytes of content and has {len(data) - start}")
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape).copy()

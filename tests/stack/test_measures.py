@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import random
 import struct
 
 import numpy as np
@@ -51,13 +53,40 @@ def test_an_idx_file_comes_back(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"\0\0", header(3), header(3) + b"ab", header(3) + b"abcd", header(3)[:6], b"<html>403 Forbidden</html>",
+    [header(0, 2**31, 2**31, 2**31), b"", b"\0\0", header(3), header(3) + b"ab", header(3) + b"abcd", header(3)[:6], b"<html>403 Forbidden</html>",
      header(3, kind=13) + b"abc", header(), header(2**31, 2**31, 2**31, 4) + b"x", header(*[1] * 200) + b"x"],
 )  # fmt: skip
 def test_a_damaged_idx_file_is_refused_by_name(tmp_path, content):
     (tmp_path / "train-images").write_bytes(content)
     with pytest.raises(UserError, match="train-images"):
         idx.load(tmp_path / "train-images")
+
+
+def test_a_thousand_mutated_idx_files_are_read_or_refused(tmp_path):
+    """Most changes hit the head, where they could do harm: each ends in an array of what is there, or in one sentence."""
+    whole, path = header(5, 4, 3) + bytes(range(60)), tmp_path / "train-images"
+    outcomes = collections.Counter()
+    for seed in range(1000):
+        rng = random.Random(seed)
+        data = bytearray(whole)
+        for _ in range(rng.randint(1, 4)):
+            place = rng.randrange(16) if rng.random() < 0.8 else rng.randrange(len(data))
+            change = rng.randrange(3)
+            if change == 0:
+                data[place % len(data)] = rng.choice((0, 1, 3, 127, 255))
+            elif change == 1:
+                data[place:place] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 4)))
+            else:
+                data = data[: max(place, 1)] if rng.random() < 0.2 else data[:place] + data[place + 1 :]
+        path.write_bytes(bytes(data))
+        try:
+            array = idx.load(path)
+            assert array.dtype == np.uint8 and array.size <= len(data)
+            outcomes["read"] += 1
+        except UserError as error:
+            assert "\n" not in error.message.strip()
+            outcomes["refused"] += 1
+    assert outcomes["refused"] > 300 and outcomes["read"] > 10
 
 
 def test_a_missing_idx_file_is_refused_by_name(tmp_path):
