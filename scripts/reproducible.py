@@ -18,8 +18,10 @@ from labkit import engine as engines
 from labkit import images, stacks
 from labkit.engine import Engine
 
-# What a package manager writes with the time of day in it.
-KNOWN = ("/etc/shadow", "/etc/shadow-", "/var/lib/dpkg/", "/var/log/", "/var/cache/", "/etc/ld.so.cache")
+# The name of the container that lists the files, and what a package manager writes with the time of day in it.
+KNOWN = (
+    "/etc/hostname", "/etc/shadow", "/etc/shadow-", "/var/lib/dpkg/", "/var/log/", "/var/cache/", "/etc/ld.so.cache",
+)  # fmt: skip
 LIST = "find / -xdev -type f -exec sha256sum {} + 2>/dev/null"
 
 
