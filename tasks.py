@@ -228,6 +228,15 @@ def evaluate(
     call("detectron2", "eval", options, "", stack, where, dry or c.config.run.dry)
 
 
+@task(help={"python": "the environment's interpreter, such as ENV/bin/python", "stack": STACK})
+def install(c: Context, python: str, stack: str = "") -> None:
+    """Install the stack's detectron2 into an environment of your own, such as one made from `invoke export`.
+
+      invoke detectron2.install --stack notes --python ENV/bin/python
+    """
+    call("detectron2_install", python, stack)
+
+
 PORT = "another port than the usual one"
 STOP = "end it"
 STATUS = "say whether it runs, and where"
@@ -394,7 +403,7 @@ for name, member in {"build": build, "test": inside, "sbom": sbom, "prune": prun
     image.add_task(member, name=name)
 
 detectron2 = Collection("detectron2")
-for member in (demo, train, evaluate):
+for member in (demo, train, evaluate, install):
     detectron2.add_task(member)
 
 namespace = Collection(

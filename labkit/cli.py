@@ -252,6 +252,15 @@ def detectron2(task: str, options: dict[str, str], resume: str, stack: str, wher
     return start_lab("detectron2", [*words, *passed_on()], resume=resume, stack=stack, where=where, dry=dry)
 
 
+def detectron2_install(python: str, stack: str) -> None:
+    choice = choose(machines.probe(), stack)
+    interpreter = runner.caller_folder() / Path(python).expanduser()
+    if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
+        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "invoke detectron2.install --help")
+    envs.add_detectron2(interpreter, choice.stack)
+    say(f"detectron2 is installed beside {paths.shown(interpreter)}")
+
+
 def start_lab(
     name: str,
     words: list[str],

@@ -83,6 +83,52 @@ def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) 
     return source
 
 
+def gather(source: Path, staging: Path) -> Wanted | None:
+    """Have in `staging` just those pictures of COCO that `source` holds with annotations; None where it holds none.
+
+    `source`, or a folder in it, holds the pictures of a split in {split}/ and annotations/{kind}_{split}.json of one
+    kind or more, which may be of different pictures; panoptic masks lie in panoptic_{split}/, or in annotations/ as in
+    the published archive. UserError where the annotations name what is not there.
+    """
+    for root in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
+        for split in SPLITS:
+            kinds = [kind for kind in KINDS if (root / "annotations" / f"{kind}_{split}.json").is_file()]
+            if kinds and any((root / split).glob("*.jpg")):
+                return _copy_some(root, split, kinds, staging)
+    return None
+
+
+def _copy_some(root: Path, split: str, kinds: Sequence[str], staging: Path) -> Wanted:
+    """The pictures of `split` that any of `kinds` annotates, the annotations as they are, and the panoptic masks."""
+    for folder in ("annotations", *SPLITS, *(f"panoptic_{each}" for each in SPLITS)):
+        shutil.rmtree(staging / folder, ignore_errors=True)
+    for folder in ("annotations", split):
+        (staging / folder).mkdir()
+    for kind in kinds:
+        file = root / "annotations" / f"{kind}_{split}.json"
+        text = file.read_bytes()
+        content = parse(text, shown(file))
+        for image in content["images"]:
+            picture = root / split / image["file_name"]
+            problem = "it is missing"
+            if picture.is_file():
+                problem = jpeg_problem(picture.read_bytes(), image["width"], image["height"])
+            if problem:
+                raise UserError(f"{shown(file)} annotates {shown(picture)}, but {problem}")
+            shutil.copyfile(picture, staging / split / picture.name)
+        if kind == "panoptic":
+            masks = staging / f"panoptic_{split}"
+            masks.mkdir()
+            there = [root / masks.name, root / "annotations" / masks.name]
+            for row in content["annotations"]:
+                found = [folder / row["file_name"] for folder in there if (folder / row["file_name"]).is_file()]
+                if not found:
+                    raise UserError(f"{shown(file)} names the mask {row['file_name']}, which is not in {masks.name}")
+                shutil.copyfile(found[0], masks / row["file_name"])
+        (staging / "annotations" / file.name).write_bytes(text)
+    return Wanted((split, *kinds), sum(1 for _ in (staging / split).iterdir()))
+
+
 def read(archive: Path, member: str) -> dict[str, Any]:
     """One annotation file of the archive, checked. UserError when it is not there or is no COCO annotation."""
     try:

@@ -103,6 +103,8 @@ def _read(dataset: Dataset, folder: Path) -> State:
 
 def _layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
     """What must be there of the parts wanted: glob -> count, 0 for "some"."""
+    if what.subset:
+        return coco.layout(what)
     layout = dict(dataset.layout)
     for file in _files(dataset, what):
         layout.update(file.layout)
@@ -368,7 +370,7 @@ def _former(folder: Path) -> Path:
 
 def _put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, source: str, what: Wanted) -> State:
     """Check the layout, record every file, and rename `staging` to `folder`."""
-    layout = coco.layout(what) if what.subset else _layout(dataset, what)
+    layout = _layout(dataset, what)
     if kind == "sample":
         layout = dict.fromkeys(layout, 0)
     problem = _layout_problem(layout, staging)
@@ -451,17 +453,22 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
         _unpack_files(dataset, list(published), staging)
         return "", what
 
-    unpacked = staging / ".unpacked"
+    source = path
     if path.is_file():
         say(f"unpacking {path.name}")
-        archives.unpack(path, unpacked, dataset.unpacked_bytes)
-    for relative, found in _members(dataset, unpacked if path.is_file() else path).items():
+        source = staging / ".unpacked"
+        archives.unpack(path, source, dataset.unpacked_bytes)
+    for relative, found in _members(dataset, source).items():
         (staging / relative).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(found, staging / relative)
-    shutil.rmtree(unpacked, ignore_errors=True)
     complete = {file.part for file in dataset.files if not _layout_problem(dict(file.layout), staging)}
     what = Wanted(tuple(part for part in dataset.parts if part in complete) or dataset.default)
     lacking = _layout_problem(_layout(dataset, what), staging)
+    if dataset.subset and (lacking or not set(what.parts) & set(coco.SPLITS)):
+        some = coco.gather(source, staging)
+        if some:
+            what, lacking = some, "it holds some of the pictures, and nobody published hashes of single ones"
+    shutil.rmtree(staging / ".unpacked", ignore_errors=True)
     if lacking:
         return next(filter(None, problems.values()), "") or lacking, what
     if not dataset.md5 and not dataset.members():

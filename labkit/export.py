@@ -50,6 +50,7 @@ def header(form: str, stack: Stack, build: Build) -> str:
         f"Stack {stacks.label(stack, build)} of torch-labs: {stack.title}, Python {stack.python}.",
         "In the folder of torch-labs:",
         *(f"  {line}" for line in install.splitlines()),
+        f'  ./inv detectron2.install --stack {stack.name} --python "$(command -v python)"',
         "  PYTHONPATH=. python labs/cifar10/lab.py --help",
         "opencv-python needs libGL (Debian, Ubuntu: libgl1).",
     ]

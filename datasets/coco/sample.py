@@ -1,4 +1,4 @@
-"""A stand-in for COCO 2017 in its layout: drawn things on grass under the sky, with instances, panoptic and stuff."""
+"""A stand-in for COCO 2017 in its layout: drawn things on grass under the sky, some before others, with instances, panoptic and stuff."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ COUNTS = {"train2017": 120, "val2017": 30}
 # The ids have gaps, as COCO's own do.
 THINGS = {1: ("ball", (205, 40, 45)), 3: ("box", (40, 90, 200)), 7: ("tent", (240, 200, 50))}
 STUFF = {187: ("sky", (120, 170, 230)), 193: ("grass", (70, 140, 60))}
-CORNERS = 24  # of the polygon of a ball
+CORNERS = 24  # of the polygon that a ball is
+SEEN = 0.4  # of a thing that others stand in front of, at least this share is seen
 
 
 def make(folder: Path, seed: int = 0) -> None:
@@ -43,9 +44,9 @@ def make(folder: Path, seed: int = 0) -> None:
                 segments.append({"id": colour, "category_id": category, "iscrowd": 0, **_measures(mask)})
             write_png(folder / f"panoptic_{split}" / f"{name}.png", drawn)
             panoptic.append({"image_id": number, "file_name": f"{name}.png", "segments_info": segments})
-            for category, mask, polygon in objects:
+            for category, mask, polygons in objects:
                 instances.append({"id": len(instances) + 1, "image_id": number, "category_id": category, "iscrowd": 0,
-                                  "segmentation": [polygon], **_measures(mask)})  # fmt: skip
+                                  "segmentation": polygons, **_measures(mask)})  # fmt: skip
             for category, mask in ground:
                 runs = {"size": [HEIGHT, WIDTH], "counts": _runs(mask)}
                 stuff.append({"id": len(stuff) + 1, "image_id": number, "category_id": category, "iscrowd": 0,
@@ -64,32 +65,43 @@ def make(folder: Path, seed: int = 0) -> None:
 
 
 def _scene(rng: Any) -> tuple[Any, list[Any], list[Any]]:
-    """A picture, its things as (category, visible mask, polygon), and its stuff as (category, mask)."""
+    """A picture, its things as (category, mask of what is seen, polygons), and its stuff as (category, mask)."""
     picture = 0.25 * backdrop(rng, HEIGHT, WIDTH)
     horizon = rng.randint(35, 70)
     rows, columns = np.arange(HEIGHT)[:, None], np.arange(WIDTH)[None, :]
     labels = np.where(rows + 0 * columns < horizon, 187, 193)
     for key, (_, ink) in STUFF.items():
         picture[labels == key] += 0.75 * np.array(ink)
-    things: list[Any] = []
-    for place in rng.permutation(3)[: rng.randint(1, 4)].tolist():  # each in a third of its own: none hides another
+    things: list[Any] = []  # from back to front: category, the part that is seen, all of it
+    for number in range(rng.randint(1, 5)):
         category = (1, 3, 7)[rng.randint(3)]
         r = rng.randint(12, 24)
-        x, y = 27 + 53 * place + rng.randint(-2, 3), rng.randint(45, 94)
-        if category == 1:
-            turns = [_turn(k) for k in range(CORNERS)]
-            corners = [(x + r * cos, y + r * sin) for cos, sin in turns]
-        elif category == 3:
-            corners = [(x - r, y - r * 0.8), (x + r, y - r * 0.8), (x + r, y + r * 0.8), (x - r, y + r * 0.8)]
+        if number and rng.randint(2):  # in front of the last one, more or less
+            x, y = x + rng.randint(-r, r + 1), y + rng.randint(-r, r + 1)
         else:
-            corners = [(x, y - r), (x + r, y + r), (x - r, y + r)]
+            x, y = rng.randint(25, WIDTH - 25), rng.randint(45, 94)
+        x, y = min(max(x, r), WIDTH - r), min(max(y, r), HEIGHT - r)
+        corners = _corners(category, x, y, r)
         mask = _inside(corners, columns + 0.5, rows + 0.5)
+        left = [(behind, seen & ~mask, whole) for behind, seen, whole in things]
+        if any(seen.sum() < SEEN * whole.sum() or _has_hole(seen) for _, seen, whole in left):
+            continue
         ink = np.array(THINGS[category][1]) + rng.randint(-20, 21, 3)
         picture[mask] = ink * (1 - 0.3 * ((rows - y + r) / (2.0 * r) + 0 * columns))[mask][:, None]
         labels[mask] = 0
-        things.append((category, mask, [round(each, 2) for corner in corners for each in corner]))
+        things = [*left, (category, mask, mask)]
     picture += rng.randint(-10, 11, picture.shape)
-    return picture, things, [(key, labels == key) for key in STUFF if (labels == key).any()]
+    seen = [(category, mask, _outlines(mask)) for category, mask, _ in things]
+    return picture, seen, [(key, labels == key) for key in STUFF if (labels == key).any()]
+
+
+def _corners(category: int, x: int, y: int, r: int) -> list[tuple[float, float]]:
+    """The corners of a thing about (x, y), clockwise on the page."""
+    if category == 1:
+        return [(x + r * cos, y + r * sin) for cos, sin in (_turn(k) for k in range(CORNERS))]
+    if category == 3:
+        return [(x - r, y - r * 0.8), (x + r, y - r * 0.8), (x + r, y + r * 0.8), (x - r, y + r * 0.8)]
+    return [(x, y - r), (x + r, y + r), (x - r, y + r)]
 
 
 def _turn(k: int) -> tuple[float, float]:
@@ -105,6 +117,50 @@ def _inside(corners: list[tuple[float, float]], x: Any, y: Any) -> Any:
     for (ax, ay), (bx, by) in zip(corners, [*corners[1:], corners[0]]):
         inside &= (bx - ax) * (y - ay) - (by - ay) * (x - ax) >= 0
     return inside
+
+
+def _loops(mask: Any) -> list[list[tuple[int, int]]]:
+    """The outlines of a mask along the edges of its pixels: corners (x, y), clockwise; those of holes the other way."""
+    padded = np.pad(mask, 1, mode="constant").astype(int)
+    after: dict[tuple[int, int], list[tuple[int, int]]] = {}  # corner -> where edges lead from it
+    for dx, dy, edges in (
+        (1, 0, padded[1:, 1:] > padded[:-1, 1:]), (-1, 0, padded[:-1, :-1] > padded[1:, :-1]),
+        (0, 1, padded[1:, :-1] > padded[1:, 1:]), (0, -1, padded[:-1, 1:] > padded[:-1, :-1]),
+    ):  # fmt: skip
+        for y, x in np.argwhere(edges).tolist():
+            after.setdefault((x, y), []).append((dx, dy))
+    loops = []
+    while after:
+        place = start = min(after)
+        dx, dy = after[start][0]
+        loop = []
+        while not loop or place != start:
+            ways = after[place]
+            turned = (-dy, dx) if (-dy, dx) in ways else ways[0]  # pixels that meet at a corner only stay apart
+            if turned != (dx, dy) or not loop:
+                loop.append(place)
+            ways.remove(turned)
+            if not ways:
+                del after[place]
+            dx, dy = turned
+            place = (place[0] + dx, place[1] + dy)
+        loops.append(loop)
+    return loops
+
+
+def _turns_right(loop: list[tuple[int, int]]) -> bool:
+    """Whether a loop is clockwise on the page."""
+    return sum(ax * by - bx * ay for (ax, ay), (bx, by) in zip(loop, [*loop[1:], loop[0]])) > 0
+
+
+def _has_hole(mask: Any) -> bool:
+    """Whether something smaller stands in the middle of it, which polygons in COCO's format cannot say."""
+    return not all(_turns_right(loop) for loop in _loops(mask))
+
+
+def _outlines(mask: Any) -> list[list[int]]:
+    """COCO's polygons [x, y, x, y, ...] of a mask without holes, one for each part that is seen."""
+    return [[number for corner in loop for number in corner] for loop in _loops(mask)]
 
 
 def _measures(mask: Any) -> dict[str, Any]:

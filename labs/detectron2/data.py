@@ -17,6 +17,7 @@ import torch
 from detectron2.data import DatasetCatalog, DatasetMapper, MetadataCatalog, get_detection_dataset_dicts
 from detectron2.data.datasets import load_coco_json
 from PIL import Image
+from pycocotools import mask as rle
 
 from labkit import coco
 from labkit.console import say
@@ -62,6 +63,23 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
     return Names("lab_train", "lab_val", list(meta.get("thing_classes", [])), list(meta.get("stuff_classes", [])))
 
 
+def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
+    """The instances that panoptic annotations and their masks, id = R + 256 G + 65536 B, tell of, as COCO has them."""
+    things = [row for row in panoptic["categories"] if row["isthing"]]
+    ids, rows = {row["id"] for row in things}, []
+    for annotation in panoptic["annotations"]:
+        if not (masks / annotation["file_name"]).exists():
+            continue
+        with Image.open(str(masks / annotation["file_name"])) as picture:
+            segment_ids = np.asarray(picture.convert("RGB")).astype(np.int64) @ (1, 256, 65536)  # (H, W)
+        for segment in annotation["segments_info"]:
+            if segment["category_id"] in ids:
+                runs = rle.encode(np.asfortranarray(segment_ids == segment["id"]).astype(np.uint8))
+                runs["counts"] = runs["counts"].decode("ascii")
+                rows.append({**segment, "id": len(rows) + 1, "image_id": annotation["image_id"], "segmentation": runs})
+    return {**panoptic, "annotations": rows, "categories": things}
+
+
 class Part:
     """One split: its pictures and annotations, checked."""
 
@@ -99,8 +117,13 @@ class Part:
         rows = self.content["panoptic"]["annotations"]
         common = {row["image_id"] for row in rows if row["file_name"] in masks}
         common &= {image["id"] for image in self.content["instances"]["images"]}
+        if not common:  # as where pictures were carried in that have either the one or the other
+            say(f"no picture of {self.pictures.name} has both instances and a panoptic mask: the instances are taken "
+                "from the masks")  # fmt: skip
+            common = {row["image_id"] for row in rows if row["file_name"] in masks}
+            self.content["instances"] = instances_of(self.content["panoptic"], self.masks)
         if not common:
-            raise UserError(f"no picture has both instances and a panoptic mask in {shown(self.masks)}")
+            raise UserError(f"{shown(self.masks)} has none of the masks that its annotations name")
         self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
 
     def cut(self, chosen: Any) -> Part:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import threading
 import zipfile
 
@@ -220,3 +221,46 @@ def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
 def test_jpeg_problem(picture, problem):
     assert problem in coco.jpeg_problem(picture, 64, 48)
     assert bool(problem) == bool(coco.jpeg_problem(picture, 64, 48))
+
+
+@pytest.fixture
+def carried(data, tmp_path):
+    """Four pictures with their annotations, as somebody may carry them in."""
+    datasets.ensure("coco", wanted=Wanted(subset=4))
+    folder = tmp_path / "stick" / "few"
+    shutil.copytree(data / "coco", folder)
+    for path in [folder / ".state.json", *folder.rglob("*.zip")]:
+        path.unlink()
+    datasets.delete("coco")
+    return folder
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["masks beside", "masks in annotations"])
+def test_a_few_pictures_can_be_carried_in_and_are_called_unverified(data, carried, nested):
+    (carried / "val2017" / "nobody annotated this.jpg").write_bytes(b"?")
+    if nested:
+        (carried / "panoptic_val2017").rename(carried / "annotations" / "panoptic_val2017")
+    with pytest.raises(UserError, match=r"holds some of the pictures.*\n.*--unverified"):
+        datasets.import_("coco", carried.parent)
+    state = datasets.import_("coco", carried.parent, unverified=True)
+    assert (state.kind, state.what) == ("unverified", Wanted(("val2017", *coco.KINDS), 4))
+    check(data, 4)
+    assert datasets.verify("coco") == state == datasets.ensure("coco")
+
+
+@pytest.mark.parametrize(
+    ("lost", "says"),
+    [("val2017/*.jpg", "but it is missing"), ("panoptic_val2017/*.png", "which is not in panoptic_val2017")],
+)
+def test_pictures_that_the_annotations_name_and_that_are_not_there(data, carried, lost, says):
+    min(carried.glob(lost)).unlink()
+    with pytest.raises(UserError, match=says):
+        datasets.import_("coco", carried, unverified=True)
+    assert datasets.state("coco").kind == "absent"
+
+
+def test_a_picture_that_is_cut_short_is_not_carried_in(data, carried):
+    picture = min(carried.glob("val2017/*.jpg"))
+    picture.write_bytes(picture.read_bytes()[:-20])
+    with pytest.raises(UserError, match="it is cut short"):
+        datasets.import_("coco", carried, unverified=True)

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as rle
 
 from labkit import coco, datasets, pickles
 from labkit.errors import UserError
@@ -20,7 +21,7 @@ SHA256 = {
     "cifar10": "8ad6a8bfd14db8214ee40c14b9d5fdd17f26474a33e9ed291e7eda26f9a72218",
     "cifar100": "174410c89fbe4553780b7589c731242df4a94b70ba649d98120d682e3f8eeb9a",
     "cmn_eng": "8193baf051e12a55c2320fb187d67acae5235581eca367a45ae0408fdbbaa971",
-    "coco": "2441693e3cefcc94be9c56eb098fcdb1ed6a24e2d41abc7de88edc2b0e08b398",
+    "coco": "87a7a400ecfd67131042fed661e66886f28219ee2e5dffddebdc32ac41e0eef9",
     "cyclegan": "43a2defca33d869478137040c53f93d0cc701bf7cb36d05e011d566598d8972c",
     "facades": "934cfa42be684a75ff6c9de176e14136089969d794b3083361516a6d284a5734",
     "mnist": "d1612f70dec3c6d65c1ed06fc9659c1a08ffad254f5e1949f0ee3b873c04b539",
@@ -172,6 +173,23 @@ def test_the_three_kinds_of_coco_agree(samples, split):
         assert sum(segment["area"] for segment in row["segments_info"]) == ids.size
         segments = [(each["category_id"], each["area"], each["bbox"]) for each in row["segments_info"]]
         assert sorted(segments) == sorted(areas[row["image_id"]])
+
+
+def test_things_of_coco_hide_each_other_and_their_polygons_say_what_is_seen(samples):
+    content = coco.parse((samples["coco"].path / "annotations/instances_train2017.json").read_bytes(), "the sample")
+    boxes, hiding = {}, set()
+    for row in content["annotations"]:
+        polygons = [[float(each) for each in polygon] for polygon in row["segmentation"]]
+        mask = rle.decode(rle.merge(rle.frPyObjects(polygons, 120, 160)))
+        assert mask.sum() == row["area"]
+        x, y, width, height = row["bbox"]
+        assert mask[y : y + height, x : x + width].sum() == row["area"]
+        for left, top, right, bottom in boxes.setdefault(row["image_id"], []):
+            if x < right and left < x + width and y < bottom and top < y + height:
+                hiding.add(row["image_id"])
+        boxes[row["image_id"]].append((x, y, x + width, y + height))
+    assert len(content["images"]) == 120 and len(hiding) >= 40
+    assert sum(len(row["segmentation"]) > 1 for row in content["annotations"]) >= 5  # parted by what is in front
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])

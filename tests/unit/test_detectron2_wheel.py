@@ -6,13 +6,16 @@ import hashlib
 import importlib.util
 import re
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
 
 import pytest
 
-from labkit import detectron2_wheel, envs, images, stacks
+from labkit import detectron2_wheel, envs, images, paths, stacks
 from labkit.errors import UserError
+from labkit.programs import uv
 
 FAMILIES = {"cpu": "0.6", "notes": "0.5"}
 # Of the whole wheel. A change of make_wheel.py changes these.
@@ -84,3 +87,20 @@ def test_what_is_installed_is_told(tmp_path):
     assert detectron2_wheel.installed(tmp_path).startswith("0.6, Python alone")
     (tmp_path / "detectron2" / "_C.cpython-312-x86_64-linux-gnu.so").touch()
     assert detectron2_wheel.installed(tmp_path) == "0.6, compiled"
+
+
+def install(*options):
+    command = [str(paths.ROOT / "inv"), "detectron2.install", *options]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+def test_it_goes_into_an_environment_of_ones_own(tmp_path):
+    """Without PyTorch in it: nothing but detectron2 and what computes PQ is installed."""
+    python = tmp_path / "own" / "bin" / "python"
+    subprocess.run([uv(), "venv", "--python", sys.executable, str(tmp_path / "own")], check=True)
+    done = install("--stack=cpu", f"--python={python}")
+    assert done.returncode == 0 and "detectron2 is installed" in done.stderr, done.stderr
+    (packages,) = (tmp_path / "own" / "lib").glob("python3*/site-packages")
+    assert detectron2_wheel.installed(packages).startswith("0.6, Python alone") and (packages / "panopticapi").is_dir()
+    done = install("--stack=cpu", f"--python={tmp_path / 'nothing'}")
+    assert done.returncode == 2 and "is no Python to install into" in done.stderr
