@@ -47,8 +47,8 @@ def explain(message: str, words: list[str], tasks: list[str]) -> str:
     if word:
         return f"task {task} knows no '{word}'.\n  next: invoke {task} --help"
     if "required positional" in message:
-        lists = {"lab": "labs", "data": "datasets"}
-        return f"task {task} needs a {'name' if task in lists else 'value'}.\n  next: invoke " + lists.get(task, f"{task} --help")
+        shown = {"lab": "labs", "data": "datasets"}.get(task, f"{task} --help")
+        return f"task {task} needs a name.\n  next: invoke {shown}"
     return f"{message.rstrip('!.')}.\n  next: invoke {task} --help"
 
 

@@ -1,4 +1,4 @@
-"""A stand-in for COCO 2017 in its layout: drawn things on grass under the sky, some before others, with instances, panoptic and stuff."""
+"""A stand-in for COCO 2017 in its layout: things on grass, some before others, with instances, panoptic and stuff."""
 
 from __future__ import annotations
 
@@ -73,6 +73,7 @@ def _scene(rng: Any) -> tuple[Any, list[Any], list[Any]]:
     for key, (_, ink) in STUFF.items():
         picture[labels == key] += 0.75 * np.array(ink)
     things: list[Any] = []  # from back to front: category, the part that is seen, all of it
+    x = y = 0
     for number in range(rng.randint(1, 5)):
         category = (1, 3, 7)[rng.randint(3)]
         r = rng.randint(12, 24)
