@@ -238,7 +238,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
 
 def predict(config: Config, run: Run) -> dict[str, float]:
     """Classify the picture `config.predict` with a trained network; returns the probability of the likeliest class."""
-    pixels = results.read_picture(Path(config.predict))
+    pixels = results.read_own(Path(config.predict))
     chosen = config.checkpoint or latest_trained(config)
     saved = load_checkpoint(chosen, "cifar10", {"model": config.model, "dataset": config.dataset})
     classes = saved["state"]["classes"]

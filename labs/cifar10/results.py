@@ -23,8 +23,7 @@ from sklearn.metrics import (
 )  # fmt: skip
 
 from labkit import plots
-from labkit.errors import UserError
-from labkit.paths import shown
+from labkit.pictures import read_picture
 from labkit.run import Run
 from labs.cifar10 import augment
 
@@ -248,23 +247,14 @@ def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilitie
                "it is, and the probability that it gave to each.")  # fmt: skip
 
 
-def read_picture(path: Path, size: int = 32) -> np.ndarray:
-    """The middle square of any picture file, shrunk: uint8 (size, size, 3) RGB. Raises UserError for what is none.
-
-    Colour, grey, transparent and 16-bit pictures come out alike, and a photograph turned by its EXIF tag upright.
-    """
-    try:
-        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
-    except (OSError, cv2.error):
-        picture = None
-    if picture is None:
-        raise UserError(f"{shown(path)} is not a picture that can be read")
+def read_own(path: Path, size: int = 32) -> np.ndarray:
+    """The middle square of any picture file, shrunk: uint8 (size, size, 3) RGB. Raises UserError for what is none."""
+    picture = read_picture(path)
     side = min(picture.shape[:2])
     top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
     square = picture[top : top + side, left : left + side]
     # the mean of the pixels that each new one covers; the other methods skip pixels, which shows as false patterns
-    square = cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
-    return np.ascontiguousarray(square[:, :, ::-1])
+    return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def show_prediction(run: Run, pixels: np.ndarray, names: list[str], probabilities: list[float]) -> None:

@@ -11,24 +11,11 @@ from torch.utils.data import Dataset
 
 from labkit.errors import UserError
 from labkit.paths import shown
+from labkit.pictures import read_picture
 
 # Shapes: N pictures of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """Any picture file as uint8 (H, W, 3) RGB: grey, transparent, 16-bit ones too, and upright by their EXIF tag.
-
-    Raises UserError for what is no picture.
-    """
-    try:
-        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
-    except (OSError, cv2.error):
-        picture = None
-    if picture is None:
-        raise UserError(f"{shown(path)} is not a picture that can be read")
-    return np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -11,9 +11,10 @@ import torch
 
 from labkit import measures, plots, runs
 from labkit.errors import UserError
+from labkit.pictures import read_picture
 from labkit.run import Run, load_checkpoint
 from labs.cyclegan import measure
-from labs.cyclegan.data import find_pictures, read_picture, resize
+from labs.cyclegan.data import find_pictures, resize
 
 # Shapes: pictures are uint8 RGB, (3, H, W). `ways` is (translated, brought back), (N, 3, H, W) each, for A and for B.
 

@@ -24,9 +24,9 @@ from torch.nn import functional as F
 from labkit import compat, idx, pickles, plots
 from labkit.console import say
 from labkit.errors import UserError
+from labkit.judge import Judge, class_entropy, train_judge
 from labkit.measures import kid
 from labkit.run import Run, option, start
-from labs.dcgan.judge import Judge, class_entropy, train_judge
 from labs.dcgan.losses import KINDS, discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
 from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
 
@@ -252,7 +252,8 @@ def fixed_vectors(config: Config, run: Run, classes: int) -> tuple[torch.Tensor,
 
 def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dict[str, float]:
     """How far `drawn`, uint8 (N, 32, 32, C), are from the test pictures, and how evenly the classes appear in them."""
-    features, guesses = judge.look(drawn)
+    features, probabilities = judge.look(drawn)
+    guesses = probabilities.argmax(axis=1)  # (N,)
     return {"kid": kid(features, test_features), "class_entropy": class_entropy(guesses, judge.head.out_features)}
 
 
@@ -296,8 +297,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
     generator.to(run.device)
     discriminator.to(run.device)
     judge = train_judge(pixels, labels, run.device)
-    test_features, guesses = judge.look(test[:JUDGED])
-    right = float((guesses == test_labels[:JUDGED].numpy()).mean())
+    test_features, probabilities = judge.look(test[:JUDGED])
+    right = float((probabilities.argmax(axis=1) == test_labels[:JUDGED].numpy()).mean())
     z, asked = fixed_vectors(config, run, classes)
     before = measure(draw(generator, z, asked, config.output), judge, test_features)
     train(generator, discriminator, pixels, labels, judge, test_features, config, run)
@@ -313,7 +314,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     show_results(run, generator, config, test, classes)
     metrics = dict(after)
     if config.conditional:
-        metrics["obedience"] = float((judge.look(drawn)[1] == asked.cpu().numpy()).mean())
+        metrics["obedience"] = float((judge.look(drawn)[1].argmax(axis=1) == asked.cpu().numpy()).mean())
     return metrics
 
 

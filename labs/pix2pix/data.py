@@ -10,6 +10,7 @@ import torch
 
 from labkit.errors import UserError
 from labkit.paths import shown
+from labkit.pictures import read_picture
 
 # The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
 # blind, deco, moulding, pillar, shop; by their place on a scale from blue over yellow to red, in steps of 85.
@@ -27,20 +28,11 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
     for path in paths:
         pair = read_picture(path)
         half = pair.shape[1] // 2
+        if not half:
+            raise UserError(f"{shown(path)} is one pixel wide: no photograph beside its labels")
         photos.append(cv2.resize(pair[:, :half], (side, side), interpolation=cv2.INTER_AREA))
         labels.append(cv2.resize(pair[:, half:], (side, side), interpolation=cv2.INTER_NEAREST))  # no mixed colours
     return torch.from_numpy(np.stack(photos)), torch.from_numpy(np.stack(labels))
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """Any picture file as uint8 RGB (H, W, 3). Raises UserError for what is none."""
-    try:
-        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
-    except (OSError, cv2.error):
-        picture = None
-    if picture is None or min(picture.shape[:2]) < 2:
-        raise UserError(f"{shown(path)} is not a picture that can be read")
-    return np.ascontiguousarray(picture[:, :, ::-1])
 
 
 def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:

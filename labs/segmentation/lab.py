@@ -186,7 +186,7 @@ def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config
 
 def predict(config: Config, run: Run) -> dict[str, float]:
     """Segment the picture `config.predict` with a trained network; returns the share of its largest class."""
-    picture = results.read_any_picture(Path(config.predict))
+    picture = results.read_own(Path(config.predict))
     chosen = config.checkpoint or latest_trained(config)
     saved = load_checkpoint(chosen, "segmentation", {"model": config.model})
     names = saved["state"]["classes"]

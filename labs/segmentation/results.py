@@ -13,8 +13,7 @@ from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 
 from labkit import plots
-from labkit.errors import UserError
-from labkit.paths import shown
+from labkit.pictures import read_picture
 from labkit.run import Run
 from labs.segmentation import data, metrics
 from labs.segmentation.data import OTHER, Classes, Pictures, Split
@@ -229,18 +228,9 @@ def show_confusion(run: Run, matrix: np.ndarray, names: Sequence[str]) -> None:
 # ---- your own picture ----
 
 
-def read_any_picture(path: Path, most: int = 640) -> np.ndarray:
-    """Any picture file, its longer side at most `most`: uint8 (H, W, 3) RGB. Raises UserError for what is none.
-
-    Colour, grey, transparent and 16-bit pictures come out alike, and a photograph turned by its EXIF tag upright.
-    """
-    try:
-        picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)  # uint8 0..255 HWC BGR
-    except (OSError, cv2.error):
-        picture = None
-    if picture is None:
-        raise UserError(f"{shown(path)} is not a picture that can be read")
-    picture = np.ascontiguousarray(picture[:, :, ::-1])
+def read_own(path: Path, most: int = 640) -> np.ndarray:
+    """Any picture file, its longer side at most `most`: uint8 (H, W, 3) RGB. Raises UserError for what is none."""
+    picture = read_picture(path)
     return data.shrink(picture, most) if max(picture.shape[:2]) > most else picture
 
 

@@ -22,9 +22,9 @@ import torch
 from labkit import compat, idx, pickles, plots
 from labkit.console import say
 from labkit.errors import UserError
+from labkit.judge import Judge, class_entropy, train_judge
 from labkit.measures import kid
 from labkit.run import Run, option, start
-from labs.stylegan.judge import Judge, class_entropy, train_judge
 from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
 from labs.stylegan.models import LAYERS, Discriminator, Generator, spread
 

@@ -236,13 +236,13 @@ def pictures_of_all_kinds(folder: Path) -> dict[str, Path]:
 
 def test_pictures_of_all_kinds_read_alike(tmp_path: Path) -> None:
     for name, path in pictures_of_all_kinds(tmp_path).items():
-        pixels = lab.results.read_picture(path).astype(int)
+        pixels = lab.results.read_own(path).astype(int)
         assert pixels.shape == (32, 32, 3), name
         assert np.abs(pixels[4:28, 2:12] - [255, 0, 0]).max() < 12, name
         assert np.abs(pixels[4:28, 20:30] - [0, 0, 255]).max() < 12, name
     grey = tmp_path / "grey.png"
     cv2.imwrite(str(grey), np.full((7, 300), 200, dtype=np.uint8))
-    assert (lab.results.read_picture(grey) == 200).all()
+    assert (lab.results.read_own(grey) == 200).all()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n broken"])
@@ -251,7 +251,7 @@ def test_what_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
     path.write_bytes(content)
     for bad in (path, tmp_path):
         with pytest.raises(lab.UserError, match="is not a picture"):
-            lab.results.read_picture(bad)
+            lab.results.read_own(bad)
 
 
 # ---- whole runs ----

@@ -1,4 +1,4 @@
-"""The judge: a small classifier of the same data. Its features and guesses measure what a generator draws."""
+"""The judge: a small classifier of the same data, by whose features and guesses labs measure what a generator draws."""
 
 from __future__ import annotations
 
