@@ -199,6 +199,26 @@ def test_annotations_that_do_not_fit_are_refused(change, reason, drawn, tmp_path
         data.register(folder, configs.load("tiny", []), tmp_path / "work")
 
 
+def test_instances_are_taken_from_panoptic_masks_where_no_picture_has_both(drawn, tmp_path, capfd):
+    def leave_one_that_is_elsewhere(content):
+        content["images"][:] = [{**content["images"][0], "id": 10**6}]
+        content["annotations"].clear()
+
+    folder = copy_of(drawn[1], tmp_path / "coco", leave_one_that_is_elsewhere)
+    for name in ("annotations/panoptic_train2017.json", "panoptic_train2017"):
+        (folder / name).symlink_to(drawn[1] / name)
+    names = data.register(folder, configs.load("tiny_panoptic", []), tmp_path / "work")
+    assert "the instances are taken from the masks" in capfd.readouterr().err
+    assert names.things == ["ball", "box", "tent"]
+    taken = [row for part in ("train", "val")
+             for row in json.loads((tmp_path / "work" / part / "instances.json").read_text())["annotations"]]  # fmt: skip
+    assert [masks.area(row["segmentation"]) for row in taken] == [row["area"] for row in taken]
+    published = json.loads((drawn[1] / "annotations" / "instances_train2017.json").read_text())["annotations"]
+    ours, theirs = (sorted((row["image_id"], row["category_id"], row["area"], row["bbox"]) for row in rows)
+                    for rows in (taken, published))  # fmt: skip
+    assert ours == theirs
+
+
 def test_what_stands_at_a_position_follows_from_the_seed_alone():
     records = [{"number": k} for k in range(10)]
 
