@@ -8,7 +8,7 @@
 
 Each is the network of its paper with the stem that is usual for 32 x 32 pixels: a 3 x 3 convolution without a stride
 and no pooling, where 224 x 224 pixels would first be shrunk fourfold. All end in the mean over places and one linear
-layer, `head`, so they take any size from 24 x 24 on.
+layer, `head`, so they take any size from 16 x 16 on.
 
 Shapes: N pictures of a batch, C channels, H x W pixels; pictures (N, 3, H, W) in, logits (N, classes) out.
 """
@@ -56,7 +56,7 @@ def vgg16(classes: int) -> Backbone:
         for _ in range(depth):
             layers.append(conv(inputs, channels))
             inputs = channels
-        layers.append(nn.MaxPool2d(2, ceil_mode=True))  # 24 pixels: 12, 6, 3, 2, 1
+        layers.append(nn.MaxPool2d(2, ceil_mode=True))  # 18 pixels: 9, 5, 3, 2, 1
     return Backbone(nn.Sequential(*layers), 512, classes)  # (N, 512, 1, 1)
 
 

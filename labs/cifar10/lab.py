@@ -47,7 +47,8 @@ class Config:
     dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
                             at_least=0)  # fmt: skip
     epochs: int = option(8, "passes over the training set", at_least=1)
-    small_epochs: int = option(5, "of these, how many at first on pictures shrunk to 24 x 24", at_least=0)
+    small_epochs: int = option(5, "of these, how many at first on shrunk pictures", at_least=0)
+    small_size: int = option(24, "side of the shrunk pictures", at_least=16)
     batch_size: int = option(500, "pictures per step", at_least=1)
     shift: int = option(2, "augmentation: crop after moving by up to this many pixels", at_least=0)
     flip: bool = option(True, "augmentation: mirror every picture in every second epoch")
@@ -75,14 +76,13 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"epochs": 3, "small_epochs": 2},
+    "quick": {"epochs": 3, "small_epochs": 1, "small_size": 20},
     "smoke": {"width": 16, "epochs": 2, "small_epochs": 1, "batch_size": 100},
     "notes": {"optimizer": "adam", "lr": 0.001, "schedule": "exponential", "label_smoothing": 0.1, "small_epochs": 0,
               "batch_size": 128},
     "published": {"model": "resnet18", "optimizer": "nag", "lr": 0.1, "l2": 0.0005, "schedule": "cosine", "epochs": 200,
                   "small_epochs": 0, "batch_size": 128, "shift": 4, "label_smoothing": 0.0},
 }  # fmt: skip
-SMALL = 24  # side of the shrunk pictures
 
 
 # ---- model and loss ----
@@ -156,7 +156,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
     chosen = augment.names(config.augment)
     large = small = augment.Source(data.pixels, data.labels, config.shift, chosen, run.device)
     if config.small_epochs:
-        pixels = augment.shrink(data.pixels, SMALL)
+        pixels = augment.shrink(data.pixels, config.small_size)
         small = augment.Source(pixels, data.labels, config.shift, chosen, run.device)
     count, batch_size = len(data.labels), min(config.batch_size, len(data.labels))
     steps_per_epoch = count // batch_size  # the few pictures left over are others in every epoch
@@ -215,7 +215,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
                     sums.zero_()
                     run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
                     for name, check in checks.items():  # judged at the size that is being learned
-                        pixels = augment.shrink(check.pixels, SMALL) if source is small else check.pixels
+                        pixels = augment.shrink(check.pixels, config.small_size) if source is small else check.pixels
                         probabilities = classify(model, pixels, run.device, mirror=False)
                         measured[f"{name}_accuracy"] = accuracy(probabilities, check.labels)
                     curve.append(measured.get("holdout_accuracy", measured["test_accuracy"]))
@@ -282,6 +282,8 @@ def check_options(config: Config) -> None:
         if asked and not config.hold_out:
             raise UserError(f"{name} watches the accuracy on held-out pictures, never on the test set, and --hold-out "
                             "is 0", "invoke lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
+    if config.small_size > 32:
+        raise UserError(f"--small-size {config.small_size} would enlarge the pictures, which have 32 x 32 pixels")
     if config.dropout >= 1:
         raise UserError(f"--dropout {config.dropout} would leave nothing; it is a share, 0.5 for a half")
 

@@ -367,6 +367,7 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     (["--compare=hold_out=1,2"], "--hold-out is the same for all"),
     (["--compare=flip=yes,no"], "flip is on or off, not yes"),
     (["--dropout=1"], "would leave nothing"),
+    (["--small-size=40"], "would enlarge the pictures"),
     (["--hold-out=5000"], "would leave none of the 5000 training pictures"),
 ])  # fmt: skip
 def test_what_cannot_be_trained_is_refused_in_one_sentence(
