@@ -30,6 +30,7 @@ from PIL import Image
 from pycocotools import mask as masks
 from torch import nn
 
+from labkit.console import say
 from labkit.run import Run
 from labs.detectron2 import configs, pictures
 
@@ -135,6 +136,10 @@ def evaluate(cfg: Any, run: Run, model: nn.Module) -> dict[str, float]:
         with contextlib.redirect_stdout(log):
             results = inference_on_dataset(model, loader, DatasetEvaluators([*make_evaluators(cfg, folder), watch]))
     plain = {kind: {name: float(value) for name, value in values.items()} for kind, values in results.items()}
+    for kind in KINDS:
+        if kind in plain and np.isnan(plain[kind]["AP"]):  # detectron2 judges nothing where nothing was found
+            say(f"the model finds nothing in the validation pictures yet: its {KINDS[kind]} AP is 0")
+            plain[kind].update(dict.fromkeys(("AP", "AP50", "AP75"), 0.0))
     text = json.dumps(plain, indent=1).replace("NaN", "null")
     (run.folder / "eval.json").write_text(text + "\n", encoding="utf-8")
     show_tables(run, plain)

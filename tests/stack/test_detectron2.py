@@ -160,6 +160,8 @@ def test_panoptic_and_semantic_runs_are_complete(config, drawn, tmp_path):
     semantic = dict(table(folder, "semantic"))
     assert {"pixel accuracy", "mean accuracy", "mean IoU", "frequency weighted IoU", "IoU of sky"} <= set(semantic)
     assert ("panoptic_seg" in json.loads((folder / "eval.json").read_text())) == (config == "tiny_panoptic")
+    metrics = json.loads((folder / "summary.json").read_text())["metrics"]
+    assert all(value is not None and value >= 0 for value in metrics.values())  # AP too, where nothing is found yet
     status, said = run_here(["--input", str(drawn[1] / "val2017" / "000000000121.jpg"), "--config", config], drawn[0], tmp_path)
     assert status == 0 and "trained on the sample" in said, said
 
