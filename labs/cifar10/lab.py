@@ -187,7 +187,8 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
         while not ended():
             epoch = step // steps_per_epoch
             plan = augment.plan_epoch(count, config.shift, variant.seed, epoch, config.flip, augment.draws(chosen))
-            source = small if epoch < config.small_epochs else large
+            is_small = epoch < config.small_epochs
+            source = small if is_small else large
             for position in range(step % steps_per_epoch, steps_per_epoch):
                 began = time.perf_counter()
                 part = run.part_of(slice(position * batch_size, (position + 1) * batch_size))
@@ -215,7 +216,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
                     sums.zero_()
                     run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
                     for name, check in checks.items():  # judged at the size that is being learned
-                        pixels = augment.shrink(check.pixels, config.small_size) if source is small else check.pixels
+                        pixels = augment.shrink(check.pixels, config.small_size) if is_small else check.pixels
                         probabilities = classify(model, pixels, run.device, mirror=False)
                         measured[f"{name}_accuracy"] = accuracy(probabilities, check.labels)
                     curve.append(measured.get("holdout_accuracy", measured["test_accuracy"]))

@@ -374,6 +374,18 @@ def test_early_stop_takes_the_best_network_and_stops_in_time(tmp_path: Path) -> 
     assert all(torch.equal(value, expected[name]) for name, value in network.state_dict().items())
 
 
+@pytest.mark.parametrize(("small_epochs", "side"), [(0, 32), (3, 16)])
+def test_pictures_are_judged_at_the_size_that_is_being_learned(small_epochs: int, side: int, tmp_path: Path) -> None:
+    config = lab.Config(width=2, epochs=3, small_epochs=small_epochs, small_size=16, batch_size=50, hold_out=40)
+    network, result = train_here(config, tmp_path, Desk())
+    pixels, labels = scenes(40).repeat(6, 1, 1, 1)[150:190], (torch.arange(240) % 10)[150:190]
+
+    def accuracy(size: int) -> float:
+        return lab.accuracy(lab.classify(network, augment.shrink(pixels, size), Desk().device, mirror=False), labels)
+
+    assert result["curve"][-1] == accuracy(side) != accuracy(48 - side)
+
+
 # ---- measures ----
 
 
