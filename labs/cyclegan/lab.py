@@ -58,7 +58,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 300, "lr": 0.001,
+    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 160, "lr": 0.001,
               "samples": 3},
     "paper": {"size": 256, "width": 64, "discriminator_width": 64, "blocks": 9, "steps": 0, "lr": 0.0002,
               "samples": 200},
