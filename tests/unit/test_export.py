@@ -55,6 +55,7 @@ def test_the_versions_in_the_two_files_are_those_of_the_stack():
         text = export.render(form, *build_of("notes"))
         assert re.search(r"\btorch==1\.5\.0\b", text) and re.search(r"\btorchvision==0\.6\.0\b", text)
         assert "Python 3.8." in text and ("headless" not in text)
+        assert '#   ./inv detectron2.install --stack notes --python "$(command -v python)"\n' in text
 
 
 @pytest.mark.parametrize(
