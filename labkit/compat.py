@@ -15,8 +15,8 @@ import torch
 from labkit.errors import UserError
 
 MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither this nor `weights_only`
-# For Adam: its arithmetic in one pass over the weights. A step over 28 million of them took 0.03 s instead of 0.19 s (two
-# cores of an AMD EPYC that tests shared, torch 2.11.0, 2026-11-25).
+# For Adam: its arithmetic in one pass over the weights. A step over 28 million of them took 0.03 s instead of 0.19 s
+# (two cores of an AMD EPYC that tests shared, torch 2.11.0, 2026-11-25).
 FUSED: dict[str, Any] = {"fused": True} if MODERN else {}
 
 
