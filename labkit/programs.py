@@ -38,10 +38,11 @@ def uv() -> str:
 
 def uv_environment() -> dict[str, str]:
     """The environment in which uv takes the package index that the user set for either, uv or pip."""
+    environment = {**os.environ, "COLUMNS": "1000"}  # so that it breaks no sentence of which we take the last line
     index = pip_index()
-    if not index or {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ):
-        return dict(os.environ)
-    return {**os.environ, "UV_DEFAULT_INDEX": index}
+    if index and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ):
+        environment["UV_DEFAULT_INDEX"] = index
+    return environment
 
 
 def pip_index() -> str:

@@ -4,6 +4,9 @@ tests/unit and tests/faults run with the development tools' Python and never see
 engine answers, and tests/browser, where there is a Chromium; tests/stack runs inside each stack, by that stack's own
 Python. $LAB_TEST_REQUIRE names what must not be missing (`notes`, `docker`, `browser`): without it, what cannot run
 here is left out with its reason, with it that is a failure.
+
+Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
+threads. Those of containers and browser take turns, since they share one engine and a machine's usual ports.
 """
 
 from __future__ import annotations
@@ -18,7 +21,6 @@ from pathlib import Path
 
 from labkit import envs, machine, paths, runner, stacks, visdom_page
 from labkit.console import say, warn
-from labkit.engine import Engine
 from labkit.errors import UserError
 
 REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
@@ -41,7 +43,7 @@ def run_all(only: str, arguments: list[str]) -> int:
     if only and only not in FAMILIES:
         raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "invoke test --stack notes")
     found = machine.probe()
-    counts = [] if only else tools(found.engine, arguments)
+    counts = [] if only else tools(found, arguments)
     counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]
     counts += [] if only else [browser(arguments)]  # it wants the stacks, which are there now
     say("")
@@ -52,11 +54,11 @@ def run_all(only: str, arguments: list[str]) -> int:
     return 1 if failed or not passed else 0
 
 
-def tools(engine: Engine, arguments: list[str]) -> list[Count]:
+def tools(found: machine.Machine, arguments: list[str]) -> list[Count]:
     """The tests that run with the development tools' Python."""
-    counts = [pytest("tools", tools_python(), ["tests/unit", "tests/faults", *arguments])]
-    if engine.problem:
-        return [*counts, left_out("containers", engine.problem, "docker" in REQUIRED)]
+    counts = [pytest("tools", tools_python(), ["tests/unit", "tests/faults", *arguments], at_once(found))]
+    if found.engine.problem:
+        return [*counts, left_out("containers", found.engine.problem, "docker" in REQUIRED)]
     return [*counts, nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")]
 
 
@@ -98,7 +100,12 @@ def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool
     except UserError as error:
         return left_out(name, str(error), insist or name in REQUIRED)
     choice = stacks.choose([], "", asked=name)
-    return pytest(name, runner.python_command([], choice, "venv", found), ["tests/stack", *arguments])
+    return pytest(name, runner.python_command([], choice, "venv", found), ["tests/stack", *arguments], at_once(found))
+
+
+def at_once(found: machine.Machine) -> int:
+    """How many tests may run at once: one for each core that has 4 GB of memory, what the largest of them takes."""
+    return max(1, min(found.cores, int(found.memory_gb // 4)))
 
 
 def left_out(kind: str, reason: str, required: bool) -> Count:
@@ -107,13 +114,17 @@ def left_out(kind: str, reason: str, required: bool) -> Count:
     return Count(kind, failed=int(required), skipped=int(not required))
 
 
-def pytest(kind: str, python: runner.Command, arguments: list[str]) -> Count:
-    """One pytest process and what it counted; an end without a count is one failure."""
+def pytest(kind: str, python: runner.Command, arguments: list[str], processes: int = 1) -> Count:
+    """One pytest, in several processes, and what it counted; an end without a count is one failure."""
     say(f"\n== tests: {kind} ==")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.xml"
-        command = [*python.argv, "-m", "pytest", f"--junitxml={result}", "-o", "junit_family=xunit2", *arguments]
+        command = [*python.argv, "-m", "pytest", f"--junitxml={result}", "-o", "junit_family=xunit2"]
         environment = {**os.environ, **python.environment}
+        if processes > 1:
+            command += ["--numprocesses", str(processes), "--dist", "loadfile"]  # a file's tests share what they made
+            environment["OMP_NUM_THREADS"] = "1"  # more threads than cores would wait for each other
+        command += arguments
         status = subprocess.run(command, cwd=paths.ROOT, env=environment).returncode
         if not result.exists():
             return Count(kind, failed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -107,8 +108,6 @@ def _corners(category: int, x: int, y: int, r: int) -> list[tuple[float, float]]
 
 def _turn(k: int) -> tuple[float, float]:
     """Cosine and sine of k/CORNERS of a turn, rounded, so that no library's last digit matters."""
-    import math
-
     return round(math.cos(math.tau * k / CORNERS), 6), round(math.sin(math.tau * k / CORNERS), 6)
 
 

@@ -52,8 +52,9 @@ class Process:
 
 
 def launch(arguments: Sequence[str], data: Path, runs: Path) -> Process:
-    places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(data), "LAB_RUNS": str(runs)}
-    return Process(arguments, {**os.environ, **places})
+    """With two threads, also where the tests have one each: several must add up to the same bits, too."""
+    settings = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(data), "LAB_RUNS": str(runs), "OMP_NUM_THREADS": "2"}
+    return Process(arguments, {**os.environ, **settings})
 
 
 def run_here(arguments: Sequence[str], data: Path, runs: Path) -> tuple[int, str]:
@@ -287,6 +288,7 @@ def test_same_seed_twice_is_the_same_to_the_byte(trained: Path, shared_data: Pat
     assert status == 0, output
     assert (newest(tmp_path) / "metrics.jsonl").read_bytes() == (trained / "metrics.jsonl").read_bytes()
     assert_same_weights(newest(tmp_path), trained)
+    assert json.loads((trained / "env.json").read_text())["threads"] == 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

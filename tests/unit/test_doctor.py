@@ -282,6 +282,7 @@ def test_the_clock_is_compared_with_the_servers(server):
 
 def test_a_package_index_that_fails_is_named_with_the_reason(server, monkeypatch):
     monkeypatch.setenv("UV_DEFAULT_INDEX", server)
+    monkeypatch.setenv("COLUMNS", "60")  # of a narrow window
     said, address = machine.ask_package_index()
     assert "not found" in said and address.startswith(server)
     said, address = machine.ask_package_index("http://me:secret@127.0.0.1:1/simple")
