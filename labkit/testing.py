@@ -6,7 +6,7 @@ Python. $LAB_TEST_REQUIRE names what must not be missing (`notes`, `docker`, `br
 here is left out with its reason, with it that is a failure.
 
 Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
-threads. Those of containers and browser take turns, since they share one engine and a machine's usual ports.
+threads. Those of containers take turns, since they share the images that the first of them builds.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def run_all(only: str, arguments: list[str]) -> int:
     found = machine.probe()
     counts = [] if only else tools(found, arguments)
     counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]
-    counts += [] if only else [browser(arguments)]  # it wants the stacks, which are there now
+    counts += [] if only else [browser(found, arguments)]  # it wants the stacks, which are there now
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
@@ -62,7 +62,7 @@ def tools(found: machine.Machine, arguments: list[str]) -> list[Count]:
     return [*counts, nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")]
 
 
-def browser(arguments: list[str]) -> Count:
+def browser(found: machine.Machine, arguments: list[str]) -> Count:
     """The tests that look at the pages in a real Chromium."""
     if not find_browser():
         return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in REQUIRED)
@@ -72,7 +72,8 @@ def browser(arguments: list[str]) -> Count:
                 visdom_page.ensure(stacks.load(name))
     except UserError as error:
         return left_out("browser", str(error), "browser" in REQUIRED)
-    return nothing_skipped(pytest("browser", tools_python(), ["tests/browser", *arguments]), "browser")
+    count = pytest("browser", tools_python(), ["tests/browser", *arguments], at_once(found))
+    return nothing_skipped(count, "browser")
 
 
 def find_browser() -> str:
@@ -104,7 +105,10 @@ def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool
 
 
 def at_once(found: machine.Machine) -> int:
-    """How many tests may run at once: one for each core that has 4 GB of memory, what the largest of them takes."""
+    """How many tests may run at once: one for each core, while there are 4 GB of memory for each.
+
+    The hungriest file took 2.7 GB (test_detectron2.py and test_processes.py on `cpu`, 2026-11-25).
+    """
     return max(1, min(found.cores, int(found.memory_gb // 4)))
 
 

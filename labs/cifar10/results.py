@@ -159,12 +159,12 @@ def show_measures(run: Run, labels: np.ndarray, probabilities: np.ndarray, class
     micro += [average_precision_score(bears.ravel(), probabilities.ravel()),
               roc_auc_score(bears.ravel(), probabilities.ravel())]  # fmt: skip
     rows.append(["all decisions together (micro)", *map(_share, micro), len(labels)])
-    run.table("classes", ["class", "precision", "recall (sensitivity)", "specificity", "F1", "AP (area under PR)",
-                          "AUC (area under ROC)", "pictures"], rows,
+    run.table("classes", ["class", "precision", "recall (sensitivity)", "specificity", "F1", "AP", "AUC", "pictures"],
+              rows,
               "Precision: of the pictures given this name, how many bear it. Recall: of the pictures that bear it, how "
               "many were given it. Specificity: of the pictures that do not bear it, how many were not given it. "
-              "The areas count all thresholds: AP 100% and AUC 100% separate the class perfectly, a guess has an AUC "
-              "of 50%.")  # fmt: skip
+              "AP and AUC are the areas under the PR and the ROC curve and count all thresholds: 100% separates the "
+              "class perfectly, a guess has an AUC of 50%.")  # fmt: skip
     _show_curves(run, bears, probabilities, classes, found)
     matrix = confusion_matrix(labels, guessed, labels=known)
     side = 6.5 if len(classes) <= 20 else 9.0
