@@ -1,5 +1,6 @@
-"""The front door: `./inv --list` shows the tasks, `./inv TASK --help` explains one. The work is in labkit/cli.py."""
+"""The front door: `./inv --list` shows the tasks, `./inv TASK --help` explains one. The work is in labkit/cli/."""
 
+import importlib
 import os
 import sys
 from pathlib import Path
@@ -14,12 +15,13 @@ from invoke import Collection, Context, Exit, task  # noqa: E402
 
 
 def call(name: str, *arguments: object) -> None:
-    """Run labkit.cli.NAME; what the user can mend ends with one sentence and exit status 2, not with a traceback."""
-    from labkit import cli
-    from labkit.errors import UserError
+    """Run the function labkit.cli.NAME ("labs.lab"); a mistake of the user ends with one sentence and exit status 2."""
+    from labkit.base.errors import UserError
 
+    module, _, function = name.partition(".")
     try:
-        status = getattr(cli, name)(*arguments)
+        # Imported here, and only the one module: `./inv --list` should not wait for all of labkit.
+        status = getattr(importlib.import_module(f"labkit.cli.{module}"), function)(*arguments)
     except UserError as error:
         raise Exit(str(error), code=2) from None
     except KeyboardInterrupt:
@@ -42,13 +44,13 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
       invoke setup                  the stack that fits this machine
       invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("setup", stack, where, mirror, dry or c.config.run.dry)
+    call("stacks.setup", stack, where, mirror, dry or c.config.run.dry)
 
 
 @task(help={"stack": STACK})
 def doctor(c: Context, stack: str = "") -> None:
     """Say what works on this machine, what does not, and what to type."""
-    call("doctor", stack)
+    call("stacks.doctor", stack)
 
 
 @task(
@@ -65,7 +67,7 @@ def export(c: Context, format: str = "pip", stack: str = "", mirror: str = "", o
       invoke export --format conda --stack notes --output environment.yml
       invoke export --format pip --mirror cn > requirements.txt
     """
-    call("export", format, stack, mirror, output)
+    call("stacks.export", format, stack, mirror, output)
 
 
 @task(help={"stack": STACK})
@@ -74,37 +76,37 @@ def devcontainer(c: Context, stack: str = "") -> None:
 
     VS Code calls this by itself before it opens the folder in the container.
     """
-    call("devcontainer", stack)
+    call("stacks.devcontainer", stack)
 
 
 @task(help={"stack": STACK})
 def build(c: Context, stack: str = "") -> None:
     """Build the image of a stack, if it is not there already."""
-    call("image_build", stack)
+    call("stacks.image_build", stack)
 
 
 @task(help={"stack": STACK})
 def inside(c: Context, stack: str = "") -> None:
     """Test an image from the inside: versions, packages, user, OpenCV."""
-    call("image_test", stack)
+    call("stacks.image_test", stack)
 
 
 @task(help={"stack": STACK, "output": "file to write; default: standard output"})
 def sbom(c: Context, stack: str = "", output: str = "") -> None:
     """List everything inside an image, as CycloneDX JSON."""
-    call("image_sbom", stack, output)
+    call("stacks.image_sbom", stack, output)
 
 
 @task
 def prune(c: Context) -> None:
     """Remove the images that are older than their stack."""
-    call("image_prune")
+    call("stacks.image_prune")
 
 
 @task
 def labs(c: Context) -> None:
     """List the labs in the order of the course."""
-    call("labs_table")
+    call("labs.labs_table")
 
 
 @task(
@@ -144,7 +146,7 @@ def lab(
       invoke lab cifar10 --gpus 4                             four GPUs share every batch
       invoke lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
     """
-    call("lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
+    call("labs.lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
 
 
 CONFIG = "tiny (default), tiny_panoptic, tiny_semantic, or a config of the model zoo, such as mask_rcnn_R_50_FPN_3x"
@@ -179,7 +181,7 @@ def demo(
       invoke detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
     """
     options = {"input": input, "config": config, "weights": weights, "threshold": threshold}
-    call("detectron2", "demo", options, "", stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", "demo", options, "", stack, where, dry or c.config.run.dry)
 
 
 @task(
@@ -207,7 +209,7 @@ def train(
       invoke detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
     """
     options = {"config": config, "dataset": dataset}
-    call("detectron2", "train", options, resume, stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", "train", options, resume, stack, where, dry or c.config.run.dry)
 
 
 @task(
@@ -225,7 +227,7 @@ def evaluate(
 ) -> None:
     """Judge trained weights: AP, PQ, IoU, best and worst pictures."""
     options = {"config": config, "weights": weights, "dataset": dataset}
-    call("detectron2", "eval", options, "", stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", "eval", options, "", stack, where, dry or c.config.run.dry)
 
 
 @task(help={"python": "the environment's interpreter, such as ENV/bin/python", "stack": STACK})
@@ -234,7 +236,7 @@ def install(c: Context, python: str, stack: str = "") -> None:
 
       invoke detectron2.install --stack notes --python ENV/bin/python
     """
-    call("detectron2_install", python, stack)
+    call("stacks.detectron2_install", python, stack)
 
 
 PORT = "another port than the usual one"
@@ -267,7 +269,7 @@ def visdom(
       invoke visdom                     start it, or find it
       invoke visdom --replay=latest     the windows of a run that is over
     """
-    call("service", "visdom", port, stop, status, stack, where, public, replay)
+    call("services.service", "visdom", port, stop, status, stack, where, public, replay)
 
 
 @task(help=SERVICE_HELP)
@@ -275,7 +277,7 @@ def tensorboard(
     c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
 ) -> None:
     """Compare runs, live and finished: TensorBoard."""
-    call("service", "tensorboard", port, stop, status, stack, where)
+    call("services.service", "tensorboard", port, stop, status, stack, where)
 
 
 @task(help=SERVICE_HELP)
@@ -286,19 +288,19 @@ def notebook(
 
     The address that is printed holds the token that opens it.
     """
-    call("service", "notebook", port, stop, status, stack, where)
+    call("services.service", "notebook", port, stop, status, stack, where)
 
 
 @task(help={"stack": STACK, "where": WHERE, "dry": DRY})
 def shell(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
     """Open a shell in which `python` is a stack's own."""
-    call("shell", stack, where, dry or c.config.run.dry)
+    call("labs.shell", stack, where, dry or c.config.run.dry)
 
 
 @task
 def datasets(c: Context) -> None:
     """List the data sets: what is here, how large, which licence."""
-    call("datasets_table")
+    call("data.datasets_table")
 
 
 @task(
@@ -338,7 +340,7 @@ def data(
     invoke data cifar10 --mirror cn                         ask hosts in mainland China first
     LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror of yours before all others
     """
-    call("data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
+    call("data.data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
 
 
 @task(
@@ -358,13 +360,13 @@ def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "")
     Every byte is compared with the hashes in the bundle. Without any network, ./inv itself is made from it as well:
     tar xf class.tar wheels; PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels ./inv bundle use class.tar
     """
-    call("bundle", action, file, stacks, data)
+    call("data.bundle", action, file, stacks, data)
 
 
 @task
 def runs(c: Context) -> None:
     """List the runs, the newest first; a name holds the time (UTC)."""
-    call("runs_table")
+    call("runs.runs_table")
 
 
 @task(help={"run": "name of a run (`invoke runs`); default: the newest"}, iterable=["run"])
@@ -374,7 +376,7 @@ def report(c: Context, run: list) -> None:
       invoke report                                     the newest run
       invoke report 20261123-171500 20261123-180000     side by side: curves, results, what was different
     """
-    call("report", run)
+    call("runs.report", run)
 
 
 @task(help={"stack": "only the tests inside this stack (cpu or notes)"})
@@ -383,19 +385,19 @@ def test(c: Context, stack: str = "") -> None:
 
     What follows `--` goes to pytest: `invoke test --stack notes -- -k resume -x`
     """
-    call("test", stack)
+    call("upkeep.test", stack)
 
 
 @task
 def lint(c: Context) -> None:
     """Check style and types (ruff, mypy, hadolint)."""
-    call("lint")
+    call("upkeep.lint")
 
 
 @task(help={"dry": "only say what would be removed"})
 def clean(c: Context, dry: bool = False) -> None:
     """Remove environments, samples and caches; keep data and runs."""
-    call("clean", dry or c.config.run.dry)
+    call("upkeep.clean", dry or c.config.run.dry)
 
 
 image = Collection("image")

@@ -1,5 +1,4 @@
-"""What the labs share and no lab should have to contain: stacks, data sets, runs, reports.
+"""What the labs share and no lab should have to contain; ARCHITECTURE.md in docs/ is its map.
 
-The modules that `tasks.py` imports need only Python >= 3.8 and, for tables and progress bars, rich; they never
-import torch. `labkit.run` and `labkit.compat` are for the labs and run inside a stack.
+Rooms from the top: cli, services, stacks, runs, data, base. Each may import only the rooms below it.
 """

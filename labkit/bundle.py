@@ -18,11 +18,13 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any, Sequence
 
-from labkit import datasets, detectron2_wheel, envs, paths, stacks
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.files import digest, link, locked, megabytes, require_space, writing
-from labkit.paths import shown
+from labkit.base import paths
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.files import digest, link, locked, megabytes, require_space, writing
+from labkit.base.paths import shown
+from labkit.data import importing, samples, store
+from labkit.stacks import catalog, detectron2_wheel, native
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -36,17 +38,17 @@ def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) ->
     """
     if not stack_names and not data_names:
         raise UserError("a bundle needs something in it", "invoke bundle create FILE --stacks cpu --data cifar10")
-    chosen = [stacks.load(name) for name in stack_names]
+    chosen = [catalog.load(name) for name in stack_names]
     contents: dict[str, Path] = {}
     known: dict[str, str] = {}
     for name in data_names:
-        there = datasets.locate(name)
+        there = samples.locate(name)
         say(f"checking {there}")
-        datasets.verify(name)
-        for relative, sha256 in datasets.recorded(name).items():
+        store.verify(name)
+        for relative, sha256 in store.recorded(name).items():
             contents[f"data/{name}/{relative}"] = there.path / relative
             known[f"data/{name}/{relative}"] = sha256
-        contents[f"data/{name}/{datasets.STATE_FILE}"] = there.path / datasets.STATE_FILE
+        contents[f"data/{name}/{store.STATE_FILE}"] = there.path / store.STATE_FILE
     with writing(path.parent), tempfile.TemporaryDirectory(dir=str(path.parent), prefix=".bundle-") as folder:
         for stack in chosen:
             _download_wheels(stack, Path(folder))
@@ -95,7 +97,7 @@ def use(path: Path) -> list[str]:
             shutil.rmtree(str(staging), ignore_errors=True)
             try:
                 manifest = _unpack(path, staging)
-                done = [str(datasets.adopt(name, staging / "data" / name)) for name in manifest["data"]]
+                done = [str(importing.adopt(name, staging / "data" / name)) for name in manifest["data"]]
                 return done + _use_stacks(manifest["stacks"], staging / "wheels")
             finally:
                 shutil.rmtree(str(staging), ignore_errors=True)
@@ -154,7 +156,7 @@ def _checked(path: Path, text: bytes) -> dict[str, Any]:
     return manifest
 
 
-def _download_wheels(stack: stacks.Stack, folder: Path) -> None:
+def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
     """Fetch the packages of a stack, of ./inv and of what builds packages, by the hashes of their locks.
 
     pip does it, run by the stack's own Python, since it has to choose the wheels that fit that one.
@@ -162,12 +164,12 @@ def _download_wheels(stack: stacks.Stack, folder: Path) -> None:
     build = stack.build()
     if build.pending:
         raise UserError(f"{stack.name}/{build.name} has no recorded hashes", f"scripts/lock.py --complete {stack.name}")
-    envs.ensure(stack, build)
+    native.ensure(stack, build)
     for python, lock in (
-        (envs.python_of(stack), build.lock),
-        (envs.python_of(stack), stacks.LOCKS / "build.txt"),
-        (envs.python_of(stack), detectron2_wheel.PANOPTICAPI),
-        (Path(sys.executable), stacks.LOCKS / "host.txt"),
+        (native.python_of(stack), build.lock),
+        (native.python_of(stack), catalog.LOCKS / "build.txt"),
+        (native.python_of(stack), detectron2_wheel.PANOPTICAPI),
+        (Path(sys.executable), catalog.LOCKS / "host.txt"),
     ):
         say(f"fetching the packages of {lock.name}")
         pip = [sys.executable, "-m", "pip", "--python", str(python), "download", "--quiet", "--no-deps"]
@@ -182,13 +184,13 @@ def _use_stacks(names: Sequence[str], wheels: Path) -> list[str]:
     """Make the environments of these stacks from the wheels alone."""
     if not names:
         return []
-    kept = envs.VENV / "wheels"
+    kept = native.VENV / "wheels"
     for wheel in wheels.iterdir():
         link(wheel, kept / wheel.name)
     os.environ.update(UV_NO_INDEX="1", UV_OFFLINE="1", UV_FIND_LINKS=str(kept))
     done = []
     for name in names:
-        stack = stacks.load(name)
-        envs.ensure(stack, stack.build())
-        done.append(f"{name}: ready in {shown(envs.VENV / name)}")
+        stack = catalog.load(name)
+        native.ensure(stack, stack.build())
+        done.append(f"{name}: ready in {shown(native.VENV / name)}")
     return done

@@ -19,9 +19,10 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import envs, machine, paths, runner, stacks, visdom_page
-from labkit.console import say, warn
-from labkit.errors import UserError
+from labkit.base import paths
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.stacks import catalog, machine, native, runner, selection, visdom_page
 
 REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
 FAMILIES = ("cpu", "notes")  # one stack of each family of PyTorch; the others differ in CUDA only
@@ -68,8 +69,8 @@ def browser(found: machine.Machine, arguments: list[str]) -> Count:
         return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in REQUIRED)
     try:
         for name in FAMILIES:
-            if envs.ready(stacks.load(name), stacks.load(name).build()):
-                visdom_page.ensure(stacks.load(name))
+            if native.ready(catalog.load(name), catalog.load(name).build()):
+                visdom_page.ensure(catalog.load(name))
     except UserError as error:
         return left_out("browser", str(error), "browser" in REQUIRED)
     count = pytest("browser", tools_python(), ["tests/browser", *arguments], at_once(found))
@@ -82,7 +83,7 @@ def find_browser() -> str:
 
 
 def tools_python() -> runner.Command:
-    return runner.Command((str(envs.make_tools("dev") / "bin" / "python"),), {})
+    return runner.Command((str(native.make_tools("dev") / "bin" / "python"),), {})
 
 
 def nothing_skipped(count: Count, name: str) -> Count:
@@ -95,12 +96,12 @@ def nothing_skipped(count: Count, name: str) -> Count:
 
 def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool) -> Count:
     """The tests inside the native environment of one stack."""
-    stack = stacks.load(name)
+    stack = catalog.load(name)
     try:
-        envs.ensure(stack, stack.build())
+        native.ensure(stack, stack.build())
     except UserError as error:
         return left_out(name, str(error), insist or name in REQUIRED)
-    choice = stacks.choose([], "", asked=name)
+    choice = selection.choose([], "", asked=name)
     return pytest(name, runner.python_command([], choice, "venv", found), ["tests/stack", *arguments], at_once(found))
 
 

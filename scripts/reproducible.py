@@ -14,9 +14,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from labkit import engine as engines
-from labkit import images, stacks
-from labkit.engine import Engine
+from labkit.stacks import catalog, images
+from labkit.stacks import engine as engines
+from labkit.stacks.engine import Engine
 
 # The name of the container that lists the files, and what a package manager writes with the time of day in it.
 KNOWN = (
@@ -25,7 +25,7 @@ KNOWN = (
 LIST = "find / -xdev -type f -exec sha256sum {} + 2>/dev/null"
 
 
-def build(engine: Engine, stack: stacks.Stack, build: stacks.Build, name: str) -> dict[str, str]:
+def build(engine: Engine, stack: catalog.Stack, build: catalog.Build, name: str) -> dict[str, str]:
     """Build under the tag `name` and return path -> sha256 of every file in the image."""
     sources = images.Sources.from_environment()
     base = images.get_base(engine, stack, sources)
@@ -40,7 +40,7 @@ def build(engine: Engine, stack: stacks.Stack, build: stacks.Build, name: str) -
 
 
 def main() -> int:
-    stack = stacks.load(sys.argv[1] if len(sys.argv) > 1 else "cpu")
+    stack = catalog.load(sys.argv[1] if len(sys.argv) > 1 else "cpu")
     engine = engines.find()
     first, second = (build(engine, stack, stack.build(), f"torch-labs-twice:{number}") for number in (1, 2))
     differing = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))

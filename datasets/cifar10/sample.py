@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit import pickles
-from labkit.shapes import SHAPES, draw
+from labkit.data import pickles
+from labkit.data.shapes import SHAPES, draw
 
 BATCH = 1000
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from labkit import pickles
-from labkit.shapes import SHAPES, draw
+from labkit.data import pickles
+from labkit.data.shapes import SHAPES, draw
 
 WARM = {"red": (205, 25, 35), "orange": (245, 135, 15), "yellow": (245, 225, 40), "pink": (250, 140, 180),
         "brown": (120, 65, 20)}  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.scenes import backdrop, clip, write_jpeg, write_png
+from labkit.data.scenes import backdrop, clip, write_jpeg, write_png
 
 HEIGHT, WIDTH = 120, 160
 COUNTS = {"train2017": 120, "val2017": 30}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from labkit.scenes import backdrop, ball, clip, write_jpeg
+from labkit.data.scenes import backdrop, ball, clip, write_jpeg
 
 SIDE = 256
 COUNTS = {"train": 60, "test": 12}

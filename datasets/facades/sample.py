@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from labkit.scenes import backdrop, clip, write_jpeg
+from labkit.data.scenes import backdrop, clip, write_jpeg
 
 SIDE = 256
 COUNTS = {"train": 60, "val": 12, "test": 12}

@@ -20,10 +20,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit import compat, idx, plots
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.run import Run, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.data import idx
+from labkit.runs import compat, plots
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.autoencoder.losses import expectation, kl_to_standard_normal, negative_log_likelihood
 from labs.autoencoder.models import SIDE, Autoencoder, PixelCNN
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from labkit.errors import UserError, nearest
+from labkit.base.errors import UserError, nearest
 from labs.cifar10.augmix import augmix, warp
 
 

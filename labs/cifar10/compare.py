@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from labkit import options, plots
-from labkit.errors import UserError, nearest
-from labkit.run import Run
+from labkit.base.errors import UserError, nearest
+from labkit.runs import options, plots
+from labkit.runs.run import Run
 
 # What all variants of one comparison share, for only then can they be compared.
 SHARED = ("compare", "predict", "checkpoint", "dataset", "hold_out", "exact_test")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from labkit import pickles
+from labkit.data import pickles
 
 
 @dataclass(frozen=True)

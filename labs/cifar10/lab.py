@@ -26,10 +26,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, processes, runs
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.run import Run, load_checkpoint, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.runs import compat, processes, records
+from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.cifar10 import augment, compare, results
 from labs.cifar10.backbones import BACKBONES, costs
 from labs.cifar10.data import Pictures, read
@@ -263,9 +266,9 @@ def predict(config: Config, run: Run) -> dict[str, float]:
 
 def latest_trained(config: Config) -> str:
     """The folder of the newest finished run that trained such a network; on real data where there is one."""
-    trained = [found for found in runs.table() if found.status == "finished" and found.checkpoint.exists()]
+    trained = [found for found in records.table() if found.status == "finished" and found.checkpoint.exists()]
     for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = runs.load_json(found.folder / "config.json")["options"]
+        options = records.load_json(found.folder / "config.json")["options"]
         asked = {"model": config.model, "dataset": config.dataset, "compare": ""}
         if found.lab == "cifar10" and all(options.get(name) == value for name, value in asked.items()):
             return str(found.folder)

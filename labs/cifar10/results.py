@@ -22,9 +22,9 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )  # fmt: skip
 
-from labkit import plots
-from labkit.pictures import read_picture
-from labkit.run import Run
+from labkit.data.pictures import read_picture
+from labkit.runs import plots
+from labkit.runs.run import Run
 from labs.cifar10 import augment
 
 # ten that people with colour-blindness tell apart as well as ten can be (Tol's muted scheme, and a grey)

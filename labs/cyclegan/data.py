@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from labkit.errors import UserError
-from labkit.paths import shown
-from labkit.pictures import read_picture
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.data.pictures import read_picture
 
 # Shapes: N pictures of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
 

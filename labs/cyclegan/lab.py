@@ -21,11 +21,13 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Subset
 
-from labkit import compat
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.paths import shown
-from labkit.run import Run, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.runs import compat
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.cyclegan import measure, results
 from labs.cyclegan.data import ImagePool, UnpairedPictures, read_domain, to_bytes, to_float
 from labs.cyclegan.models import Discriminator, Generator

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat
-from labkit.run import Run
+from labkit.runs import compat
+from labkit.runs.run import Run
 from labs.cyclegan.data import resize
 
 # Shapes: N pictures uint8 (N, 3, H, W) RGB, of any size; the judge looks at them at SIDE x SIDE.

@@ -9,10 +9,11 @@ import cv2
 import numpy as np
 import torch
 
-from labkit import measures, plots, runs
-from labkit.errors import UserError
-from labkit.pictures import read_picture
-from labkit.run import Run, load_checkpoint
+from labkit.base.errors import UserError
+from labkit.data.pictures import read_picture
+from labkit.runs import measures, plots, records
+from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.run import Run
 from labs.cyclegan import measure
 from labs.cyclegan.data import find_pictures, resize
 
@@ -108,7 +109,7 @@ def show_own(run: Run, pairs: list[tuple[torch.Tensor, torch.Tensor]], source: s
 def load_trained(checkpoint: str) -> tuple[dict[str, Any], str]:
     """The checkpoint to translate with, and its name: the one asked for, or of the newest finished training."""
     if not checkpoint:
-        trained = [run for run in runs.table() if run.lab == "cyclegan" and run.status == "finished"
+        trained = [run for run in records.table() if run.lab == "cyclegan" and run.status == "finished"
                    and run.checkpoint.exists()]  # fmt: skip
         trained.sort(key=lambda run: run.data == "sample")  # on real data where there is one
         if not trained:

@@ -27,9 +27,11 @@ from torch import nn
 from torch.nn import functional as F
 from visdom import Visdom
 
-from labkit import compat, live, plots, runs
-from labkit.console import say
-from labkit.run import Run, option, start
+from labkit.base.console import say
+from labkit.runs import compat, live, plots, records
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 
 # Shapes: N points of the plane, each with a label 0 or 1. A map is the square [-1, 1] x [-1, 1] as SIDE x SIDE pixels.
 
@@ -230,7 +232,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         logits = network(points).cpu().numpy()
 
     # Offline, the client writes to a file what it would send, and any server can be told it later.
-    record, environment = run.folder / live.RECORD, runs.read(run.folder).environment
+    record, environment = run.folder / live.RECORD, records.read(run.folder).environment
     record.write_text("")  # a resumed run fills it anew
     panes = Visdom(env=environment, offline=True, log_to_filename=str(record))
     fill_panes(panes, network, points.cpu().numpy(), labels.cpu().numpy(), logits, maps, run.folder)

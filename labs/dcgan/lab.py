@@ -21,12 +21,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, idx, pickles, plots
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.judge import Judge, class_entropy, train_judge
-from labkit.measures import kid
-from labkit.run import Run, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.data import idx, pickles
+from labkit.runs import compat, plots
+from labkit.runs.judge import Judge, class_entropy, train_judge
+from labkit.runs.measures import kid
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.dcgan.losses import KINDS, discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
 from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat
+from labkit.runs import compat
 
 SIDE = 32
 NORMS = ("batch", "instance", "weight", "none")

@@ -13,8 +13,8 @@ from typing import Any, Sequence
 from detectron2 import model_zoo
 from detectron2.config import get_cfg
 
-from labkit.console import say
-from labkit.errors import UserError, nearest
+from labkit.base.console import say
+from labkit.base.errors import UserError, nearest
 from labs.detectron2 import backbone  # noqa: F401  (registers the backbone of tiny)
 
 OWN = Path(__file__).with_name("configs")

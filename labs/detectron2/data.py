@@ -19,10 +19,10 @@ from detectron2.data.datasets import load_coco_json
 from PIL import Image
 from pycocotools import mask as rle
 
-from labkit import coco
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.paths import shown
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.data import coco
 from labs.detectron2 import configs
 
 SPLITS = ("train2017", "val2017")

@@ -30,8 +30,8 @@ from PIL import Image
 from pycocotools import mask as masks
 from torch import nn
 
-from labkit.console import say
-from labkit.run import Run
+from labkit.base.console import say
+from labkit.runs.run import Run
 from labs.detectron2 import configs, pictures
 
 KINDS = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}

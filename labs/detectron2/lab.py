@@ -25,9 +25,11 @@ from detectron2.data import MetadataCatalog
 from detectron2.modeling import build_model
 from torch import nn
 
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.run import Run, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.detectron2 import configs, data, evaluation, pictures, training, weights
 
 TASKS = ("all", "train", "eval", "demo")

@@ -14,11 +14,11 @@ from detectron2.data import transforms as T
 from detectron2.utils.visualizer import Visualizer
 from torch import nn
 
-from labkit import plots
-from labkit.console import say, warn
-from labkit.errors import UserError
-from labkit.paths import shown
-from labkit.run import Run
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.runs import plots
+from labkit.runs.run import Run
 
 VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WEBCAM = "webcam"

@@ -17,7 +17,7 @@ from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer, get_default_optimizer_params
 from torch import nn
 
-from labkit.run import Run
+from labkit.runs.run import Run
 from labs.detectron2 import data, evaluation, pictures, weights
 
 LOG_EVERY = 20  # steps

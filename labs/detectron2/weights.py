@@ -9,11 +9,12 @@ from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.config import CfgNode
 from torch import nn
 
-from labkit import compat, datasets, pickles, registry, runs
-from labkit.checkpoints import load_checkpoint
-from labkit.console import say
-from labkit.errors import UserError, nearest
-from labkit.paths import shown
+from labkit.base.console import say
+from labkit.base.errors import UserError, nearest
+from labkit.base.paths import shown
+from labkit.data import obtain, pickles, registry
+from labkit.runs import compat, records
+from labkit.runs.checkpoints import load_checkpoint
 from labs.detectron2 import configs
 
 ZOO = "detectron2_weights"
@@ -72,8 +73,8 @@ def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
     zoo = registry.find(ZOO).parts
     stem = config.rpartition("/")[2]
     if not wanted:
-        mine = [found.folder for found in runs.table() if found.lab == "detectron2" and found.checkpoint.exists()]
-        fitting = [each for each in mine if runs.load_json(each / "config.json")["options"]["config"] == config]
+        mine = [found.folder for found in records.table() if found.lab == "detectron2" and found.checkpoint.exists()]
+        fitting = [each for each in mine if records.load_json(each / "config.json")["options"]["config"] == config]
         wanted = str(fitting[0]) if fitting else ""
     if not wanted and stem not in zoo:
         raise UserError(f"no {config} has been trained yet", f"invoke lab detectron2 -- --task train --config {config}")
@@ -84,17 +85,17 @@ def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
     path = Path(wanted)
     if path.is_file() and path.suffix in (".pkl", ".pth"):
         return path, {}
-    if not path.exists() and wanted != "latest" and not any(found.name.endswith(wanted) for found in runs.table()):
+    if not path.exists() and wanted != "latest" and not any(found.name.endswith(wanted) for found in records.table()):
         raise UserError(f"--weights: {wanted} is no file, no run and not in the model zoo; {nearest(wanted, zoo)}",
                         "invoke runs")  # fmt: skip
     state = load_checkpoint(wanted, "detectron2", {"config": config})["state"]
-    folder = path if path.is_dir() else runs.find(wanted, "detectron2") if not path.is_file() else None
+    folder = path if path.is_dir() else records.find(wanted, "detectron2") if not path.is_file() else None
     return (folder / "checkpoints" / "last.pt" if folder else path), state
 
 
 def from_zoo(name: str) -> Path:
     """The file of the model zoo called `name`, downloaded where it is missing."""
-    state = datasets.ensure(ZOO, wanted=registry.Wanted((name,)))
+    state = obtain.ensure(ZOO, wanted=registry.Wanted((name,)))
     (file,) = [file for file in registry.find(ZOO).files if file.part == name]
     say(f"weights: {name} of the model zoo ({state.kind})")
     return state.path / file.path

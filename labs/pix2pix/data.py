@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import torch
 
-from labkit.errors import UserError
-from labkit.paths import shown
-from labkit.pictures import read_picture
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.data.pictures import read_picture
 
 # The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
 # blind, deco, moulding, pillar, shop; by their place on a scale from blue over yellow to red, in steps of 85.

@@ -21,10 +21,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, plots, runs
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.run import Run, load_checkpoint, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.runs import compat, plots, records
+from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.pix2pix import data
 from labs.pix2pix.models import PatchGAN, Segmenter, UNet
 
@@ -219,9 +222,9 @@ def translate(config: Config, run: Run) -> dict[str, float]:
 
 def latest_trained(config: Config) -> str:
     """The folder of the newest finished run in this direction; on real data where there is one."""
-    trained = [found for found in runs.table() if found.lab == "pix2pix" and found.status == "finished"]
+    trained = [found for found in records.table() if found.lab == "pix2pix" and found.status == "finished"]
     for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = runs.load_json(found.folder / "config.json")["options"]
+        options = records.load_json(found.folder / "config.json")["options"]
         if found.checkpoint.exists() and options["direction"] == config.direction:
             return str(found.folder)
     raise UserError(f"no network has been trained {config.direction} yet",

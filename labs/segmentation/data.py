@@ -17,10 +17,10 @@ import numpy as np
 import torch
 from pycocotools import mask as rle
 
-from labkit import coco
-from labkit.errors import UserError, nearest
-from labkit.paths import shown
-from labkit.run import Run
+from labkit.base.errors import UserError, nearest
+from labkit.base.paths import shown
+from labkit.data import coco
+from labkit.runs.run import Run
 from labs.segmentation.metrics import VOID, Segments
 
 OTHER = "other"  # the class of all that was not chosen as a class

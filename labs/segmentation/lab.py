@@ -22,11 +22,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat, runs
-from labkit.console import say
-from labkit.errors import UserError
-from labkit.paths import shown
-from labkit.run import Run, load_checkpoint, option, start
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+from labkit.runs import compat, records
+from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 from labs.segmentation import augment, data, metrics, results
 from labs.segmentation.metrics import VOID
 from labs.segmentation.models import NETWORKS, STRIDE, Normalise
@@ -222,9 +225,9 @@ def predict(config: Config, run: Run) -> dict[str, float]:
 
 def latest_trained(config: Config) -> str:
     """The folder of the newest finished run that trained such a network; on real data where there is one."""
-    trained = [found for found in runs.table() if found.status == "finished" and found.checkpoint.exists()]
+    trained = [found for found in records.table() if found.status == "finished" and found.checkpoint.exists()]
     for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = runs.load_json(found.folder / "config.json")["options"]
+        options = records.load_json(found.folder / "config.json")["options"]
         if found.lab == "segmentation" and options["model"] == config.model:
             return str(found.folder)
     raise UserError(f"no {config.model} has been trained yet", f"invoke lab segmentation -- --model {config.model}")

@@ -12,9 +12,9 @@ import torch
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 
-from labkit import plots
-from labkit.pictures import read_picture
-from labkit.run import Run
+from labkit.data.pictures import read_picture
+from labkit.runs import plots
+from labkit.runs.run import Run
 from labs.segmentation import data, metrics
 from labs.segmentation.data import OTHER, Classes, Pictures, Split
 from labs.segmentation.metrics import VOID, Segments

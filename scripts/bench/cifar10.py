@@ -35,7 +35,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
-from labkit import compat, provenance  # noqa: E402
+from labkit.runs import compat, provenance  # noqa: E402
 from labs.cifar10 import augment, lab  # noqa: E402
 from labs.cifar10.data import read  # noqa: E402
 from labs.cifar10.optimizers import make_optimizers  # noqa: E402
@@ -259,9 +259,9 @@ def run_airbench(seed: int, path: Path) -> dict[str, Any]:
 
 
 def lab_data() -> Path:
-    from labkit import datasets
+    from labkit.data import samples
 
-    return datasets.locate("cifar10", sample=False).path
+    return samples.locate("cifar10", sample=False).path
 
 
 def measure_accuracy(arguments: argparse.Namespace) -> None:

@@ -23,7 +23,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from labkit import compat  # noqa: E402
+from labkit.runs import compat  # noqa: E402
 from labs.cyclegan import lab  # noqa: E402
 
 

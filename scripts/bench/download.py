@@ -30,7 +30,7 @@ from urllib.request import urlopen
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from labkit import download  # noqa: E402
+from labkit.data import download  # noqa: E402
 
 NAME = "file.bin"
 

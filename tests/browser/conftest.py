@@ -14,7 +14,9 @@ import urllib.parse
 
 import pytest
 
-from labkit import envs, paths, stacks, testing
+from labkit import testing
+from labkit.base import paths
+from labkit.stacks import catalog, native
 
 ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 
@@ -85,8 +87,8 @@ def page(context):
 @pytest.fixture(params=testing.FAMILIES)
 def stack(request):
     """A stack that is installed natively."""
-    found = stacks.load(request.param)
-    if not envs.ready(found, found.build()):
+    found = catalog.load(request.param)
+    if not native.ready(found, found.build()):
         pytest.skip(f"stack {found.name} is not installed: invoke setup --where venv --stack {found.name}")
     return found.name
 

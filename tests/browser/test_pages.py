@@ -8,7 +8,7 @@ import math
 import pytest
 from conftest import shoot
 
-from labkit import comparison, report
+from labkit.runs import comparison, report
 
 CONTRAST = """() => {
     const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4

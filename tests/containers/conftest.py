@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit import containers, engine, images, machine, paths, stacks
-from labkit.programs import output_of
+from labkit.base import paths
+from labkit.base.programs import output_of
+from labkit.stacks import catalog, containers, engine, images, machine, selection
 
 # What the interpreters of pyenv are linked with.
 LIBRARIES = "ca-certificates,libssl3,libsqlite3-0,libffi8,libreadline8,libbz2-1.0,liblzma5,libuuid1,libtirpc3,libnsl2"
@@ -62,7 +63,7 @@ class Image:
 
     def __init__(self, docker: engine.Engine, stack: str, base: str) -> None:
         self.docker, self.base = docker, base
-        self.choice = stacks.choose([], "", asked=stack)
+        self.choice = selection.choose([], "", asked=stack)
         self.tag = images.tag(self.choice.stack, self.choice.build)
 
     def environment(self, folder: Path) -> dict[str, str]:
@@ -86,7 +87,7 @@ class Image:
 @pytest.fixture(scope="session", params=["cpu", "notes"])
 def image(request, docker, base_images, tmp_path_factory):
     """The image of each stack family, built by `invoke setup` as a user would."""
-    stack = stacks.load(request.param)
+    stack = catalog.load(request.param)
     os.environ["LAB_BASE_IMAGE"] = base_images[stack.python]  # the name of an image depends on it
     built = Image(docker, stack.name, base_images[stack.python])
     done = built.inv("setup", "--stack", stack.name, "--where", "docker", folder=tmp_path_factory.mktemp("setup"))

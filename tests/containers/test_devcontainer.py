@@ -8,7 +8,8 @@ import subprocess
 
 import pytest
 
-from labkit import containers, paths
+from labkit.base import paths
+from labkit.stacks import containers
 
 CLI = "@devcontainers/cli@0.89.0"
 

@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 
-from labkit import images
+from labkit.stacks import images
 
 
 def test_a_second_setup_builds_nothing(image, tmp_path):

@@ -11,7 +11,8 @@ import time
 
 import pytest
 
-from labkit import containers, labs, paths, runner
+from labkit.base import labs, paths
+from labkit.stacks import containers, runner
 
 
 def run_folder(tmp_path):

@@ -9,7 +9,8 @@ import urllib.error
 import pytest
 from sockets import free_port, listening_addresses
 
-from labkit import ports, services
+from labkit.base import ports
+from labkit.services import control
 
 
 @pytest.fixture
@@ -23,7 +24,7 @@ def inv(image, tmp_path, monkeypatch):
 
     yield call
     for name in ports.SERVICES:
-        if services.find_container(name, image.docker):
+        if control.find_container(name, image.docker):
             call(name, "--stop")
     subprocess.run([image.docker.client, "network", "rm", f"{project}_default"], capture_output=True)
 
@@ -36,12 +37,12 @@ def test_it_is_published_on_loopback_only(image, inv, name):
     address = done.stdout.strip()
     assert address.startswith(f"http://127.0.0.1:{port}/")
     assert listening_addresses(port) == {"127.0.0.1"}
-    assert services.ask(port, services.ASKED_PATHS[name])
+    assert control.ask(port, control.ASKED_PATHS[name])
     assert inv(name, "--status").stdout.strip() == address
     if name == "notebook":
         with pytest.raises(urllib.error.HTTPError, match="403"):
-            services.ask(port, "/api/contents")
-        assert services.ask(port, "/api/contents?" + address.partition("?")[2])
+            control.ask(port, "/api/contents")
+        assert control.ask(port, "/api/contents?" + address.partition("?")[2])
     assert inv(name, "--stop").returncode == 0
     assert listening_addresses(port) == set() and inv(name, "--status").returncode == 1
 
@@ -59,14 +60,14 @@ def test_a_lab_in_a_container_reaches_visdom_and_the_windows_stay(image, inv):
     assert done.returncode == 0 and "drawn" in done.stdout, done.stderr
     assert inv("visdom", "--stop").returncode == 0
     assert inv("visdom", "--port", port, *where).returncode == 0
-    assert b"hello" in services.ask(int(port), "/win_data", {"eid": "a_run", "win": "greeting"})
+    assert b"hello" in control.ask(int(port), "/win_data", {"eid": "a_run", "win": "greeting"})
 
 
 @pytest.mark.parametrize("name", ports.SERVICES)
 def test_it_starts_with_no_network(image, name):
     code = (
-        f"LAB_RUNS=/tmp python -m labkit.serve {name} 127.0.0.1 8097 >/tmp/log 2>&1 & "
-        f"for i in $(seq 150); do docker/answers 8097 {services.ASKED_PATHS[name]} 2>/dev/null && exit 0; sleep 0.2; done; "
+        f"LAB_RUNS=/tmp python -m labkit.services.serve {name} 127.0.0.1 8097 >/tmp/log 2>&1 & "
+        f"for i in $(seq 150); do docker/answers 8097 {control.ASKED_PATHS[name]} 2>/dev/null && exit 0; sleep 0.2; done; "
         "cat /tmp/log; exit 1"
     )
     done = image.run("bash", "-c", code, options=("--init",))

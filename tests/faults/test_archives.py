@@ -12,8 +12,8 @@ import zipfile
 import pytest
 from mirrors import tar_gz
 
-from labkit.archives import unpack
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.data.archives import unpack
 
 LIMIT = 1_000_000
 

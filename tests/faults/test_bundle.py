@@ -10,9 +10,11 @@ import tarfile
 import pytest
 from mirrors import Mirror, tar_gz, tiny_coco, write_coco, write_registry
 
-from labkit import bundle, datasets, envs, registry
-from labkit.errors import UserError
-from labkit.registry import Wanted
+from labkit import bundle
+from labkit.base.errors import UserError
+from labkit.data import obtain, registry, store
+from labkit.data.registry import Wanted
+from labkit.stacks import native
 
 MEMBERS = {"tiny/part_1": b"one" * 1000, "tiny/part_2": b"two" * 1000, "tiny/meta": b"meta"}
 ARCHIVE = tar_gz(MEMBERS)
@@ -28,8 +30,8 @@ def packed(tmp_path, monkeypatch):
     with Mirror({"tiny.tar.gz": ARCHIVE, **COCO}) as server:
         write_registry(tmp_path / "registry", MEMBERS, ARCHIVE, [server.url("tiny.tar.gz")])
         write_coco(tmp_path / "registry", COCO, [server.base], [server.base])
-        datasets.ensure("tiny")
-        datasets.ensure("coco", wanted=Wanted(("instances",), 4))
+        obtain.ensure("tiny")
+        obtain.ensure("coco", wanted=Wanted(("instances",), 4))
         bundle.create(tmp_path / "class.tar", [], ["tiny", "coco"])
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "there"))
     return tmp_path / "class.tar"
@@ -54,7 +56,7 @@ def visible(folder):
 def test_what_was_packed_arrives(packed, tmp_path):
     lines = bundle.use(packed)
     assert [line.partition(" (")[0] for line in lines] == ["tiny: verified", "coco: recorded"]
-    assert datasets.verify("tiny").kind == "verified" and datasets.state("coco").what.subset == 4
+    assert store.verify("tiny").kind == "verified" and store.state("coco").what.subset == 4
     for name, content in MEMBERS.items():
         assert (tmp_path / "there/tiny" / name).read_bytes() == content
     assert visible(tmp_path / "there") == ["coco", "tiny"]
@@ -136,8 +138,8 @@ def test_nothing_to_put_in_or_what_is_not_here(packed, tmp_path):
 
 def test_wheels_are_carried_and_the_environment_is_made_from_them_alone(packed, tmp_path, monkeypatch):
     made = {}
-    monkeypatch.setattr(envs, "VENV", tmp_path / "venv")
-    monkeypatch.setattr(envs, "ensure", lambda stack, _: made.update({stack.name: dict(os.environ)}))
+    monkeypatch.setattr(native, "VENV", tmp_path / "venv")
+    monkeypatch.setattr(native, "ensure", lambda stack, _: made.update({stack.name: dict(os.environ)}))
     monkeypatch.setattr(
         bundle, "_download_wheels", lambda stack, folder: (folder / f"{stack.name}-1-py3-none-any.whl").write_bytes(b"w")
     )

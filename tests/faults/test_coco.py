@@ -12,9 +12,9 @@ import zipfile
 import pytest
 from mirrors import Mirror, refused_url, tiny_coco, write_coco
 
-from labkit import coco, datasets, download, many, registry
-from labkit.errors import UserError
-from labkit.registry import Wanted
+from labkit.base.errors import UserError
+from labkit.data import addresses, coco, importing, many, obtain, registry, store
+from labkit.data.registry import Wanted
 
 FILES = tiny_coco()
 
@@ -57,81 +57,81 @@ def check(data, count, kinds=coco.KINDS):
 
 
 def test_the_default_is_a_few_pictures(data, server):
-    state = datasets.ensure("coco")
+    state = obtain.ensure("coco")
     assert state.kind == "recorded" and state.what == Wanted(("val2017", *coco.KINDS), 5)
     assert "5 pictures, val2017, instances, panoptic, stuff" in str(state)
     check(data, 5)
     assert not any("val2017.zip" in path.name for path in (data / "coco").rglob("*"))
     answers = len(server.statuses)
-    assert datasets.ensure("coco") == datasets.verify("coco") == state
+    assert obtain.ensure("coco") == store.verify("coco") == state
     assert len(server.statuses) == answers
 
 
 def test_a_larger_subset_contains_the_smaller_and_fetches_only_the_rest(data, server):
-    datasets.ensure("coco", wanted=Wanted(subset=3))
+    obtain.ensure("coco", wanted=Wanted(subset=3))
     few = check(data, 3)
     served_bytes = server.served_bytes
-    datasets.ensure("coco", wanted=Wanted(subset=7))
+    obtain.ensure("coco", wanted=Wanted(subset=7))
     more = check(data, 7)
     assert set(few) < set(more)
     assert server.served_bytes - served_bytes == sum(len(FILES[name]) for name in set(more) - set(few))
-    datasets.ensure("coco", wanted=Wanted(subset=3))
+    obtain.ensure("coco", wanted=Wanted(subset=3))
     assert check(data, 3) == few
     assert server.served_bytes - served_bytes == sum(len(FILES[name]) for name in set(more) - set(few))
 
 
 def test_categories_take_turns(data):
-    datasets.ensure("coco", wanted=Wanted(subset=4, categories=("dog", "bottle")))
+    obtain.ensure("coco", wanted=Wanted(subset=4, categories=("dog", "bottle")))
     names = check(data, 4)
     shown = {row["image_id"]: set() for row in content(data, "instances")["annotations"]}
     for row in content(data, "instances")["annotations"]:
         shown[row["image_id"]].add(row["category_id"])
     assert all(kinds & {18, 44} for kinds in shown.values())
     with pytest.raises(UserError, match="no category 'dgo'; did you mean dog"):
-        datasets.ensure("coco", wanted=Wanted(subset=4, categories=("dgo",)))
+        obtain.ensure("coco", wanted=Wanted(subset=4, categories=("dgo",)))
     assert check(data, 4) == names
 
 
 def test_more_than_there_are(data, capfd):
-    datasets.ensure("coco", wanted=Wanted(subset=100))
+    obtain.ensure("coco", wanted=Wanted(subset=100))
     check(data, 12)
     assert "val2017 has only 12 such pictures" in capfd.readouterr().err
 
 
 def test_only_instances(data, server):
-    datasets.ensure("coco", wanted=Wanted(("instances",), 2))
+    obtain.ensure("coco", wanted=Wanted(("instances",), 2))
     check(data, 2, ("instances",))
     assert not list((data / "coco").rglob("*panoptic*")) and not list((data / "coco").rglob("*stuff*"))
 
 
 def test_the_whole_split_after_a_subset_and_back(data, server):
-    datasets.ensure("coco", wanted=Wanted(subset=3))
-    state = datasets.ensure("coco", wanted=Wanted(("val2017",)))
+    obtain.ensure("coco", wanted=Wanted(subset=3))
+    state = obtain.ensure("coco", wanted=Wanted(("val2017",)))
     assert state.kind == "verified"
     check(data, 12)
     assert not (data / "coco/val2017.zip").exists()
-    datasets.ensure("coco", wanted=Wanted(subset=3))
+    obtain.ensure("coco", wanted=Wanted(subset=3))
     check(data, 3)
 
 
 def test_detectron2_finds_it(data):
     """The paths of its built-in registry, below DETECTRON2_DATASETS."""
-    datasets.ensure("coco")
+    obtain.ensure("coco")
     for path in ("coco/val2017", "coco/annotations/instances_val2017.json", "coco/panoptic_val2017",
                  "coco/annotations/panoptic_val2017.json"):  # fmt: skip
         assert (data / path).exists()
 
 
 def test_a_picture_that_no_host_has_is_named_and_the_rest_is_kept(data, server, monkeypatch):
-    datasets.ensure("coco", wanted=Wanted(subset=12))
+    obtain.ensure("coco", wanted=Wanted(subset=12))
     one = sorted(name for name in FILES if name.endswith(".jpg"))[5]
-    datasets.delete("coco")
+    store.delete("coco")
     server.files = {name: content for name, content in FILES.items() if name != one}
-    with pytest.raises(download.Unreachable, match=rf"{one} could not be fetched: 127.0.0.1:\d+ \(HTTP 404"):
-        datasets.ensure("coco", wanted=Wanted(subset=12))
-    assert datasets.state("coco").kind == "absent"
+    with pytest.raises(addresses.Unreachable, match=rf"{one} could not be fetched: 127.0.0.1:\d+ \(HTTP 404"):
+        obtain.ensure("coco", wanted=Wanted(subset=12))
+    assert store.state("coco").kind == "absent"
     server.files, served_bytes = FILES, server.served_bytes
-    datasets.ensure("coco", wanted=Wanted(subset=12))
+    obtain.ensure("coco", wanted=Wanted(subset=12))
     check(data, 12)
     assert server.served_bytes - served_bytes < 12 * 9000
 
@@ -226,12 +226,12 @@ def test_jpeg_problem(picture, problem):
 @pytest.fixture
 def carried(data, tmp_path):
     """Four pictures with their annotations, as somebody may carry them in."""
-    datasets.ensure("coco", wanted=Wanted(subset=4))
+    obtain.ensure("coco", wanted=Wanted(subset=4))
     folder = tmp_path / "stick" / "few"
     shutil.copytree(data / "coco", folder)
     for path in [folder / ".state.json", *folder.rglob("*.zip")]:
         path.unlink()
-    datasets.delete("coco")
+    store.delete("coco")
     return folder
 
 
@@ -241,11 +241,11 @@ def test_a_few_pictures_can_be_carried_in_and_are_called_unverified(data, carrie
     if nested:
         (carried / "panoptic_val2017").rename(carried / "annotations" / "panoptic_val2017")
     with pytest.raises(UserError, match=r"holds some of the pictures.*\n.*--unverified"):
-        datasets.import_("coco", carried.parent)
-    state = datasets.import_("coco", carried.parent, unverified=True)
+        importing.import_("coco", carried.parent)
+    state = importing.import_("coco", carried.parent, unverified=True)
     assert (state.kind, state.what) == ("unverified", Wanted(("val2017", *coco.KINDS), 4))
     check(data, 4)
-    assert datasets.verify("coco") == state == datasets.ensure("coco")
+    assert store.verify("coco") == state == obtain.ensure("coco")
 
 
 @pytest.mark.parametrize(
@@ -255,12 +255,12 @@ def test_a_few_pictures_can_be_carried_in_and_are_called_unverified(data, carrie
 def test_pictures_that_the_annotations_name_and_that_are_not_there(data, carried, lost, says):
     min(carried.glob(lost)).unlink()
     with pytest.raises(UserError, match=says):
-        datasets.import_("coco", carried, unverified=True)
-    assert datasets.state("coco").kind == "absent"
+        importing.import_("coco", carried, unverified=True)
+    assert store.state("coco").kind == "absent"
 
 
 def test_a_picture_that_is_cut_short_is_not_carried_in(data, carried):
     picture = min(carried.glob("val2017/*.jpg"))
     picture.write_bytes(picture.read_bytes()[:-20])
     with pytest.raises(UserError, match="it is cut short"):
-        datasets.import_("coco", carried, unverified=True)
+        importing.import_("coco", carried, unverified=True)

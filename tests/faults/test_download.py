@@ -14,10 +14,10 @@ import urllib.request
 import pytest
 from mirrors import Mirror, Silent, hashes, refused_url, sha256
 
-from labkit import download
-from labkit.errors import UserError
-from labkit.files import writing
-from labkit.paths import ROOT
+from labkit.base.errors import UserError
+from labkit.base.files import writing
+from labkit.base.paths import ROOT
+from labkit.data import addresses, download, partial, transfer
 
 MB = 1 << 20
 
@@ -52,8 +52,8 @@ def test_a_file_that_is_there_is_not_fetched(target):
 
 
 def test_dead_slow_and_lying_mirrors_before_the_good_one(target, monkeypatch):
-    monkeypatch.setattr(download, "SLOW_AFTER_S", 1.0)
-    monkeypatch.setattr(download, "PROBE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 1.0)
+    monkeypatch.setattr(addresses, "PROBE_TIMEOUT_S", 1.0)
     content = some_bytes(9 * MB)
     lie = content[: 5 * MB] + b"lie" + content[5 * MB + 3 :]
     slow, lying, good = Mirror({"f": content}, bytes_per_s=10_000), Mirror({"f": lie}), Mirror({"f": content})
@@ -66,7 +66,7 @@ def test_dead_slow_and_lying_mirrors_before_the_good_one(target, monkeypatch):
 
 
 def test_a_slow_mirror_is_used_when_it_is_the_only_one_that_is_honest(target, monkeypatch):
-    monkeypatch.setattr(download, "SLOW_AFTER_S", 0.5)
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.5)
     content = some_bytes(60_000)
     with Mirror({"f": content}, bytes_per_s=40_000) as slow, Mirror({"f": b"x" * len(content)}) as lying:
         urls = [slow.url("f"), lying.url("f")]
@@ -76,7 +76,7 @@ def test_a_slow_mirror_is_used_when_it_is_the_only_one_that_is_honest(target, mo
 
 def test_the_lie_is_named_with_expected_and_got(target):
     content, lie = b"a" * 1000, b"b" * 1000
-    with Mirror({"f": lie}) as lying, pytest.raises(download.Unreachable) as caught:
+    with Mirror({"f": lie}) as lying, pytest.raises(addresses.Unreachable) as caught:
         download.fetch([lying.url("f")], target, 1000, hashes(content))
     (reason,) = caught.value.failures.values()
     assert sha256(content) in reason and sha256(lie) in reason
@@ -86,10 +86,10 @@ def test_the_lie_is_named_with_expected_and_got(target):
 
 def leave_half(target, content):
     """What a process leaves that was killed half-way through `content`."""
-    part = download._Part(target, len(content), fresh=True)
+    part = partial.Part(target, len(content), fresh=True)
     half = len(content) // 2
     part.write(content[:half], 0)
-    for block in range(half // download.BLOCK_BYTES):
+    for block in range(half // partial.BLOCK_BYTES):
         part.finish(block)
     part.close()
 
@@ -119,7 +119,7 @@ def test_a_wrong_published_size_does_not_matter_where_there_is_a_hash(target):
 
 def test_without_a_hash_the_size_decides(target):
     with Mirror({"f": b"12345"}) as mirror:
-        with pytest.raises(download.Unreachable, match="5 bytes, expected 77"):
+        with pytest.raises(addresses.Unreachable, match="5 bytes, expected 77"):
             download.fetch([mirror.url("f")], target, 77)
         download.fetch([mirror.url("f")], target, 5)
 
@@ -133,17 +133,17 @@ def test_a_server_without_ranges(target):
 
 @pytest.mark.parametrize("ranges", [True, False])
 def test_a_connection_that_is_cut_again_and_again_fails_in_a_sentence(target, monkeypatch, ranges):
-    monkeypatch.setattr(download, "PAUSE_S", 0.01)
+    monkeypatch.setattr(addresses, "PAUSE_S", 0.01)
     content = some_bytes(3 * MB)
     with Mirror({"f": content}, ranges=ranges, cut_at=MB) as mirror, pytest.raises(
-        download.Unreachable, match=r"the connection ended after 1.0 MB"
+        addresses.Unreachable, match=r"the connection ended after 1.0 MB"
     ):
         download.fetch([mirror.url("f")], target, len(content), hashes(content))
     assert not target.exists()
 
 
 def test_busy_at_first_then_willing(target, monkeypatch):
-    monkeypatch.setattr(download, "PAUSE_S", 0.01)
+    monkeypatch.setattr(addresses, "PAUSE_S", 0.01)
     with Mirror({"f": b"12345"}, busy=2) as mirror:
         download.fetch([mirror.url("f")], target, 5, hashes(b"12345"))
     assert mirror.statuses[:3] == [503, 503, 206]
@@ -154,7 +154,7 @@ def test_a_host_that_allows_two_connections_gets_two(target):
     with Mirror({"f": content}, most_connections=2, bytes_per_s=20 * MB) as mirror:
         download.fetch([mirror.url("f")], target, len(content), hashes(content))
     assert target.read_bytes() == content
-    assert 1 <= mirror.statuses.count(503) <= download.CONNECTIONS
+    assert 1 <= mirror.statuses.count(503) <= transfer.CONNECTIONS
 
 
 def test_the_pause_that_a_busy_host_asks_for_is_kept(target):
@@ -165,10 +165,10 @@ def test_the_pause_that_a_busy_host_asks_for_is_kept(target):
 
 
 def test_no_host_answers(target, monkeypatch):
-    monkeypatch.setattr(download, "PROBE_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(addresses, "PROBE_TIMEOUT_S", 1.0)
     with Silent() as silent, Mirror({}) as without:
         urls = [silent.url("f"), refused_url("f"), without.url("f"), "http://no.such.host.invalid/f"]
-        with pytest.raises(download.Unreachable) as caught:
+        with pytest.raises(addresses.Unreachable) as caught:
             download.fetch(urls, target, 5, hashes(b"12345"))
     reasons = list(caught.value.failures.values())
     assert reasons[:3] == ["no answer in time", "connection refused", "HTTP 404 Not Found"]
@@ -177,9 +177,9 @@ def test_no_host_answers(target, monkeypatch):
 
 
 def test_a_look_up_that_hangs_does_not_hold_the_verdict(target, monkeypatch):
-    monkeypatch.setattr(download, "VERDICT_S", 0.5)
-    monkeypatch.setattr(download, "urlopen", lambda *_, **__: time.sleep(60))
-    with pytest.raises(download.Unreachable, match=r"no answer within 0.5 s"):
+    monkeypatch.setattr(addresses, "VERDICT_S", 0.5)
+    monkeypatch.setattr(addresses, "urlopen", lambda *_, **__: time.sleep(60))
+    with pytest.raises(addresses.Unreachable, match=r"no answer within 0.5 s"):
         download.fetch(["http://somewhere.invalid/f"], target, 5, hashes(b"12345"))
 
 
@@ -202,7 +202,7 @@ def test_a_file_url(target, tmp_path):
 
 def test_kill_9_in_the_middle_then_resume(target):
     content = some_bytes(48 * MB)
-    program = "import sys; from pathlib import Path; from labkit import download; _, url, target, size, sha256 = " \
+    program = "import sys; from pathlib import Path; from labkit.data import download; _, url, target, size, sha256 = " \
               "sys.argv; download.fetch([url], Path(target), int(size), [('sha256', sha256)])"  # fmt: skip
     with Mirror({"f": content}, bytes_per_s=3 * MB) as mirror:
         command = [sys.executable, "-c", program, mirror.url("f"), str(target), str(len(content)), sha256(content)]
@@ -247,10 +247,10 @@ def test_a_disk_that_is_too_small_is_refused_before_the_first_byte(small_disk):
 @pytest.fixture
 def together(monkeypatch):
     """Several mirrors at once already for small files."""
-    monkeypatch.setattr(download, "TOGETHER_BYTES", MB)
-    monkeypatch.setattr(download, "PAUSE_S", 0.01)
-    monkeypatch.setattr(download, "SLOW_AFTER_S", 1.0)
-    monkeypatch.setattr(download, "TAKE_OVER_S", 0.5)
+    monkeypatch.setattr(addresses, "TOGETHER_BYTES", MB)
+    monkeypatch.setattr(addresses, "PAUSE_S", 0.01)
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 1.0)
+    monkeypatch.setattr(transfer, "TAKE_OVER_S", 0.5)
 
 
 def test_a_large_file_comes_from_several_mirrors_at_once(target, together):
@@ -296,5 +296,5 @@ def test_a_part_of_a_hash_will_do_where_no_more_is_published(target):
     with Mirror({"f": b"12345"}) as mirror:
         digits = hashes(b"12345")[0][1][:6]
         download.fetch([mirror.url("f")], target, 0, [("sha256", digits)])
-        with pytest.raises(download.Unreachable, match="sha256 expected 000000, got"):
+        with pytest.raises(addresses.Unreachable, match="sha256 expected 000000, got"):
             download.fetch([mirror.url("f")], target.with_name("other"), 0, [("sha256", "000000")])

@@ -30,8 +30,8 @@ name = "index"
 cuda = ""
 lock = "dev.txt"
 """
-MAKE = "from labkit import envs, stacks; s = stacks.load('small'); envs.ensure(s, s.build())"
-WORKS = "import pytest, mypy, labkit; from labkit import stacks; print(stacks.load('small').name)"
+MAKE = "from labkit.stacks import catalog, native; s = catalog.load('small'); native.ensure(s, s.build())"
+WORKS = "import pytest, mypy, labkit; from labkit.stacks import catalog; print(catalog.load('small').name)"
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_a_ready_one_is_left_alone_and_a_changed_lock_remakes_it(tree):
 def test_what_cannot_be_made_is_said_and_leaves_nothing(tree, changes, says):
     write_stack(tree, **changes)
     error = start(tree).communicate(timeout=120)[1].splitlines()
-    assert any(says in line and line.startswith("labkit.errors.UserError") for line in error)
+    assert any(says in line and line.startswith("labkit.base.errors.UserError") for line in error)
     assert not (tree / ".venv" / "small").exists()
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from mirrors import FAULTS, MORE_FAULTS, Mirror, faulty, sha256, tar_gz, tiny_coco, write_coco, write_registry
 
-from labkit import datasets, download, registry
-from labkit.errors import UserError
-from labkit.paths import ROOT
-from labkit.registry import Wanted
+from labkit.base.errors import UserError
+from labkit.base.paths import ROOT
+from labkit.data import addresses, download, obtain, registry, samples, store
+from labkit.data.registry import Wanted
 
 MEMBERS = {"tiny/part_1": b"one" * 70_000, "tiny/part_2": os.urandom(200_000), "tiny/meta": b"meta"}
 ARCHIVE = tar_gz(MEMBERS)
@@ -50,9 +50,9 @@ def write(way, *servers):
 
 def get(way):
     if way == "file":
-        datasets.ensure("tiny")
+        obtain.ensure("tiny")
     else:
-        datasets.ensure("coco", wanted=Wanted(("instances",), 12))
+        obtain.ensure("coco", wanted=Wanted(("instances",), 12))
 
 
 def whole(data, way):
@@ -86,7 +86,7 @@ def test_a_faulty_mirror_alone_ends_in_identical_bytes_or_a_sentence(data, way, 
         try:
             get(way)
             assert whole(data, way)
-        except download.Unreachable as error:
+        except addresses.Unreachable as error:
             assert fault not in HARMLESS and "\n" not in error.message and "127.0.0.1" in error.message
             assert nothing(data)
 
@@ -94,9 +94,9 @@ def test_a_faulty_mirror_alone_ends_in_identical_bytes_or_a_sentence(data, way, 
 PROGRAM = """
 import sys
 from pathlib import Path
-from labkit import datasets, registry
+from labkit.data import obtain, registry
 registry.REGISTRY = Path(sys.argv[1])
-datasets.ensure("tiny") if sys.argv[2] == "file" else datasets.ensure("coco", wanted=registry.Wanted(subset=12))
+obtain.ensure("tiny") if sys.argv[2] == "file" else obtain.ensure("coco", wanted=registry.Wanted(subset=12))
 print("done")
 """
 
@@ -119,7 +119,7 @@ def test_kill_9_at_twenty_random_moments(data, way):
                 assert out == "done\n", err
                 ends += 1
                 assert whole(data, way)
-                datasets.delete("tiny" if way == "file" else "coco")
+                store.delete("tiny" if way == "file" else "coco")
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.communicate()
@@ -157,7 +157,7 @@ def test_a_disk_that_is_full_from_the_start_and_one_that_fills_up(data, way, sma
         assert nothing(small_disk)
         filler.unlink()
         filler.write_bytes(bytes(shutil.disk_usage(small_disk).free - 100_000))
-        monkeypatch.setattr(datasets, "require_space", lambda *_: None)
+        monkeypatch.setattr(obtain, "require_space", lambda *_: None)
         monkeypatch.setattr(download, "require_space", lambda *_: None)
         with pytest.raises(UserError, match="the disk is full"):
             get(way)
@@ -216,13 +216,13 @@ def test_a_shared_folder_that_is_read_only_serves_its_users(data, tmp_path, monk
     real_access = os.access
     monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK and real_access(path, mode))
     before = sorted(data.iterdir())
-    assert datasets.ensure("tiny") == datasets.locate("tiny") == datasets.verify("tiny")
+    assert obtain.ensure("tiny") == samples.locate("tiny") == store.verify("tiny")
     monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
     (registry.REGISTRY / "tiny/sample.py").write_text(
         "def make(folder, seed=0):\n    (folder / 'tiny').mkdir()\n"
         "    for name in ('part_1', 'part_2', 'meta'): (folder / 'tiny' / name).write_text(name)\n"
     )
-    sample = datasets.locate("tiny", sample=True)
+    sample = samples.locate("tiny", sample=True)
     assert sample.path == tmp_path / "runs/.samples/tiny-sample" and sample.kind == "sample"
     assert sorted(data.iterdir()) == before
 
@@ -234,7 +234,7 @@ def test_the_clock_may_be_wrong(data, monkeypatch):
     with Mirror(FILES) as server:
         write("file", server)
         get("file")
-    assert whole(data, "file") and datasets.verify("tiny").kind == "verified"
+    assert whole(data, "file") and store.verify("tiny").kind == "verified"
 
 
 def test_one_altered_member_is_refused_by_name(data, monkeypatch):
@@ -247,15 +247,15 @@ def test_one_altered_member_is_refused_by_name(data, monkeypatch):
         write_registry(registry.REGISTRY, MEMBERS, ARCHIVE, [bad.url("tiny.tar.gz"), good.url("tiny.tar.gz")])
         listed = "".join(f"{sha256(content)}  {name}\n" for name, content in MEMBERS.items())
         (registry.REGISTRY / "tiny/members.sha256.gz").write_bytes(gzip.compress(listed.encode()))
-        assert datasets.ensure("tiny").source == good.base[7:]
-        assert whole(data, "file") and datasets.verify("tiny").kind == "verified"
-        datasets.delete("tiny")
+        assert obtain.ensure("tiny").source == good.base[7:]
+        assert whole(data, "file") and store.verify("tiny").kind == "verified"
+        store.delete("tiny")
         for content, complaint in (
             (altered, r"tiny/part_2: sha256 expected [0-9a-f]{64}, got [0-9a-f]{64}"),
             (lacking, "tiny/meta is missing"),
             (more, "tiny/virus is not among the published members"),
         ):
             bad.files = good.files = {"tiny.tar.gz": content}
-            with pytest.raises(download.Unreachable, match=complaint):
-                datasets.ensure("tiny")
+            with pytest.raises(addresses.Unreachable, match=complaint):
+                obtain.ensure("tiny")
             assert nothing(data)

@@ -14,8 +14,11 @@ import urllib.error
 import pytest
 from sockets import free_port, listening_addresses
 
-from labkit import envs, paths, services, stacks, testing, visdom_page
-from labkit.errors import UserError
+from labkit import testing
+from labkit.base import paths
+from labkit.base.errors import UserError
+from labkit.services import control
+from labkit.stacks import catalog, native, visdom_page
 
 
 class Inv:
@@ -41,9 +44,9 @@ class Inv:
 
 @pytest.fixture(scope="module", params=testing.FAMILIES)
 def family(request):
-    stack = stacks.load(request.param)
+    stack = catalog.load(request.param)
     try:
-        envs.ensure(stack, stack.build())
+        native.ensure(stack, stack.build())
     except UserError as error:
         if stack.name in testing.REQUIRED:
             raise
@@ -64,7 +67,7 @@ def process_of(inv, name):
     return json.loads((inv.runs / ".services" / f"{name}.json").read_text())["process"]
 
 
-@pytest.mark.parametrize("name", services.ports.SERVICES)
+@pytest.mark.parametrize("name", control.ports.SERVICES)
 def test_it_listens_on_loopback_only_and_outlives_the_command(inv, name):
     port, address = inv.start(name)
     assert listening_addresses(port) == {"127.0.0.1"}
@@ -78,15 +81,15 @@ def test_it_listens_on_loopback_only_and_outlives_the_command(inv, name):
 OFFLINE = """
 import re, subprocess, sys, time
 sys.path.insert(0, {root!r})
-from labkit import services
+from labkit.services import control
 began = time.monotonic()
 subprocess.run({command!r}, check=True)
 print(time.monotonic() - began, "s", file=sys.stderr)
-page = services.ask(8097, "/").decode()
+page = control.ask(8097, "/").decode()
 parts = re.findall(r'(?:src|href)="?(/[^ ">]+)', page)
 assert len(parts) > 12, page
 for part in parts + ["/static/fonts/glyphicons-halflings-regular.woff2"]:
-    assert len(services.ask(8097, part)) > 0 or part == "/user/style.css", part
+    assert len(control.ask(8097, part)) > 0 or part == "/user/style.css", part
 assert not re.search(r'(?:src|href)="?https?:', page.replace("http://example.com", ""))
 """
 
@@ -120,12 +123,12 @@ def test_what_visdom_shows_survives_a_restart(inv):
         "layout": {},
         "opts": {},
     }
-    services.ask(port, "/events", window)
+    control.ask(port, "/events", window)
     assert inv("visdom", "--stop")[0] == 0
     inv.start("visdom", port)
     assert (
         "你好"
-        in json.loads(services.ask(port, "/win_data", {"eid": "a_run", "win": "greeting"}).decode() or '""')["content"]
+        in json.loads(control.ask(port, "/win_data", {"eid": "a_run", "win": "greeting"}).decode() or '""')["content"]
     )
 
 
@@ -133,8 +136,8 @@ def test_a_notebook_needs_its_token(inv):
     port, address = inv.start("notebook")
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{20,}", address)
     with pytest.raises(urllib.error.HTTPError, match="403"):
-        services.ask(port, "/api/contents")
-    assert json.loads(services.ask(port, "/api/contents?" + address.partition("?")[2]))["type"] == "directory"
+        control.ask(port, "/api/contents")
+    assert json.loads(control.ask(port, "/api/contents?" + address.partition("?")[2]))["type"] == "directory"
     private = (inv.runs / ".services").glob("notebook.*")
     assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
 

@@ -10,9 +10,9 @@ from importlib import metadata
 
 import pytest
 
-from labkit import detectron2_wheel, envs, selftest, stacks
+from labkit.stacks import catalog, detectron2_wheel, native, selftest
 
-STACK = stacks.load(os.environ["LAB_STACK"].partition("/")[0])
+STACK = catalog.load(os.environ["LAB_STACK"].partition("/")[0])
 BUILD = STACK.build(os.environ["LAB_STACK"].partition("/")[2])
 
 
@@ -26,7 +26,7 @@ def test_the_label_in_the_environment():
 
 
 def test_python_is_the_pinned_one_and_imports_nothing_from_the_current_folder():
-    assert sys.version_info[:2] == stacks.version_key(STACK.python)
+    assert sys.version_info[:2] == catalog.version_key(STACK.python)
     assert os.environ["PYTHONSAFEPATH"] == "1"
 
 
@@ -39,7 +39,7 @@ def test_the_versions_and_a_training_step():
 @pytest.mark.skipif(BUILD.pending, reason="a pending build has no lock to compare with")
 def test_no_package_beyond_the_lock_and_none_missing():
     installed = {(normal(d.metadata["Name"]), d.version) for d in metadata.distributions()}
-    lock = envs.requirements(STACK, BUILD, windows=True) + detectron2_wheel.PANOPTICAPI.read_text(encoding="utf-8")
+    lock = native.requirements(STACK, BUILD, windows=True) + detectron2_wheel.PANOPTICAPI.read_text(encoding="utf-8")
     pinned = set(re.findall(r"^([a-z0-9.-]+)==([^ ;\\\\]+)", lock, re.MULTILINE))
     assert {name for name, _ in installed - pinned} == {"detectron2"}  # made from source, or what the user asked for
     needed = {"torch", "torchvision", "opencv-python", "visdom", "tensorboardx", "tensorboard", "invoke", "numpy"}
@@ -49,7 +49,7 @@ def test_no_package_beyond_the_lock_and_none_missing():
 def test_the_binaries_cover_the_gpus_that_the_facts_promise():
     import torch
 
-    wheel = stacks.find_wheel(stacks.load_facts(), STACK.torch, BUILD.cuda)
+    wheel = catalog.find_wheel(catalog.load_facts(), STACK.torch, BUILD.cuda)
     if not hasattr(torch._C, "_cuda_getArchFlags") or not BUILD.cuda:
         assert torch.version.cuda == (BUILD.cuda or None)  # torch 1.5 does not tell its architectures
         return

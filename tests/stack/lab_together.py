@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from labkit.run import start
+from labkit.runs.start import start
 from labs.cifar10 import lab
 
 train = lab.train

@@ -14,8 +14,8 @@ from typing import Any, Iterator, Sequence
 import pytest
 import torch
 
-from labkit import compat
-from labkit.run import Run
+from labkit.runs import compat
+from labkit.runs.run import Run
 
 
 def run_here(lab: ModuleType, arguments: Sequence[str], data: Path, runs: Path, stop_at: int = 0) -> tuple[int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import zipfile
 
-from labkit import archives
+from labkit.data import archives
 
 
 def test_many_members_unpacked_at_once_keep_their_bytes(tmp_path):

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit import datasets
-from labkit.paths import ROOT
+from labkit.base.paths import ROOT
+from labkit.data import obtain, registry, samples, store
 
 sys.path.insert(0, str(ROOT / "tests" / "faults"))
 
 from mirrors import Mirror, sha256, tar_gz, zipped
 
-NAMES = [name for name in datasets.names() if name != "detectron2_weights"]
+NAMES = [name for name in registry.names() if name != "detectron2_weights"]
 
 
 def packed(file, sample):
@@ -49,8 +49,8 @@ def tree(folder, without):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_DATA", str(tmp_path))
-    real = datasets.find(name)
-    sample = tree(datasets.locate(name, sample=True).path, ())
+    real = registry.find(name)
+    sample = tree(samples.locate(name, sample=True).path, ())
     wanted = [file for file in real.files if not file.part or file.part in (*real.default, "train2017")]
     contents = {file.name: packed(file, sample) for file in wanted}
     with Mirror(contents) as server:
@@ -69,10 +69,11 @@ def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypat
         played = dataclasses.replace(
             real, files=files, layout=dict.fromkeys(real.layout, 0), md5={}, unpacked_bytes=100_000_000
         )
-        monkeypatch.setattr(datasets, "find", lambda _: played)
+        monkeypatch.setattr(store, "find", lambda _: played)
+        monkeypatch.setattr(obtain, "find", lambda _: played)
         monkeypatch.setattr(type(played), "members", lambda _: {})
         parts = tuple(file.part for file in files if file.part)
-        state = datasets.ensure(name, wanted=datasets.Wanted(parts))
-    assert state.kind == "verified" and datasets.verify(name) == state
+        state = obtain.ensure(name, wanted=registry.Wanted(parts))
+    assert state.kind == "verified" and store.verify(name) == state
     archives = {file.path for file in files if file.unpack}
     assert tree(Path(state.path), archives) == sample

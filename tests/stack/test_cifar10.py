@@ -21,8 +21,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import compat
-from labkit.paths import ROOT
+from labkit.base.paths import ROOT
+from labkit.runs import compat
 from labs.cifar10 import augment, lab, models, muon
 
 TINY = ["--sample", "--width=2", "--batch-size=250", "--epochs=3", "--small-epochs=1"]

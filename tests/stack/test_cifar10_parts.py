@@ -14,7 +14,7 @@ import pytest
 import torch
 from torch import nn
 
-from labkit import compat
+from labkit.runs import compat
 from labs.cifar10 import augment, augmix, backbones, compare, lab, optimizers, results
 
 CPU = torch.device("cpu")

@@ -1,4 +1,4 @@
-"""labkit.compat: the same behaviour from PyTorch 1.5 and from today's."""
+"""labkit.runs.compat: the same behaviour from PyTorch 1.5 and from today's."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pickle
 import pytest
 import torch
 
-from labkit import compat
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.base.hardware import Processor
+from labkit.runs import compat
 
 
 class Payload:
@@ -94,7 +95,8 @@ def test_fast_dtype_follows_the_processor(monkeypatch):
         ("AuthenticAMD", {"avx2"}, False),
         ("", set(), False),
     ):
-        monkeypatch.setattr(compat, "_processor", lambda vendor=vendor, flags=flags: (vendor, frozenset(flags)))
+        found = Processor("a processor", vendor, frozenset(flags))
+        monkeypatch.setattr(compat, "processor", lambda found=found: found)
         dtype, reason = compat.fast_dtype(cpu)
         assert dtype == (torch.bfloat16 if fast and compat.MODERN else torch.float32) and reason
 

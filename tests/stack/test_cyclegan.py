@@ -18,9 +18,9 @@ import torch
 from labruns import assert_same_runs, newest, run_here, summary, tensors
 from torch.nn import functional as F
 
-from labkit import compat
-from labkit.errors import UserError
-from labkit.paths import ROOT
+from labkit.base.errors import UserError
+from labkit.base.paths import ROOT
+from labkit.runs import compat
 from labs.cyclegan import data, lab, measure, models, results
 
 CPU = torch.device("cpu")

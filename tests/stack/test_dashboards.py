@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 
-from labkit.paths import ROOT
+from labkit.base.paths import ROOT
 from labs.dashboards import lab
 
 PANES = {

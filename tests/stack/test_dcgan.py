@@ -12,7 +12,7 @@ from labruns import assert_resumes_exactly, newest, run_here, summary
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import judge
+from labkit.runs import judge
 from labs.dcgan import lab, losses, models
 
 TINY = ["--sample", "--steps=16", "--width=4", "--batch-size=16", "--latent=8"]

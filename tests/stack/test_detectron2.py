@@ -24,9 +24,10 @@ from pycocotools import mask as masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from labkit import compat, datasets
-from labkit.errors import UserError
-from labkit.paths import ROOT
+from labkit.base.errors import UserError
+from labkit.base.paths import ROOT
+from labkit.data import samples
+from labkit.runs import compat
 from labs.detectron2 import configs, data, evaluation, lab, weights
 
 QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "1"]
@@ -67,7 +68,7 @@ def drawn(tmp_path_factory):
     folder = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_DATA", str(folder))
-        return folder, datasets.locate("coco", sample=True).path
+        return folder, samples.locate("coco", sample=True).path
 
 
 @pytest.fixture(scope="module")

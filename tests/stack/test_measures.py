@@ -9,9 +9,10 @@ import struct
 import numpy as np
 import pytest
 
-from labkit import idx, plots
-from labkit.errors import UserError
-from labkit.measures import kid
+from labkit.base.errors import UserError
+from labkit.data import idx
+from labkit.runs import plots
+from labkit.runs.measures import kid
 
 
 def test_kid_is_the_sum_over_all_pairs():

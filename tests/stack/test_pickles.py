@@ -11,8 +11,8 @@ import resource
 import numpy as np
 import pytest
 
-from labkit import pickles
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.data import pickles
 
 
 class Attack:

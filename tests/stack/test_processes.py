@@ -17,7 +17,8 @@ import torch
 import toys
 from test_resume import assert_same_end
 
-from labkit import launch, paths, runs
+from labkit.base import paths
+from labkit.runs import launch, records
 
 TOGETHER = Path(__file__).with_name("together.py")
 LAB_TOGETHER = Path(__file__).with_name("lab_together.py")
@@ -60,7 +61,7 @@ def test_one_run_and_the_same_weights_everywhere(tmp_path):
     (folder,) = toys.folders()
     first, second = (torch.load(str(tmp_path / f"{rank}.pt")) for rank in (0, 1))
     assert first and all(torch.equal(first[name], second[name]) for name in first)
-    assert runs.read(folder).status == "finished"
+    assert records.read(folder).status == "finished"
     assert json.loads((folder / "env.json").read_text())["processes"] == 2
     assert "--gpus=2" in json.loads((folder / "config.json").read_text())["command"]
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -75,7 +76,7 @@ def test_the_lab_trains_in_two_processes(tmp_path):
     assert len(first) > 10 and all(torch.equal(first[name], second[name]) for name in first)
     (folder,) = (paths.runs_dir() / "cifar10").glob("*")
     steps = [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert steps == [20, 40] and runs.read(folder).status == "finished"
+    assert steps == [20, 40] and records.read(folder).status == "finished"
 
 
 def test_a_stop_saves_and_any_number_of_processes_goes_on():
@@ -96,7 +97,7 @@ def test_a_stop_saves_and_any_number_of_processes_goes_on():
     assert status == 0, said
     assert_same_end(stopped, whole)
     assert toys.run("--resume", other.name) == 0
-    assert runs.read(other).status == "finished"
+    assert records.read(other).status == "finished"
     assert "processes 2 → 1" in (other / "report.html").read_text(encoding="utf-8")
 
 
@@ -115,7 +116,7 @@ def test_a_failure_is_one_process_s_failure(arguments, status, sentence):
     if status == 2:
         assert said.count("error: ") == 1 and "Traceback" not in said and not toys.folders()
     else:
-        assert runs.read(toys.folders()[-1]).status == "failed"
+        assert records.read(toys.folders()[-1]).status == "failed"
 
 
 def test_a_batch_that_cannot_be_split():
@@ -146,7 +147,7 @@ def two_machines():
 
 ON_A_MACHINE = """
 import os, sys, torch
-from labkit import launch
+from labkit.runs import launch
 group = launch.plan("1", sys.argv[1])
 os.environ.update(launch.environment(group, 1, False))
 os.execv(sys.executable, [sys.executable, *launch.command(group, torch.__version__), sys.argv[2]])

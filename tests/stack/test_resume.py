@@ -12,8 +12,8 @@ import pytest
 import torch
 import toys
 
-from labkit import checkpoints, compat, runs
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.runs import checkpoints, compat, records
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,7 @@ def assert_same_end(folder, other):
     assert len(list(tensors(saved))) == len(list(tensors(expected))) > 10
     assert saved["step"] == expected["step"]
     assert (folder / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
-    assert runs.read(folder).status == "finished"
+    assert records.read(folder).status == "finished"
 
 
 def uninterrupted():
@@ -57,7 +57,7 @@ def test_killed_at_any_step(save_every):
     killed.communicate()
     assert killed.returncode == -signal.SIGKILL, f"to be killed at step {step}"
     folder = toys.folders()[-1]
-    assert runs.read(folder).status == "killed"
+    assert records.read(folder).status == "killed"
     with open(folder / "metrics.jsonl", "ab") as metrics:
         metrics.write(b'{"step": 99, "train_lo')  # what reached the disk after the last checkpoint does not count
     assert toys.run("--resume", folder.name) == 0
@@ -88,7 +88,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number):
     assert stopped.returncode == 130
     assert "stopping after this step" in said
     assert f"invoke lab toy --resume={folder.name}" in said
-    assert runs.read(folder).status == "stopped"
+    assert records.read(folder).status == "stopped"
     assert toys.run("--resume", f"toy/{folder.name}") == 0
     assert_same_end(folder, whole)
 
@@ -107,7 +107,7 @@ def test_a_second_ctrl_c_stops_at_once_but_a_doubled_one_does_not():
     _, said = process.communicate()
     assert process.returncode == 130
     assert "stopped at once" in said and "everything saved\n" not in said
-    assert runs.read(toys.folders()[-1]).status == "stopped"
+    assert records.read(toys.folders()[-1]).status == "stopped"
 
 
 def test_tensorboard_forgets_what_the_resumed_run_did_again():
@@ -152,7 +152,7 @@ def test_what_cannot_be_resumed(capsys):
     }.items():
         assert toys.run("--resume", folder.name, *arguments) == 2
         assert sentence in capsys.readouterr().err
-    held = runs.lock(folder)
+    held = records.lock(folder)
     assert held is not None
     assert toys.run("--resume", folder.name) == 2
     assert "going on in another process" in capsys.readouterr().err
@@ -181,7 +181,7 @@ def test_a_checkpoint_is_known_by_what_made_it(tmp_path):
         assert (saved["step"], saved["config"]["epochs"]) == (8, 1)
     newer = folder.with_name(folder.name + "-9")  # a run that keeps no checkpoint, as one that only predicts
     shutil.copytree(folder, newer, ignore=shutil.ignore_patterns("checkpoints"))
-    assert runs.find("latest", "toy") == newer
+    assert records.find("latest", "toy") == newer
     assert checkpoints.load_checkpoint("latest", "toy", {})["step"] == 8
     with pytest.raises(UserError, match="was trained with --mode train, not crash"):
         checkpoints.load_checkpoint(path, "toy", {"mode": "crash"})

@@ -19,9 +19,9 @@ import pytest
 import torch
 import toys
 
-from labkit import live, runs
-from labkit import run as run_module
-from labkit.run import Run
+from labkit.runs import live, records
+from labkit.runs import run as run_module
+from labkit.runs.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -143,7 +143,7 @@ def test_a_smoke_run_must_learn(capsys):
     assert "device: cpu (smoke runs use the CPU)" in capsys.readouterr().err
     assert toys.run("--smoke", "--mode", "weak") == 1
     assert "the smoke run did not learn: accuracy 0.1 < 0.5" in capsys.readouterr().err
-    assert runs.table()[0].status == "failed"
+    assert records.table()[0].status == "failed"
 
 
 def test_what_is_not_a_number_is_null():
@@ -176,7 +176,7 @@ def test_a_full_disk_ends_in_one_sentence(tmp_path, monkeypatch, capsys):
 
 
 def test_figures_tables_and_notes_keep_their_order_and_may_be_renewed(run):
-    from labkit import plots
+    from labkit.runs import plots
 
     for caption in ("first", "renewed"):
         figure, axes = plots.figure()
@@ -192,13 +192,13 @@ def test_figures_tables_and_notes_keep_their_order_and_may_be_renewed(run):
 
 
 def test_a_data_set_is_recorded_with_its_kind(run, monkeypatch, tmp_path, capsys):
-    from labkit import datasets
+    from labkit.data import samples, store
 
-    state = datasets.State("cifar10", "unverified", tmp_path, 10, "/carried/in", "2026-01-01T00:00:00Z")
-    monkeypatch.setattr(datasets, "locate", lambda name, sample: state)
+    state = store.State("cifar10", "unverified", tmp_path, 10, "/carried/in", "2026-01-01T00:00:00Z")
+    monkeypatch.setattr(samples, "locate", lambda name, sample: state)
     assert run.dataset("cifar10") == tmp_path
     assert read(run.folder, "env.json")["data"]["cifar10"]["kind"] == "unverified"
-    assert runs.read(run.folder).data == "unverified"
+    assert records.read(run.folder).data == "unverified"
     assert "cifar10 (unverified: not checked against published hashes)" in capsys.readouterr().err
 
 
@@ -207,14 +207,14 @@ def test_the_report_of_a_running_run_refreshes_itself(run, monkeypatch):
     run.log(1, train_loss=1.5)
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert 'http-equiv="refresh"' in page and "1.500" in page
-    assert runs.read(run.folder).status == "running"
+    assert records.read(run.folder).status == "running"
 
 
 def test_curves_of_one_kind_share_a_panel(run):
     run.log(1, train_loss=2.0, holdout_loss=2.5, test_loss=2.5, lr=0.1)
     run.record("stopped")
     assert sorted(path.name for path in (run.folder / "plots" / "curves").iterdir()) == ["loss.png", "lr.png"]
-    assert runs.read(run.folder).metrics["holdout_loss"] == 2.5
+    assert records.read(run.folder).metrics["holdout_loss"] == 2.5
 
 
 def test_a_forked_worker_leaves_ctrl_c_and_the_lock_to_the_run(run):
@@ -226,7 +226,7 @@ def test_a_forked_worker_leaves_ctrl_c_and_the_lock_to_the_run(run):
             os._exit(2)
         os._exit(0 if handlers == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_DFL] else 1)
     assert os.waitpid(child, 0)[1] == 0
-    assert runs.read(run.folder).status == "running"
+    assert records.read(run.folder).status == "running"
 
 
 class Visdom(http.server.BaseHTTPRequestHandler):
@@ -275,7 +275,7 @@ def test_visdom_shows_the_curves_when_it_answers(run, monkeypatch, capfd):
 def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    from labkit import plots
+    from labkit.runs import plots
 
     def told_pictures():
         shown = [told for told in server.told if told.get("win") == "made"]

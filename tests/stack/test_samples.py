@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as rle
 
-from labkit import coco, datasets, pickles
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.data import coco, pickles, registry, samples, store
 
 # Of all files, in the order of their names. A change of the drawing changes these, and every result on the sample.
 SHA256 = {
@@ -30,17 +30,17 @@ SHA256 = {
 
 
 @pytest.fixture(scope="module")
-def samples(tmp_path_factory):
+def drawn(tmp_path_factory):
     """The samples of all data sets, made once: name -> State."""
     patch = pytest.MonkeyPatch()
     patch.setenv("LAB_DATA", str(tmp_path_factory.mktemp("data")))
-    yield {name: datasets.locate(name, sample=True) for name in SHA256}
+    yield {name: samples.locate(name, sample=True) for name in SHA256}
     patch.undo()
 
 
 @pytest.mark.parametrize("name", SHA256)
-def test_the_bytes_are_the_same_everywhere(samples, name):
-    state = samples[name]
+def test_the_bytes_are_the_same_everywhere(drawn, name):
+    state = drawn[name]
     assert state.kind == "sample"
     total = hashlib.sha256()
     for path in sorted(path for path in state.path.rglob("*") if path.is_file() and path.name != ".state.json"):
@@ -49,22 +49,22 @@ def test_the_bytes_are_the_same_everywhere(samples, name):
 
 
 @pytest.mark.parametrize("name", SHA256)
-def test_a_sample_is_made_once_and_is_not_the_real_thing(samples, name):
-    made = samples[name].path.stat().st_mtime_ns
-    assert datasets.locate(name, sample=True) == samples[name]
-    assert samples[name].path.stat().st_mtime_ns == made
-    assert datasets.state(name).kind == "absent"
+def test_a_sample_is_made_once_and_is_not_the_real_thing(drawn, name):
+    made = drawn[name].path.stat().st_mtime_ns
+    assert samples.locate(name, sample=True) == drawn[name]
+    assert drawn[name].path.stat().st_mtime_ns == made
+    assert store.state(name).kind == "absent"
 
 
-def test_a_sample_from_an_older_program_is_made_again(samples):
-    state_file = samples["mnist"].path / ".state.json"
+def test_a_sample_from_an_older_program_is_made_again(drawn):
+    state_file = drawn["mnist"].path / ".state.json"
     text = state_file.read_text(encoding="utf-8")
     state_file.write_text(text.replace("sample.py ", "sample.py 0"), encoding="utf-8")
-    assert datasets.locate("mnist", sample=True).source == samples["mnist"].source
+    assert samples.locate("mnist", sample=True).source == drawn["mnist"].source
 
 
-def test_cifar10(samples):
-    folder = samples["cifar10"].path / "cifar-10-batches-py"
+def test_cifar10(drawn):
+    folder = drawn["cifar10"].path / "cifar-10-batches-py"
     names = pickles.load(folder / "batches.meta")["label_names"]
     assert len(names) == 10 and "airplane" not in names
     for batch in [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]:
@@ -74,8 +74,8 @@ def test_cifar10(samples):
         assert all(names[label] in name for label, name in zip(content["labels"], content["filenames"]))
 
 
-def test_cifar100(samples):
-    folder = samples["cifar100"].path / "cifar-100-python"
+def test_cifar100(drawn):
+    folder = drawn["cifar100"].path / "cifar-100-python"
     meta = pickles.load(folder / "meta")
     assert len(meta["fine_label_names"]) == 100 and len(meta["coarse_label_names"]) == 20
     coarse_of = {}
@@ -89,8 +89,8 @@ def test_cifar100(samples):
     assert sorted(np.bincount(list(coarse_of.values()))) == [5] * 20
 
 
-def test_mnist(samples):
-    raw = samples["mnist"].path / "MNIST" / "raw"
+def test_mnist(drawn):
+    raw = drawn["mnist"].path / "MNIST" / "raw"
     for split, count in (("train", 4000), ("t10k", 1000)):
         images = (raw / f"{split}-images-idx3-ubyte").read_bytes()
         labels = (raw / f"{split}-labels-idx1-ubyte").read_bytes()
@@ -102,9 +102,9 @@ def test_mnist(samples):
 
 
 def test_all_but_weights_have_a_sample():
-    assert set(datasets.names()) - set(SHA256) == {"detectron2_weights"}
+    assert set(registry.names()) - set(SHA256) == {"detectron2_weights"}
     with pytest.raises(UserError, match="detectron2 model zoo has no sample"):
-        datasets.locate("detectron2_weights", sample=True)
+        samples.locate("detectron2_weights", sample=True)
 
 
 def explained(x, y):
@@ -114,45 +114,45 @@ def explained(x, y):
     return 1 - rest.var() / y.var()
 
 
-def test_housing(samples):
-    lines = (samples["boston"].path / "boston/resources/boston_house_prices.csv").read_text().splitlines()
+def test_housing(drawn):
+    lines = (drawn["boston"].path / "boston/resources/boston_house_prices.csv").read_text().splitlines()
     table = np.array([[float(each) for each in line.split(",")] for line in lines[1:]])
     assert lines[0].startswith('"CRIM","ZN",') and table.shape == (506, 14)
     assert 0.5 < explained(table[:, :-1], table[:, -1]) < 0.95
-    table = np.loadtxt(str(samples["california"].path / "CaliforniaHousing/cal_housing.data"), delimiter=",")
+    table = np.loadtxt(str(drawn["california"].path / "CaliforniaHousing/cal_housing.data"), delimiter=",")
     assert table.shape == (2064, 9)
     assert 0.5 < explained(table[:, :-1], table[:, -1]) < 0.95
 
 
-def test_texts(samples):
-    text = (samples["cmn_eng"].path / "cmn.txt").read_text(encoding="utf-8")
+def test_texts(drawn):
+    text = (drawn["cmn_eng"].path / "cmn.txt").read_text(encoding="utf-8")
     pairs = [line.split("\t") for line in text.splitlines()]
     assert len(pairs) == 3000 == len({english for english, _, _ in pairs})
     assert len({chinese for _, chinese, _ in pairs}) == 3000
-    scenes = (samples["shakespeare"].path / "input.txt").read_text().split("\n\n")
+    scenes = (drawn["shakespeare"].path / "input.txt").read_text().split("\n\n")
     assert len(scenes) > 2000 and all(scene.split("\n")[0].endswith(":") for scene in scenes)
 
 
 @pytest.mark.parametrize(
     ("name", "top", "tested"), [("apple2orange", "apple2orange", 40), ("cyclegan", "horse2zebra", 12)]
 )
-def test_unpaired_pictures_tell_their_kind_by_colour_or_pattern(samples, name, top, tested):
+def test_unpaired_pictures_tell_their_kind_by_colour_or_pattern(drawn, name, top, tested):
     for split, count in (("train", 60), ("test", tested)):
         for kind in "AB":
-            files = sorted((samples[name].path / top / f"{split}{kind}").glob("*.jpg"))
+            files = sorted((drawn[name].path / top / f"{split}{kind}").glob("*.jpg"))
             assert len(files) == count
             assert np.asarray(Image.open(str(files[0]))).shape == (256, 256, 3)
 
 
-def test_paired_pictures(samples):
+def test_paired_pictures(drawn):
     for split, count in (("train", 60), ("val", 12), ("test", 12)):
-        files = list((samples["facades"].path / "facades" / split).glob("*.jpg"))
+        files = list((drawn["facades"].path / "facades" / split).glob("*.jpg"))
         assert len(files) == count and np.asarray(Image.open(str(files[0]))).shape == (256, 512, 3)
 
 
 @pytest.mark.parametrize("split", ["train2017", "val2017"])
-def test_the_three_kinds_of_coco_agree(samples, split):
-    folder = samples["coco"].path
+def test_the_three_kinds_of_coco_agree(drawn, split):
+    folder = drawn["coco"].path
     content = {}
     for kind in coco.KINDS:
         file = folder / "annotations" / f"{kind}_{split}.json"
@@ -175,8 +175,8 @@ def test_the_three_kinds_of_coco_agree(samples, split):
         assert sorted(segments) == sorted(areas[row["image_id"]])
 
 
-def test_things_of_coco_hide_each_other_and_their_polygons_say_what_is_seen(samples):
-    content = coco.parse((samples["coco"].path / "annotations/instances_train2017.json").read_bytes(), "the sample")
+def test_things_of_coco_hide_each_other_and_their_polygons_say_what_is_seen(drawn):
+    content = coco.parse((drawn["coco"].path / "annotations/instances_train2017.json").read_bytes(), "the sample")
     boxes, hiding = {}, set()
     for row in content["annotations"]:
         polygons = [[float(each) for each in polygon] for polygon in row["segmentation"]]
@@ -193,8 +193,8 @@ def test_things_of_coco_hide_each_other_and_their_polygons_say_what_is_seen(samp
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_the_pictures_differ_and_use_the_range(samples, name):
+def test_the_pictures_differ_and_use_the_range(drawn, name):
     file = {"cifar10": "cifar-10-batches-py/data_batch_1", "cifar100": "cifar-100-python/train"}[name]
-    data = pickles.load(samples[name].path / file)["data"]
+    data = pickles.load(drawn[name].path / file)["data"]
     assert len(np.unique(data[:500], axis=0)) == 500
     assert data.min() == 0 and data.max() == 255 and 40 < data.std() < 90

@@ -27,9 +27,10 @@ from torch.nn import functional as F
 from torchvision.models.segmentation import deeplabv3 as torchvision_deeplab
 from torchvision.transforms import functional as picture_transforms
 
-from labkit import compat, datasets
-from labkit.errors import UserError
-from labkit.paths import ROOT
+from labkit.base.errors import UserError
+from labkit.base.paths import ROOT
+from labkit.data import samples
+from labkit.runs import compat
 from labs.segmentation import augment, data, lab, metrics, models, results
 from labs.segmentation.metrics import VOID, PanopticCounts, Segments
 
@@ -64,7 +65,7 @@ def shared_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder: Path = tmp_path_factory.mktemp("data")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LAB_DATA", str(folder))
-        datasets.locate("coco", sample=True)
+        samples.locate("coco", sample=True)
     return folder
 
 

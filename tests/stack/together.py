@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from labkit import processes
+from labkit.runs import processes
 from labs.cifar10 import lab
 
 processes.join()

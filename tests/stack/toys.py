@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import paths
-from labkit.run import start
+from labkit.base import paths
+from labkit.runs.start import start
 
 LAB = Path(__file__).resolve().parent / "toy" / "lab.py"
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from labkit import comparison, runs
-from labkit.errors import UserError
-from labkit.program import name_positionals
+from labkit.base.errors import UserError
+from labkit.cli.program import name_positionals
+from labkit.runs import comparison, records
 
 EVIL = "<script>alert('x')</script>"
 
@@ -73,7 +73,7 @@ def test_a_history_with_a_last_line_that_was_cut_off(make):
     folder = make("a", {}, rows=[{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}])
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"step": 3, "lo')
-    steps, values = runs.history(folder)["loss"]
+    steps, values = records.history(folder)["loss"]
     assert steps == [1, 2] and values[0] == 2.0 and values[1] != values[1]
 
 

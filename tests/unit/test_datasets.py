@@ -6,16 +6,16 @@ import shutil
 
 import pytest
 
-from labkit import datasets, registry
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.data import registry, store
 
 # Of these nobody has published a hash: what comes first is recorded.
 UNHASHED = {"facades": {"facades.tar.gz"}, "detectron2_weights": {"R-50.pkl"}}
 
 
-@pytest.mark.parametrize("name", datasets.names())
+@pytest.mark.parametrize("name", registry.names())
 def test_every_data_set_is_complete(name):
-    dataset = datasets.find(name)
+    dataset = registry.find(name)
     for part in ("dataset.toml", "README.md", "README.zh-CN.md", *["sample.py"] * (name != "detectron2_weights")):
         assert (dataset.folder / part).is_file(), part
     assert len(dataset.mean) == len(dataset.std)
@@ -26,13 +26,13 @@ def test_every_data_set_is_complete(name):
 
 def test_an_unknown_name_offers_the_nearest():
     with pytest.raises(UserError, match="did you mean cifar10"):
-        datasets.find("cifar-10")
+        registry.find("cifar-10")
 
 
 def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "none"))
-    rows = datasets.table()
-    assert [row.name for row in rows] == datasets.names()
+    rows = store.table()
+    assert [row.name for row in rows] == registry.names()
     assert {row.state for row in rows} == {"absent"}
     assert next(row for row in rows if row.name == "cifar10").size == "170.5 MB"
     assert not (tmp_path / "none").exists()
@@ -60,11 +60,11 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
     (tmp_path / "cifar10/dataset.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
     monkeypatch.setattr(registry, "REGISTRY", tmp_path)
     with pytest.raises(ValueError, match=f"cifar10/dataset.toml: .*{complaint}|{complaint}: "):
-        datasets.find("cifar10")
+        registry.find("cifar10")
 
 
 def test_the_list_of_apple2orange_fits_its_layout():
-    dataset = datasets.find("apple2orange")
+    dataset = registry.find("apple2orange")
     members = dataset.members()
     for pattern, count in dataset.layout.items():
         folder = pattern.rpartition("/")[0]
@@ -74,8 +74,8 @@ def test_the_list_of_apple2orange_fits_its_layout():
 
 
 def test_what_the_parts_are_called():
-    assert datasets.find("coco").parts == ["val2017", "train2017", "instances", "panoptic", "stuff"]
-    assert datasets.find("cyclegan").default == ("horse2zebra",)
-    for file in datasets.find("detectron2_weights").files:
+    assert registry.find("coco").parts == ["val2017", "train2017", "instances", "panoptic", "stuff"]
+    assert registry.find("cyclegan").default == ("horse2zebra",)
+    for file in registry.find("detectron2_weights").files:
         digits = file.name[len("model_final_") : -len(".pkl")]
         assert file.hashes == ((("md5", digits),) if file.name.startswith("model_final_") else ())

@@ -13,9 +13,10 @@ import zipfile
 
 import pytest
 
-from labkit import detectron2_wheel, envs, images, paths, stacks
-from labkit.errors import UserError
-from labkit.programs import uv
+from labkit.base import paths
+from labkit.base.errors import UserError
+from labkit.base.programs import uv
+from labkit.stacks import catalog, detectron2_wheel, images, native
 
 FAMILIES = {"cpu": "0.6", "notes": "0.5"}
 # Of the whole wheel. A change of make_wheel.py changes these.
@@ -28,7 +29,7 @@ spec.loader.exec_module(make_wheel)
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_wheel_is_the_same_everywhere_and_records_every_file(name, tmp_path):
-    stack = stacks.load(name)
+    stack = catalog.load(name)
     detectron2_wheel.make(stack, tmp_path)
     (wheel,) = tmp_path.iterdir()
     assert hashlib.sha256(wheel.read_bytes()).hexdigest() == SHA256[name]
@@ -47,7 +48,7 @@ def test_the_wheel_is_the_same_everywhere_and_records_every_file(name, tmp_path)
 
 
 def test_a_source_that_is_not_as_expected_makes_no_wheel(tmp_path):
-    source = detectron2_wheel.fetch_source(stacks.load("cpu"))
+    source = detectron2_wheel.fetch_source(catalog.load("cpu"))
     with tarfile.open(source) as packed:
         packed.extractall(tmp_path / "source")
     (top,) = (tmp_path / "source").iterdir()
@@ -64,12 +65,12 @@ def test_a_source_that_is_not_as_expected_makes_no_wheel(tmp_path):
 
 
 def test_another_detectron2_is_taken_when_asked_for(monkeypatch, tmp_path):
-    stack = stacks.load("cpu")
-    before = envs.fingerprint(stack, stack.build()), images.fingerprint(stack, stack.build())
+    stack = catalog.load("cpu")
+    before = native.fingerprint(stack, stack.build()), images.fingerprint(stack, stack.build())
     assert detectron2_wheel.arguments("F") == ["--no-index", "--find-links", "F", "detectron2"]
     monkeypatch.setenv("LAB_DETECTRON2", "--find-links https://wheels.example/cu101 detectron2==0.3")
     assert detectron2_wheel.arguments("F")[-1] == "detectron2==0.3" and len(detectron2_wheel.arguments("F")) == 3
-    assert before[0] != envs.fingerprint(stack, stack.build()) and before[1] != images.fingerprint(stack, stack.build())
+    assert before[0] != native.fingerprint(stack, stack.build()) and before[1] != images.fingerprint(stack, stack.build())
     wheel = tmp_path / "detectron2-0.6-cp312-cp312-linux_x86_64.whl"
     monkeypatch.setenv("LAB_DETECTRON2", str(wheel))
     with pytest.raises(UserError, match="there is no such file"):

@@ -18,13 +18,14 @@ from datetime import datetime, timezone
 
 import pytest
 
-from labkit import doctor, engine, images, machine, paths, ports, stacks
-from labkit.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, SILENT, Engine
-from labkit.machine import Machine
-from labkit.stacks import Gpu
+from labkit.base import hardware, paths, ports
+from labkit.base.hardware import Gpu
+from labkit.stacks import catalog, doctor, engine, images, machine
+from labkit.stacks.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, SILENT, Engine
+from labkit.stacks.machine import Machine
 
 DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"), folder="/var/lib/docker")
-CPU = stacks.load("cpu")
+CPU = catalog.load("cpu")
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
     driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", shm_gb=8, index="",
@@ -155,7 +156,7 @@ def test_nvidia_smi_of_a_new_driver_is_read(path):
         "nvidia-smi",
         'echo "580.65.06, 81559, 9.0, NVIDIA H100 80GB HBM3"\necho "580.65.06, 15360, 7.5, Tesla T4"',
     )
-    assert machine.find_gpus() == (
+    assert hardware.find_gpus() == (
         "580.65.06",
         [Gpu("NVIDIA H100 80GB HBM3", "9.0", 81559), Gpu("Tesla T4", "7.5", 15360)],
     )
@@ -163,12 +164,12 @@ def test_nvidia_smi_of_a_new_driver_is_read(path):
 
 def test_nvidia_smi_of_an_old_driver_does_not_know_compute_cap(path):
     program(path, "nvidia-smi", 'case "$*" in *compute_cap*) exit 6;; esac\necho "418.40.04, 11441, Tesla K80"')
-    assert machine.find_gpus() == ("418.40.04", [Gpu("Tesla K80", "", 11441)])
+    assert hardware.find_gpus() == ("418.40.04", [Gpu("Tesla K80", "", 11441)])
 
 
 def test_a_broken_nvidia_smi_is_no_gpu(path):
     program(path, "nvidia-smi", 'echo "NVIDIA-SMI has failed" >&2; exit 9')
-    assert machine.find_gpus() == ("", [])
+    assert hardware.find_gpus() == ("", [])
 
 
 def test_the_probe_of_this_machine_is_sane():
@@ -194,7 +195,7 @@ def test_an_old_driver_is_asked_for_the_compute_capability_itself(path, monkeypa
     subprocess.run([compiler, "-shared", "-fPIC", "-o", path / "libcuda.so.1", path / "cuda.c"], check=True)
     rows = "418.40.04, 11441, Tesla K80\\n418.40.04, 11441, Tesla M40\\n"
     program(path, "nvidia-smi", f'case "$*" in *compute_cap*) exit 6;; esac\nprintf "{rows}"')
-    code = "from labkit import machine; print([gpu.capability for gpu in machine.find_gpus()[1]])"
+    code = "from labkit.base import hardware; print([gpu.capability for gpu in hardware.find_gpus()[1]])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=paths.ROOT,

@@ -7,16 +7,16 @@ import re
 
 import pytest
 
-from labkit import envs, export, stacks
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.stacks import catalog, export, native
 
-LOCKED = [(stack, build) for stack in map(stacks.load, stacks.names()) for build in stack.builds if not build.pending]
-CN = next(row for row in stacks.load_facts()["mirror"] if row["name"] == "cn")
+LOCKED = [(stack, build) for stack in map(catalog.load, catalog.names()) for build in stack.builds if not build.pending]
+CN = next(row for row in catalog.load_facts()["mirror"] if row["name"] == "cn")
 
 
 def build_of(label):
     stack, _, build = label.partition("/")
-    return stacks.load(stack), stacks.load(stack).build(build)
+    return catalog.load(stack), catalog.load(stack).build(build)
 
 
 def names_and_versions(lock):
@@ -46,7 +46,7 @@ def test_every_form_pins_what_the_lock_pins(stack, build):
 def test_requirements_hold_every_hash_and_no_address(stack, build):
     text = export.render("pip", stack, build)
     hashes = re.findall(r"--hash=sha256:[0-9a-f]{64}", text)
-    assert hashes == re.findall(r"--hash=sha256:[0-9a-f]{64}", envs.requirements(stack, build, windows=True))
+    assert hashes == re.findall(r"--hash=sha256:[0-9a-f]{64}", native.requirements(stack, build, windows=True))
     assert len(hashes) > len(names_and_versions(text)) and "https://" not in text
 
 

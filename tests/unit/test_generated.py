@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 
-from labkit import paths
+from labkit.base import paths
 
 
 def test_the_generated_files_are_up_to_date():

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit import containers, engine, images, runner, stacks
-from labkit.engine import Engine
-from labkit.errors import UserError
-from labkit.images import Sources
+from labkit.base.errors import UserError
+from labkit.stacks import catalog, containers, engine, images, runner, selection
+from labkit.stacks.engine import Engine
+from labkit.stacks.images import Sources
 
 DOCKER = Engine(client="/usr/bin/docker", version="27.3.1", builder="buildx", compose=("/usr/bin/docker", "compose"))
-CPU = stacks.load("cpu")
-CU118 = stacks.load("cu118")
+CPU = catalog.load("cpu")
+CU118 = catalog.load("cu118")
 
 
 def command(**changes):
@@ -57,7 +57,7 @@ def test_bases_are_tried_in_order_by_digest():
 def test_the_tag_follows_the_content(monkeypatch, tmp_path):
     before = images.tag(CPU, CPU.build())
     assert before == images.tag(CPU, CPU.build()) and before.startswith("torch-labs/cpu:")
-    assert before != images.tag(stacks.load("cu130"), stacks.load("cu130").build())
+    assert before != images.tag(catalog.load("cu130"), catalog.load("cu130").build())
     changed = tmp_path / "docker"
     changed.mkdir()
     for name in ("Dockerfile", "apt-install"):
@@ -78,7 +78,7 @@ def test_where_prefers_a_container_and_says_why_not():
 
 def test_the_run_command_mounts_the_users_picture_read_only(tmp_path):
     picture = tmp_path / "a b.jpg"
-    choice = stacks.choose([], "", asked="cpu")
+    choice = selection.choose([], "", asked="cpu")
     words = containers.python_command(DOCKER, choice, "cifar10", ["labs/cifar10/lab.py"], [picture])
     assert words[words.index(f"{picture}:{picture}:ro") - 1] == "--volume"
     assert words[-3:] == ["lab", "python", "labs/cifar10/lab.py"]

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from labkit import options
-from labkit.errors import UserError
-from labkit.options import option
+from labkit.base.errors import UserError
+from labkit.runs import options
+from labkit.runs.options import option
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ import subprocess
 
 import pytest
 
-from labkit import datasets, labs, paths, stacks
+from labkit.base import labs, paths
+from labkit.data import registry
+from labkit.stacks import catalog
 
 GUIDES = [paths.ROOT / "README.md", paths.ROOT / "README.zh-CN.md"]
 PAIRS = [GUIDES, *([lab.program.parent / "README.md", lab.program.parent / "README.zh-CN.md"] for lab in labs.table())]
-PAIRS += [[paths.ROOT / "datasets" / name / guide.name for guide in GUIDES] for name in datasets.names()]
+PAIRS += [[paths.ROOT / "datasets" / name / guide.name for guide in GUIDES] for name in registry.names()]
 
 
 def commands(guide):
@@ -28,7 +30,7 @@ def test_both_languages_give_the_same_commands(pair):
 
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
 def test_every_message_in_the_troubleshooting_table_is_one_that_the_program_prints(guide):
-    program = "\n".join(path.read_text() for folder in ("labkit", "scripts") for path in (paths.ROOT / folder).glob("*.py"))
+    program = "\n".join(path.read_text() for folder in ("labkit", "scripts") for path in (paths.ROOT / folder).rglob("*.py"))
     program += (paths.ROOT / "inv").read_text()
     rows = re.findall(r"^\| (`.*?) \|", guide.read_text(encoding="utf-8"), re.MULTILINE)
     messages = [message for row in rows for message in re.findall(r"`([a-zA-Z].{8,}?)`", row) if " " in message]
@@ -39,8 +41,8 @@ def test_every_message_in_the_troubleshooting_table_is_one_that_the_program_prin
 @pytest.mark.parametrize("guide", GUIDES, ids=lambda guide: guide.name)
 def test_all_stacks_and_labs_are_in_the_tables(guide):
     text = guide.read_text(encoding="utf-8")
-    for name in stacks.names():
-        stack = stacks.load(name)
+    for name in catalog.names():
+        stack = catalog.load(name)
         assert re.search(rf"^\| `{name}` \| {stack.python} \| {stack.torch}", text, re.MULTILINE)
     for lab in labs.table():
         assert f"[`{lab.name}`](labs/{lab.name}/README" in text

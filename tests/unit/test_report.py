@@ -10,7 +10,7 @@ import re
 
 import pytest
 
-from labkit import report, runs
+from labkit.runs import records, report
 
 PNG = base64.b64decode(  # one pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
@@ -122,7 +122,7 @@ def test_a_stopped_run_says_how_to_go_on(make):
 
 def test_running_refreshes_and_killed_does_not(make):
     folder = make(status="running")
-    held = runs.lock(folder)
+    held = records.lock(folder)
     assert 'http-equiv="refresh"' in render(folder)
     os.close(held)
     text = render(folder)

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from labkit import runs
-from labkit.errors import UserError
+from labkit.base.errors import UserError
+from labkit.runs import records
 
 
 @pytest.fixture
@@ -32,18 +32,18 @@ def make(tmp_path, monkeypatch):
 
 
 def test_no_run_yet(make):
-    assert runs.table() == []
+    assert records.table() == []
     with pytest.raises(UserError, match="there is no run yet"):
-        runs.find("latest")
+        records.find("latest")
     with pytest.raises(UserError, match="there is no run 2026; there is none yet"):
-        runs.find("2026")
+        records.find("2026")
 
 
 def test_the_newest_comes_first(make):
     make("cifar10", "20260101-000000", data="sample", accuracy=0.91239, loss=1)
     make("mnist", "20260301-000000", status="failed", accuracy=None)
     make("cifar10", "20260201-000000", status="stopped")
-    rows = runs.table()
+    rows = records.table()
     assert [row.name for row in rows] == ["mnist/20260301-000000", "cifar10/20260201-000000", "cifar10/20260101-000000"]
     assert [row.status for row in rows] == ["failed", "stopped", "finished"]
     assert [row.result for row in rows] == ["accuracy nan", "", "accuracy 0.9124"]
@@ -53,40 +53,40 @@ def test_the_newest_comes_first(make):
 def test_a_run_is_found_by_any_of_its_names(make, tmp_path):
     first, second = make("cifar10", "20260101-000000"), make("mnist", "20260201-000000")
     for name in ("20260101-000000", "cifar10/20260101-000000", str(first), "./cifar10/20260101-000000"):
-        assert runs.find(name) == first
-    assert runs.find("latest") == second
-    assert runs.find("latest", "cifar10") == first
+        assert records.find(name) == first
+    assert records.find("latest") == second
+    assert records.find("latest", "cifar10") == first
     with pytest.raises(UserError, match="did you mean 20260101-000000"):
-        runs.find("20260101-000001")
+        records.find("20260101-000001")
 
 
 def test_a_name_that_two_labs_have(make):
     first, second = make("cifar10", "20260101-000000"), make("mnist", "20260101-000000")
     with pytest.raises(UserError, match="; say which"):
-        runs.find("20260101-000000")
-    assert runs.find("20260101-000000", "mnist") == second
-    assert runs.find("cifar10/20260101-000000", "mnist") == first
+        records.find("20260101-000000")
+    assert records.find("20260101-000000", "mnist") == second
+    assert records.find("cifar10/20260101-000000", "mnist") == first
 
 
 def test_running_is_who_holds_the_lock(make):
     folder = make("cifar10", "20260101-000000", status="running")
-    assert runs.read(folder).status == "killed"
-    program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\nfrom labkit import runs\n"
-    program += f"assert runs.lock(Path({str(folder)!r}))\nprint('held', flush=True)\nsys.stdin.read()"
+    assert records.read(folder).status == "killed"
+    program = f"import sys; sys.path[:0] = {sys.path!r}\nfrom pathlib import Path\nfrom labkit.runs import records\n"
+    program += f"assert records.lock(Path({str(folder)!r}))\nprint('held', flush=True)\nsys.stdin.read()"
     holder = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert holder.stdout.readline() == b"held\n"
-    assert runs.read(folder).status == "running"
-    assert runs.lock(folder) is None
+    assert records.read(folder).status == "running"
+    assert records.lock(folder) is None
     holder.kill()
     holder.communicate()
-    assert runs.read(folder).status == "killed"
+    assert records.read(folder).status == "killed"
 
 
 def test_killed_before_anything_was_written_down(make):
-    assert runs.read(make("cifar10", "20260101-000000", status="")).status == "killed"
+    assert records.read(make("cifar10", "20260101-000000", status="")).status == "killed"
 
 
 def test_numbers_for_a_reader():
-    assert [runs.number(value) for value in (1, 12345, 0.5, 0.93124, 1234.5, 1e-5, float("nan"))] == [
+    assert [records.number(value) for value in (1, 12345, 0.5, 0.93124, 1234.5, 1e-5, float("nan"))] == [
         "1", "12,345", "0.5000", "0.9312", "1,234", "1.000e-05", "nan",
     ]  # fmt: skip

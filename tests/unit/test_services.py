@@ -9,8 +9,10 @@ import socket
 
 import pytest
 
-from labkit import paths, ports, serve, services, visdom_page
-from labkit.errors import UserError
+from labkit.base import paths, ports
+from labkit.base.errors import UserError
+from labkit.services import control, serve
+from labkit.stacks import visdom_page
 
 
 @pytest.mark.parametrize("name", ports.SERVICES)
@@ -33,35 +35,35 @@ def test_in_compose_every_port_is_published_on_the_loopback_address():
 
 def test_the_port_is_the_one_asked_for_or_where_labs_look_or_the_usual_one(monkeypatch):
     monkeypatch.delenv("VISDOM_PORT", raising=False)
-    assert services.wanted_port("visdom", "") == 8097
+    assert control.wanted_port("visdom", "") == 8097
     monkeypatch.setenv("VISDOM_PORT", "9000")
-    assert services.wanted_port("visdom", "") == 9000
-    assert services.wanted_port("visdom", "9001") == 9001
-    assert services.wanted_port("tensorboard", "") == 6006
+    assert control.wanted_port("visdom", "") == 9000
+    assert control.wanted_port("visdom", "9001") == 9001
+    assert control.wanted_port("tensorboard", "") == 6006
 
 
 @pytest.mark.parametrize("text", ["eight", "80", "-1", "70000", "8097.0"])
 def test_what_is_no_port_is_refused(text):
     with pytest.raises(UserError, match="is no port"):
-        services.wanted_port("visdom", text)
+        control.wanted_port("visdom", text)
 
 
 def test_a_taken_port_names_its_holder_and_a_free_one():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(UserError, match=rf"port {port} is taken by .*process {os.getpid()}") as refused:
-            services.require_free("visdom", port)
+            control.require_free("visdom", port)
     offered = int(refused.value.next_command.split()[-1])
     assert refused.value.next_command == f"invoke visdom --port {offered}" and offered > port
 
 
 def test_another_process_that_got_the_number_is_not_taken_for_the_service(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_RUNS", str(tmp_path))
-    services.folder().mkdir()
-    services.log_of("visdom").touch()
+    control.folder().mkdir()
+    control.log_of("visdom").touch()
     note = {"process": os.getpid(), "port": 8097, "token": ""}
-    (services.folder() / "visdom.json").write_text(json.dumps(note))
-    assert services.find_native("visdom") is None
+    (control.folder() / "visdom.json").write_text(json.dumps(note))
+    assert control.find_native("visdom") is None
 
 
 def test_npms_lock_pins_every_package_by_hash_and_names_no_host():
@@ -80,5 +82,5 @@ def test_an_npm_that_cannot_read_the_lock_is_not_used(version, own, monkeypatch,
     (tmp_path / "npm").write_text(f"#!/bin/sh\necho {version}\n")
     (tmp_path / "npm").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
-    monkeypatch.setattr(visdom_page.envs, "make_tools", lambda name: tmp_path / name)
+    monkeypatch.setattr(visdom_page.native, "make_tools", lambda name: tmp_path / name)
     assert visdom_page.npm() == str(tmp_path / "npm" if own else tmp_path / "node" / "bin" / "npm")

@@ -7,33 +7,33 @@ import re
 
 import pytest
 
-from labkit import stacks
-from labkit.errors import UserError
-from labkit.stacks import Gpu
+from labkit.base.errors import UserError
+from labkit.base.hardware import Gpu
+from labkit.stacks import catalog, selection
 
-FACTS = stacks.load_facts()
+FACTS = catalog.load_facts()
 
 
-@pytest.mark.parametrize("name", stacks.names())
+@pytest.mark.parametrize("name", catalog.names())
 def test_every_stack_agrees_with_the_facts(name):
-    assert stacks.check(stacks.load(name), FACTS) == []
+    assert catalog.check(catalog.load(name), FACTS) == []
 
 
 def test_a_stack_at_odds_with_the_facts_is_named():
-    stack = stacks.load("cu126")
+    stack = catalog.load("cu126")
     wrong = dataclasses.replace(stack, torch="2.10.0", digest="sha256:123", python="3.15")
-    said = "\n".join(stacks.check(wrong, FACTS))
+    said = "\n".join(catalog.check(wrong, FACTS))
     assert "digest" in said and "no wheel of torch 2.10.0" in said and "3.15" in said
     other = dataclasses.replace(stack, torchvision="0.25.0")
-    assert stacks.check(other, FACTS) == ["cu126/cu126: torch 2.11.0 goes with torchvision 0.26.0"]
+    assert catalog.check(other, FACTS) == ["cu126/cu126: torch 2.11.0 goes with torchvision 0.26.0"]
 
 
 def test_a_lock_that_pins_another_torch_is_named(tmp_path):
-    stack = stacks.load("cu130")
+    stack = catalog.load("cu130")
     lock = tmp_path / "lock.txt"
     lock.write_text(stack.builds[0].lock.read_text().replace("torch==2.11.0", "torch==2.12.0"))
     moved = dataclasses.replace(stack, builds=(dataclasses.replace(stack.builds[0], lock=lock),))
-    assert stacks.check(moved, FACTS) == ["cu130/index: lock.txt does not pin torch 2.11.0"]
+    assert catalog.check(moved, FACTS) == ["cu130/index: lock.txt does not pin torch 2.11.0"]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_every_fact_has_a_source_and_a_date(row):
     assert row["source"] and row["date"].year >= 2026
 
 
-@pytest.mark.parametrize("lock", sorted(stacks.LOCKS.glob("*.txt")), ids=lambda path: path.name)
+@pytest.mark.parametrize("lock", sorted(catalog.LOCKS.glob("*.txt")), ids=lambda path: path.name)
 def test_locks_pin_every_package_by_hash_and_name_no_index(lock):
     text = lock.read_text(encoding="utf-8")
     entries = re.findall(
@@ -145,7 +145,7 @@ MACHINES = [
 )
 def test_the_choice_for_a_machine(cards, driver, wsl, asked, label, use_gpu, recommended, reason):
     gpus = [Gpu(card, CARDS.get(card, "")) for card in cards]
-    choice = stacks.choose(gpus, driver, wsl, asked)
+    choice = selection.choose(gpus, driver, wsl, asked)
     assert (choice.label, choice.use_gpu, choice.recommended) == (label, use_gpu, recommended)
     assert reason in choice.reason
 
@@ -154,22 +154,22 @@ T4, A100 = Gpu("T4", "7.5"), Gpu("A100", "8.0")
 
 
 def test_under_wsl_the_number_is_the_windows_driver():
-    assert not stacks.choose([T4], "579.99", wsl=True).use_gpu
-    assert stacks.choose([T4], "580.10", wsl=True).use_gpu
-    notes = stacks.load("notes")
-    assert "418.96" in stacks.obstacle(notes, notes.builds[0], [T4], "418.50", True, FACTS)
-    assert stacks.obstacle(notes, notes.builds[0], [T4], "418.50", False, FACTS) == ""
+    assert not selection.choose([T4], "579.99", wsl=True).use_gpu
+    assert selection.choose([T4], "580.10", wsl=True).use_gpu
+    notes = catalog.load("notes")
+    assert "418.96" in selection.obstacle(notes, notes.builds[0], [T4], "418.50", True, FACTS)
+    assert selection.obstacle(notes, notes.builds[0], [T4], "418.50", False, FACTS) == ""
 
 
 def test_notes_on_an_ampere_gpu_runs_on_the_cpu_and_says_why():
-    choice = stacks.choose([A100], "580.65.06", asked="notes")
+    choice = selection.choose([A100], "580.65.06", asked="notes")
     assert choice.stack.name == "notes" and not choice.use_gpu
     assert "has no code for A100 (8.0)" in choice.reason
 
 
 def test_a_pending_build_is_never_taken_unasked():
     taken = [
-        stacks.choose([Gpu(card, CARDS.get(card, "")) for card in row[0]], *row[1:4]) for row in MACHINES if not row[3]
+        selection.choose([Gpu(card, CARDS.get(card, "")) for card in row[0]], *row[1:4]) for row in MACHINES if not row[3]
     ]
     assert len(taken) > 40 and not any(choice.build.pending for choice in taken)
 
@@ -179,9 +179,9 @@ def test_a_pending_build_is_never_taken_unasked():
 )
 def test_an_unknown_stack_offers_the_nearest(asked, hint):
     with pytest.raises(UserError, match=hint):
-        stacks.choose([], "", asked=asked)
+        selection.choose([], "", asked=asked)
 
 
 def test_binaries_cover_their_generation_and_ptx_what_is_newer():
-    assert stacks.covers(["8.0"], "8.9") and not stacks.covers(["8.6"], "8.0") and not stacks.covers(["8.0"], "9.0")
-    assert stacks.covers(["9.0+PTX"], "12.0") and not stacks.covers(["9.0+PTX"], "8.9")
+    assert selection.covers(["8.0"], "8.9") and not selection.covers(["8.6"], "8.0") and not selection.covers(["8.0"], "9.0")
+    assert selection.covers(["9.0+PTX"], "12.0") and not selection.covers(["9.0+PTX"], "8.9")

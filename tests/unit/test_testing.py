@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit import runner, testing
+from labkit import testing
+from labkit.stacks import runner
 
 
 @pytest.mark.parametrize(("cores", "memory_gb", "expected"), [(2, 24.0, 2), (16, 16.0, 4), (8, 2.0, 1), (1, 64.0, 1)])

@@ -16,8 +16,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from labkit.errors import UserError
-from labkit.run import Run, option, start
+from labkit.base.errors import UserError
+from labkit.runs.options import option
+from labkit.runs.run import Run
+from labkit.runs.start import start
 
 
 @dataclass(frozen=True)

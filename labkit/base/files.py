@@ -1,0 +1,116 @@
+"""Files that appear whole or not at all, one writer at a time, and plain words for a disk that refuses."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Iterator
+
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+
+REFUSALS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "your disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "you have no permission",
+    errno.EPERM: "you have no permission",
+    errno.ENOTDIR: "a file is in the way where a folder should be",
+    errno.EEXIST: "a file is in the way where a folder should be",
+    errno.EIO: "the disk reports an input/output error",
+}
+
+
+@contextmanager
+def writing(folder: Path, next_command: str = "") -> Iterator[None]:
+    """Within the block, an OSError in which the disk refuses becomes a UserError of one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        where = shown(Path(error.filename)) if isinstance(error.filename, str) else shown(folder)
+        raise UserError(f"cannot use {where}: {REFUSALS[error.errno]}", next_command) from None
+
+
+@contextmanager
+def locked(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path` for the block; a second process says that it waits, and waits."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as handle:  # never removed: a lock file that comes and goes can be held twice
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say(f"another process is at work on {what}; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def require_space(folder: Path, size_bytes: int) -> None:
+    """Raise a UserError when the disk of `folder` (which exists) has not `size_bytes` free."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < size_bytes:
+        raise UserError(
+            f"{megabytes(size_bytes)} are needed in {shown(folder)} and {megabytes(free_bytes)} are free",
+            "export LAB_DATA=/a/folder/with/space",
+        )
+
+
+def megabytes(size_bytes: int) -> str:
+    """`size_bytes` for a reader: "170.5 MB" (10**6 bytes), in kB below one and GB above a thousand."""
+    for unit, unit_bytes in (("GB", 10**9), ("MB", 10**6)):
+        if size_bytes >= unit_bytes:
+            return f"{size_bytes / unit_bytes:.1f} {unit}"
+    return f"{size_bytes / 1000:.1f} kB"
+
+
+def digest(path: Path, algorithm: str) -> str:
+    """The hex digest of the file, by a name that hashlib knows ("sha256", "md5")."""
+    total = hashlib.new(algorithm)
+    with path.open("rb") as stream:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            total.update(chunk)
+    return total.hexdigest()
+
+
+def link(source: Path, target: Path) -> None:
+    """Have the bytes of `source` at `target` as well, without a copy where the disk can do that."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        try:
+            os.link(str(source), str(target))
+        except OSError:
+            shutil.copyfile(str(source), str(target))
+
+
+def made(folder: Path) -> Path:
+    """`folder`, which is there now."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def write_json(path: Path, content: Any) -> None:
+    """As `write_text`, for a reader too."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write the file so that a reader sees the old content or all of the new one, also after a power cut."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """As `write_text`."""
+    new = path.with_name(path.name + ".new")
+    with new.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    new.replace(path)

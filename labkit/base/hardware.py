@@ -1,0 +1,112 @@
+"""The computer itself, as the system and NVIDIA's driver tell it: processor, memory, graphics cards."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.base.programs import output_of
+
+# ---- processor and memory ----
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What /proc/cpuinfo says; every field empty where there is no such file."""
+
+    name: str
+    vendor: str  # "AuthenticAMD", "GenuineIntel"
+    flags: frozenset[str]  # "avx512_bf16" and the like
+
+
+def processor() -> Processor:
+    """The processor of this machine."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = said.get("model name") or platform.processor() or platform.machine()
+    return Processor(name, said.get("vendor_id", ""), frozenset(said.get("flags", "").split()))
+
+
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_gb() -> float:
+    """The memory of this machine in GB of 10^9 bytes."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+
+
+def allocator() -> str:
+    """Whose memory allocator this process uses: tcmalloc where that was preloaded, else the C library's own."""
+    try:
+        return "tcmalloc" if "libtcmalloc" in Path("/proc/self/maps").read_text() else "malloc of the C library"
+    except OSError:
+        return ""
+
+
+# ---- graphics cards ----
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A graphics card as nvidia-smi describes it."""
+
+    name: str
+    capability: str  # compute capability, "8.6"; "" where the driver is too old to say
+    memory_mb: int = 0
+
+
+def find_gpus() -> tuple[str, list[Gpu]]:
+    """The NVIDIA driver's version and the GPUs it shows; ('', []) where nvidia-smi does not answer."""
+    smi = shutil.which("nvidia-smi") or "/usr/lib/wsl/lib/nvidia-smi"
+    query = [smi, "--format=csv,noheader,nounits"]
+    rows = output_of(*query, "--query-gpu=driver_version,memory.total,compute_cap,name")
+    if not rows:  # drivers before R470 do not know compute_cap
+        older = output_of(*query, "--query-gpu=driver_version,memory.total,name").splitlines()
+        known = capabilities() if older else {}
+        for version, memory, name in (line.split(", ", 2) for line in older):
+            rows += f"{version}, {memory}, {known.get(name, '')}, {name}\n"
+    driver, gpus = "", []
+    for line in rows.splitlines():
+        driver, memory, capability, name = line.split(", ", 3)
+        gpus.append(Gpu(name, capability, int(float(memory)) if memory.replace(".", "").isdigit() else 0))
+    return driver, gpus
+
+
+def capabilities() -> dict[str, str]:
+    """The compute capability of each GPU by its name, from the driver's own library; {} where that does not answer."""
+    try:
+        cuda = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return {}
+    count, device, name = ctypes.c_int(), ctypes.c_int(), ctypes.create_string_buffer(128)
+    major, minor, found = ctypes.c_int(), ctypes.c_int(), {}
+    if cuda.cuInit(0) != 0 or cuda.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return {}
+    for index in range(count.value):
+        cuda.cuDeviceGet(ctypes.byref(device), index)
+        cuda.cuDeviceGetName(name, len(name), device)
+        cuda.cuDeviceGetAttribute(ctypes.byref(major), 75, device)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR
+        cuda.cuDeviceGetAttribute(ctypes.byref(minor), 76, device)
+        found[name.value.decode()] = f"{major.value}.{minor.value}"
+    return found
+
+
+def has_nvidia_card() -> bool:
+    """Whether the PCI bus has a display controller of NVIDIA's."""
+    for device in Path("/sys/bus/pci/devices").glob("*"):
+        try:
+            vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text().strip()
+        except OSError:
+            continue
+        if vendor == "0x10de" and kind.startswith("0x03"):
+            return True
+    return False

@@ -1,0 +1,82 @@
+"""`invoke datasets`, `data` and `bundle`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.table import Table
+
+from labkit import bundle as bundles
+from labkit.base import labs, paths
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.cli.prepare import OUT, listed
+from labkit.data import importing, obtain, registry, samples, store
+from labkit.stacks import runner
+
+
+def datasets_table() -> None:
+    table = Table("data set", "title", "state", "size", "licence", "labs", box=None)
+    for row in store.table():
+        used = [lab.name for lab in labs.table() if row.name in lab.datasets]
+        table.add_row(row.name, row.title, row.state, row.size, row.licence, ", ".join(used))
+    OUT.print(table)
+    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (LAB_DATA moves it); invoke data NAME downloads one.")
+
+
+def data(
+    name: str,
+    split: str,
+    subset: str,
+    categories: str,
+    mirror: str,
+    path: bool,
+    verify: bool,
+    import_: str,
+    unverified: bool,
+    delete: bool,
+    yes: bool,
+) -> int | None:
+    if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
+        raise UserError("a download, --path, --verify, --import and --delete are done one at a time.")
+    if subset and not (subset.isdigit() and int(subset)):
+        raise UserError(f"--subset: {subset} is no number of pictures.", f"invoke data {name} --subset=200")
+    if unverified and not import_:
+        raise UserError("--unverified goes with --import only.", f"invoke data {name} --import=PATH --unverified")
+    if path:
+        print(samples.locate(name).path)
+        return None
+    if delete:
+        state = store.state(name)
+        if state.kind == "absent":
+            say(f"{name} is not on this machine")
+            return None
+        question = f"Delete {paths.shown(state.path)} ({state.size_bytes / 1e6:.0f} MB)? [y/N] "
+        if not yes and input(question).strip().lower() not in ("y", "yes"):
+            say("nothing deleted")
+            return 1
+        store.delete(name)
+        say(f"{name} deleted")
+        return None
+    if verify:
+        state = store.verify(name)
+    elif import_:
+        state = importing.import_(name, runner.caller_folder() / Path(import_).expanduser(), unverified)
+    else:
+        wanted = registry.Wanted(listed(split), int(subset or 0), listed(categories))
+        state = obtain.ensure(name, [mirror] if mirror else [], wanted)
+    say(str(state))
+    return None
+
+
+def bundle(action: str, file: str, stack_names: str, data_names: str) -> int | None:
+    path = runner.caller_folder() / Path(file).expanduser()
+    if action == "create":
+        bundles.create(path, listed(stack_names), listed(data_names))
+        say(f"{paths.shown(path)} is ready. On the other machine: invoke bundle use {path.name}")
+    elif action == "use":
+        for line in bundles.use(path):
+            say(line)
+    else:
+        raise UserError(f"there is no action {action}: create or use.", "invoke bundle create FILE --data cifar10")
+    return None

@@ -1,0 +1,147 @@
+"""`invoke labs`, `lab`, `detectron2` and `shell`: have everything ready, then become the lab's process."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+
+from rich.table import Table
+
+from labkit.base import labs, paths
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare
+from labkit.data import obtain
+from labkit.data.addresses import Unreachable
+from labkit.runs import launch
+from labkit.stacks import containers, runner, selection
+from labkit.stacks import machine as machines
+from labkit.stacks.engine import Engine
+
+
+def labs_table() -> None:
+    table = Table("unit", "lab", "what you learn", "内容", "notes", "data", box=None)
+    for lab in labs.table():
+        table.add_row(str(lab.unit), lab.name, lab.title, lab.title_zh, lab.sections, ", ".join(lab.datasets))
+    OUT.print(table)
+    OUT.print("\ninvoke lab NAME trains one; invoke lab NAME -- --help shows its options.")
+
+
+def lab(
+    name: str, smoke: bool, sample: bool, resume: str, gpus: str, nodes: str, stack: str, where: str, dry: bool
+) -> int | None:
+    if name in ("--help", "-h"):
+        return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
+    if name.startswith("-"):
+        raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
+    return start_lab(name, passed_on(), smoke, sample, resume, gpus, nodes, stack, where, dry)
+
+
+def detectron2(task: str, options: dict[str, str], resume: str, stack: str, where: str, dry: bool) -> int | None:
+    """The lab detectron2 with this task; what follows `--` are changes of the config."""
+    words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
+    if not resume:  # a resumed run keeps its own task
+        words = ["--task", task, *words]
+    return start_lab("detectron2", [*words, *passed_on()], resume=resume, stack=stack, where=where, dry=dry)
+
+
+def start_lab(
+    name: str,
+    words: list[str],
+    smoke: bool = False,
+    sample: bool = False,
+    resume: str = "",
+    gpus: str = "",
+    nodes: str = "",
+    stack: str = "",
+    where: str = "",
+    dry: bool = False,
+) -> int | None:
+    """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
+    lab = labs.find(name)
+    arguments = labs.resolve_paths(lab, words, runner.caller_folder())
+    asks_help = {"--help", "-h"} & set(arguments)
+    group = None if asks_help else launch.plan(gpus, nodes)
+    if group and not lab.distributed:
+        able = ", ".join(other.name for other in labs.table() if other.distributed)
+        raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}.")
+    machine = machines.probe()
+    choice = choose(machine, stack)
+    if group and len(group.machines) > 1 and not where and not INSIDE_IMAGE:
+        where = "venv"
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    say(f"where: {place} ({why})")
+    flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    if group:
+        announce(group, [lab.program.relative_to(paths.ROOT), *flags, *arguments], choice, place, machine)
+    wanted = "" if flags or asks_help else labs.dataset_for(lab, arguments)
+    if wanted and lab.sample_first and labs.option(arguments, "dataset") is None:
+        flags, wanted = ["--sample"], ""
+    if dry:
+        print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).shown())
+        return None
+    place, machine = prepare(place, where, choice, machine)
+    if place == "docker":
+        refuse_second(machine.engine, name)
+    if not prepare_data(wanted, f"invoke lab {name}"):
+        flags = ["--sample"]
+    runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).replace_process()
+    return None
+
+
+def announce(
+    group: launch.Group, words: list[object], choice: selection.Choice, place: str, machine: machines.Machine
+) -> None:
+    """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
+    there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
+    if group.per_machine > there:
+        what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
+        raise UserError(what, f"the same with --gpus {there}")
+    how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
+    say(f"processes: {group.per_machine}, {how}")
+    if len(group.machines) == 1:
+        return
+    if place == "docker":
+        raise UserError("--nodes: a container has no address that other machines know.", "--where venv")
+    for number, address in enumerate(group.machines):
+        command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
+        say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")
+    say(f"Type the same `invoke lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
+
+
+def refuse_second(engine: Engine, name: str) -> None:
+    """Stop where a container of this lab outlived the command that started it, and say how to go on."""
+    running = containers.still_running(engine, name)
+    if running:
+        watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
+        raise UserError(
+            f"lab {name} is still running in container {running[0]}, whose terminal was closed.",
+            f"{watch} to watch it, or {stop} to let it save, then invoke lab {name} --resume=latest",
+        )
+
+
+def prepare_data(name: str, command: str) -> bool:
+    """Have the real data set `name` ready ('' for none); False where it cannot be had, after saying why."""
+    if not name:
+        return True
+    try:
+        state = obtain.ensure(name)
+    except Unreachable as error:
+        warn(error.message)
+        warn(f"So this run trains on the built-in sample of {name}. To train on the real data: invoke data {name}")
+        warn(f"where there is a network, or invoke data {name} --import=PATH; then {command} again.")
+        return False
+    say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
+    return True
+
+
+def shell(stack: str, where: str, dry: bool) -> None:
+    machine = machines.probe()
+    choice = choose(machine, stack)
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    say(f"where: {place} ({why})")
+    if dry:
+        print(runner.shell_command(choice, place, machine).shown())
+        return
+    place, machine = prepare(place, where, choice, machine)
+    runner.shell_command(choice, place, machine).replace_process()

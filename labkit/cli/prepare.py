@@ -1,0 +1,83 @@
+"""What several tasks begin with: the stack for this machine, made ready at its place."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import webbrowser
+
+from labkit.base import paths
+from labkit.base.console import Console, say, warn
+from labkit.base.errors import UserError
+from labkit.stacks import catalog, containers, images, native, selection, visdom_page
+from labkit.stacks import machine as machines
+from labkit.stacks.engine import Engine
+
+OUT = Console(highlight=False)  # tables go to standard output
+INSIDE_IMAGE = bool(os.environ.get("LAB_IMAGE"))
+
+
+def passed_on() -> list[str]:
+    """What follows `--` on the command line, untouched."""
+    return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+
+
+def choose(machine: machines.Machine, asked: str) -> selection.Choice:
+    """The stack for this machine, said aloud with its reason; inside an image, the image's own."""
+    if INSIDE_IMAGE:
+        stack = catalog.load(os.environ["LAB_IMAGE"].partition("/")[0])
+        if asked and asked.partition("/")[0] != stack.name:
+            raise UserError(f"this image holds stack {stack.name}, not {asked}.", "leave --stack out")
+        return selection.choose(list(machine.gpus), machine.driver, machine.wsl, os.environ["LAB_IMAGE"])
+    choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
+    say(f"stack: {choice.label}, {choice.stack.title} ({choice.reason})")
+    return choice
+
+
+def prepare(
+    place: str, asked: str, choice: selection.Choice, machine: machines.Machine
+) -> tuple[str, machines.Machine]:
+    """Have the stack ready at `place`; natively where no image can be had and the user did not insist on one.
+
+    Returns the place and the machine, whose engine may have got a Compose.
+    """
+    if place == "docker":
+        try:
+            engine = containers.ensure_compose(machine.engine)
+            images.ensure(engine, choice.stack, choice.build, images.Sources.from_environment())
+        except UserError as error:
+            if asked == "docker":
+                raise
+            warn(f"{error.message} So it runs in a native environment instead.")
+            place = "venv"
+        else:
+            for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
+                folder.mkdir(parents=True, exist_ok=True)
+            if os.getuid() == 0 and not engine.rootless:
+                warn("you are root, so the container runs as root too; as an ordinary user it would not")
+            return "docker", dataclasses.replace(machine, engine=engine)
+    if place == "venv" and native.ensure(choice.stack, choice.build):
+        try:
+            visdom_page.ensure(choice.stack)
+        except UserError as error:
+            warn(f"{error.message} All else works, and `invoke visdom` will try again.")
+    return place, machine
+
+
+def usable(machine: machines.Machine) -> Engine:
+    """The container engine, or the reason why there is none."""
+    if machine.engine.problem:
+        raise UserError(f"images need a container engine: {machine.engine.problem}.", "invoke doctor")
+    return machine.engine
+
+
+def listed(words: str) -> tuple[str, ...]:
+    """The words of an option like "person,dog"."""
+    return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def show(address: str) -> None:
+    """Open a page in the browser, where somebody sits at a screen."""
+    if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
+        webbrowser.open(address)

@@ -1,0 +1,30 @@
+"""`invoke runs` and `report`."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from labkit.cli.prepare import OUT, show
+from labkit.runs import comparison, records
+from labkit.runs import report as reports
+
+
+def runs_table() -> None:
+    table = Table(box=None)
+    table.add_column("run", no_wrap=True)  # the name is what --resume and report want, and holds the time
+    for column in ("state", "result", "data"):
+        table.add_column(column)
+    rows = records.table()
+    for row in rows:
+        table.add_row(row.name, row.status, row.result, row.data)
+    if rows:
+        OUT.print(table)
+    else:
+        OUT.print("No run yet: invoke lab cifar10")
+
+
+def report(names: list[str]) -> None:
+    folders = [records.find(name) for name in names or ["latest"]]
+    page = comparison.render(folders) if len(folders) > 1 else reports.render(folders[0])
+    OUT.print(str(page), soft_wrap=True)
+    show(page.as_uri())

@@ -1,0 +1,76 @@
+"""`invoke visdom`, `tensorboard` and `notebook`."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+
+from labkit.base import files, login, ports
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.cli.prepare import INSIDE_IMAGE, choose, prepare, show
+from labkit.runs import records
+from labkit.services import control
+from labkit.stacks import machine as machines
+from labkit.stacks import runner, visdom_page
+
+
+def service(
+    name: str, port: str, stop: bool, status: bool, stack: str, where: str, public: bool = False, replay: str = ""
+) -> int | None:
+    """Start, find or stop visdom, tensorboard or notebook; prints the address."""
+    wanted = control.wanted_port(name, port)
+    shown_again = records.read(records.find(replay)) if replay else None
+    machine = machines.probe()
+    with files.locked(control.folder() / "lock", name):
+        found = control.find(name, machine.engine)
+        if stop or status:
+            if found and stop:
+                control.stop(found, machine.engine)
+                say(f"{name} stopped")
+            elif found:
+                print(found.address)
+            else:
+                say(f"{name} is not running")
+            return 0 if found or stop else 1
+        if found and port and found.port != wanted:
+            raise UserError(f"{name} runs on port {found.port} already.", f"invoke {name} --stop, then the same again")
+        if found and public and not login.password():
+            raise UserError("visdom runs already, for this machine only.", "invoke visdom --stop, then the same again")
+        if not found or shown_again:
+            choice = choose(machine, stack)
+        if not found:
+            place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+            say(f"where: {place} ({why})")
+            control.require_free(name, wanted)
+            place, machine = prepare(place, where, choice, machine)
+            address = "0.0.0.0" if public else "127.0.0.1"
+            if name == "visdom":
+                login.set_password(secrets.token_urlsafe(12) if public else "")
+            token = secrets.token_urlsafe(16) if name == "notebook" else ""
+            if place == "docker":
+                found = control.start_container(name, machine.engine, choice, address, wanted, token)
+            else:
+                if place == "venv" and name == "visdom":
+                    visdom_page.ensure(choice.stack)
+                python = runner.python_command([], choice, place, machine)
+                found = control.start_native(name, python.argv, python.environment, address, wanted, token)
+    page = found.address
+    if shown_again:
+        place = "docker" if found.place == "docker" else "here" if INSIDE_IMAGE else "venv"
+        command = runner.python_command(["-m", "labkit.runs.live", str(shown_again.folder)], choice, place, machine)
+        if place != "docker":
+            command.environment["VISDOM_PORT"] = str(found.port)
+        if command.run() != 0:
+            raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above).")
+        page += f"env/{shown_again.environment}"
+    print(page)
+    if name == "visdom" and login.password():
+        say(f"open to every machine that reaches this one: http://{socket.gethostname()}:{found.port}/")
+        say(f"user: {login.USER}  password: {login.password()}  (invoke visdom --stop ends it)")
+    else:
+        say(f"on this machine only; invoke {name} --stop ends it")
+    show(page)
+    if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
+        say(f"labs draw there after:  export VISDOM_PORT={found.port}")
+    return None

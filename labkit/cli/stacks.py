@@ -1,0 +1,157 @@
+"""`invoke setup`, `doctor`, `export`, `devcontainer` and `image`: the stacks and this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shlex
+import subprocess
+from pathlib import Path
+
+from rich.table import Table
+from rich.text import Text
+
+from labkit.base import files, paths, ports
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare, usable
+from labkit.services import control
+from labkit.stacks import catalog, containers, images, native, runner
+from labkit.stacks import doctor as doctors
+from labkit.stacks import export as exports
+from labkit.stacks import machine as machines
+
+
+def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
+    if mirror:
+        row = catalog.find_mirror(mirror)
+        os.environ.update({"UV_DEFAULT_INDEX": row["index"], "LAB_APT_MIRROR": row["apt"]})
+    machine = machines.probe()
+    choice = choose(machine, stack)
+    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    say(f"where: {place} ({why})")
+    if dry:
+        if place == "docker":
+            print(shlex.join(images.planned(machine.engine, choice.stack, choice.build)))
+        print(runner.python_command(["-m", "labkit.stacks.selftest"], choice, place, machine).shown())
+        return None
+    place, machine = prepare(place, where, choice, machine)
+    status = runner.python_command(["-m", "labkit.stacks.selftest"], choice, place, machine).run()
+    if status == 0:
+        flag = f" --stack {stack}" if stack else ""
+        say(f"\nReady. Next:  invoke lab cifar10{flag}            train on CIFAR-10 and get a report")
+        say(f"              invoke lab cifar10 --smoke{flag}    a quick proof on built-in pictures, no network")
+    return status
+
+
+def devcontainer(stack: str) -> None:
+    """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
+    machine = machines.probe()
+    if machine.engine.problem:
+        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "invoke doctor")
+    choice = choose(machine, stack)
+    if choice.stack.editor_base and not os.environ.get("LAB_BASE_IMAGE"):
+        os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
+        say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
+    _, machine = prepare("docker", "docker", choice, machine)
+    settings = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.settings(machine.engine, choice)}
+    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
+    say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
+
+
+def image_build(stack: str) -> None:
+    machine = machines.probe()
+    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.from_environment())
+    print(name)
+
+
+def image_test(stack: str) -> int:
+    """The tests of tests/image inside the image, with no network and the repository read-only."""
+    machine = machines.probe()
+    engine, chosen = usable(machine), choose(machine, stack)
+    name = images.tag(chosen.stack, chosen.build)
+    if not images.present(engine, name):
+        raise UserError(
+            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {chosen.label}"
+        )
+    return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
+
+
+def image_sbom(stack: str, output: str) -> None:
+    machine = machines.probe()
+    document = images.sbom(usable(machine), *asked_build(machine, stack))
+    if not output:
+        print(document)
+        return
+    path = runner.caller_folder() / Path(output).expanduser()
+    with files.writing(path.parent):
+        files.write_text(path, document)
+    say(f"{paths.shown(path)}: {len(json.loads(document)['components'])} components")
+
+
+def image_prune() -> None:
+    engine = usable(machines.probe())
+    every = [(stack, build) for stack in map(catalog.load, catalog.names()) for build in stack.builds]
+    removed = images.prune(engine, every)
+    say(f"removed: {', '.join(removed)}" if removed else "no image is older than its stack")
+
+
+def asked_build(machine: machines.Machine, stack: str) -> tuple[catalog.Stack, catalog.Build]:
+    choice = choose(machine, stack)
+    return choice.stack, choice.build
+
+
+def doctor(stack: str) -> int | None:
+    """The findings in groups, then what to type, the worst last."""
+    marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
+    machine = machines.examine()
+    running = [control.find(name, machine.engine) for name in ports.SERVICES]
+    ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
+    groups = doctors.diagnose(dataclasses.replace(machine, ports={**machine.ports, **ours}), stack)
+    findings = [finding for group in groups.values() for finding in group]
+    width = max(len(finding.subject) for finding in findings)
+    for title, group in groups.items():
+        table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)
+        table.add_column(width=1)
+        table.add_column(width=width, no_wrap=True)
+        for finding in group:
+            table.add_row(marks[finding.level], finding.subject, Text(finding.what))
+        OUT.print(f"[bold]{title}[/bold]")
+        OUT.print(table)
+    for level, title in (("note", "Could be better"), ("problem", "To mend")):
+        listed = [finding for finding in findings if finding.level == level]
+        if listed:
+            OUT.print(f"\n[bold]{title}[/bold]")
+        for finding in listed:
+            OUT.print(f"{marks[level]} {finding.subject:{width}}  ", Text(finding.next_command), sep="", soft_wrap=True)
+    if any(finding.level == "problem" for finding in findings):
+        return 1
+    OUT.print("\nAll that is needed is there: invoke setup")
+    return None
+
+
+def export(form: str, stack: str, mirror: str, output: str) -> None:
+    choice = choose(machines.probe(), stack)
+    path = runner.caller_folder() / Path(output).expanduser()
+    if output and path.exists():
+        raise UserError(f"{paths.shown(path)} is there already.", f"rm {output}, or another name after --output")
+    text = exports.render(form, choice.stack, choice.build, mirror)
+    if not output:
+        print(text, end="")
+        return
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "invoke export --help") from None
+    say(f"{paths.shown(path)} written; its first lines say how to install it")
+
+
+def detectron2_install(python: str, stack: str) -> None:
+    choice = choose(machines.probe(), stack)
+    interpreter = runner.caller_folder() / Path(python).expanduser()
+    if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
+        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "invoke detectron2.install --help")
+    native.add_detectron2(interpreter, choice.stack)
+    say(f"detectron2 is installed beside {paths.shown(interpreter)}")

@@ -1,0 +1,42 @@
+"""`invoke test`, `lint` and `clean`: the repository itself."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+from labkit.base import paths
+from labkit.base.console import say
+from labkit.cli.prepare import passed_on
+from labkit.stacks import native
+
+
+def test(stack: str) -> int:
+    """Host tests, then tests/stack inside each family's stack; see labkit/testing.py."""
+    from labkit import testing
+
+    return testing.run_all(stack, passed_on())
+
+
+def lint() -> int:
+    programs = native.make_tools("dev") / "bin"
+    os.chdir(paths.ROOT)
+    commands = [
+        ["ruff", "check", "."],
+        ["mypy"],
+        ["lint-imports", "--no-logo", "--no-cache"],
+        ["hadolint", "docker/Dockerfile"],
+    ]
+    return max([subprocess.run([str(programs / program), *words]).returncode for program, *words in commands])
+
+
+def clean(dry: bool) -> None:
+    caches = [path for name in (".mypy_cache", ".ruff_cache", ".pytest_cache") for path in paths.ROOT.glob(name)]
+    environments = [path for path in native.VENV.glob("*") if path.is_dir() and path.name != "host"]
+    samples = list(paths.data_dir().glob("*-sample"))
+    for folder in [*environments, *samples, *caches]:
+        say(f"{'would remove' if dry else 'removing'} {paths.shown(folder)}")
+        if not dry:
+            shutil.rmtree(folder, ignore_errors=True)
+    say(f"kept: {paths.shown(paths.data_dir())} (data sets) and {paths.shown(paths.runs_dir())} (runs)")

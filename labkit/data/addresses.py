@@ -1,0 +1,147 @@
+"""Addresses: what each answers, how fast, and why not.
+
+All are asked for their first byte at once, so that the verdict "no host answers" takes seconds.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from labkit.base.errors import UserError
+
+TOGETHER_BYTES = 64 << 20  # from this size on, all addresses serve a file at once
+GRACE_S = 1.5  # so long after the first answer others may still join
+PROBE_TIMEOUT_S = 5.0  # for the connection, and for the first byte
+VERDICT_S = 12.0  # looking up a name has no timeout of its own
+READ_TIMEOUT_S = 15.0
+SLOW_BYTES_PER_S, SLOW_AFTER_S = 50_000, 15.0  # slower than this for so long, and the next address has its turn
+ATTEMPTS = 4  # in a row without a block
+PAUSE_S = 0.5  # before the second attempt; doubled for each further one
+BUSY = (429, 503)  # "too many requests", "service unavailable": come back later, with fewer connections
+
+
+class Unreachable(UserError):
+    """No address delivered the file. `failures` says for each host why."""
+
+    def __init__(self, name: str, failures: dict[str, str]) -> None:
+        each = "; ".join(f"{host} ({reason})" for host, reason in failures.items())
+        super().__init__(f"{name} could not be fetched: {each}")
+        self.failures = failures
+
+
+class Failed(Exception):
+    """This address did not deliver; the text is the reason."""
+
+
+class Slow(Failed):
+    pass
+
+
+@dataclass(frozen=True)
+class Source:
+    url: str
+    size_bytes: int  # 0: it does not say
+    ranges: bool
+
+
+class Probe:
+    """Asks an address for its first byte, in the background."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.answered = False
+        self._outcome: Any = None
+        # A daemon, and no thread pool, since a name look-up that hangs must not keep the process alive.
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def wait(self, deadline: float) -> Source:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if isinstance(self._outcome, Source):
+            return self._outcome
+        raise Failed(self._outcome or f"no answer within {VERDICT_S:g} s")
+
+    def at_work(self) -> bool:
+        return self._thread.is_alive()
+
+    def _run(self) -> None:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                self._outcome = self._ask()
+                self.answered = True
+                return
+            except Exception as error:
+                self._outcome = reason(error)
+                if not isinstance(error, HTTPError) or error.code not in BUSY or attempt == ATTEMPTS:
+                    return
+                time.sleep(pause_s(error, attempt))
+
+    def _ask(self) -> Source:
+        with open_url(self.url, PROBE_TIMEOUT_S, 0, 0) as response:
+            total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            if response.getcode() == 206 and total.isdigit():
+                return Source(self.url, int(total), True)
+            return Source(self.url, int(response.headers.get("Content-Length") or 0), False)
+
+
+def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[Source]:
+    """The addresses that can serve a large file together, or [] where one will do."""
+    if len(probes) < 2 or 0 < size_bytes < TOGETHER_BYTES:
+        return []
+    while time.monotonic() < deadline and any(probe.at_work() for probe in probes):
+        if any(probe.answered for probe in probes):
+            deadline = min(deadline, time.monotonic() + GRACE_S)
+        time.sleep(0.02)
+    sources = [probe.wait(0.0) for probe in probes if probe.answered]
+    sources = [source for source in sources if source.ranges and source.size_bytes >= TOGETHER_BYTES]
+    size_bytes = size_bytes or (sources[0].size_bytes if sources else 0)
+    sources = [source for source in sources if source.size_bytes == size_bytes]
+    return sources if len(sources) > 1 else []
+
+
+def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None) -> Any:
+    """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it."""
+    headers = {"User-Agent": "torch-labs"}
+    if last is not None:
+        headers["Range"] = f"bytes={first}-{last}"
+    return urlopen(Request(url, headers=headers), timeout=timeout_s)
+
+
+def host_of(url: str) -> str:
+    return urlsplit(url).netloc or url
+
+
+def reason(error: BaseException) -> str:
+    """Why it failed, in a few words."""
+    if isinstance(error, HTTPError):
+        return "it redirects in a circle" if 300 <= error.code < 400 else f"HTTP {error.code} {error.reason}"
+    if isinstance(error, URLError) and isinstance(error.reason, BaseException):
+        return reason(error.reason)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return "its certificate is not trusted"
+    for kind, words in (
+        (socket.gaierror, "host name not found"),
+        (socket.timeout, "no answer in time"),
+        (ssl.SSLError, "no secure connection"),
+        (ConnectionRefusedError, "connection refused"),
+        (ConnectionError, "connection lost"),
+        (http.client.HTTPException, "it does not speak HTTP as it should"),
+    ):
+        if isinstance(error, kind):
+            return words
+    return str(error) or type(error).__name__
+
+
+def pause_s(error: BaseException, attempt: int) -> float:
+    """How long to wait after this error: what the host asks for, else longer with each attempt."""
+    asked = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
+    return min(float(asked), 30.0) if asked.isdigit() else PAUSE_S * 2 ** (attempt - 1)

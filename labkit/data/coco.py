@@ -1,0 +1,275 @@
+"""COCO: a few of its pictures with valid annotations of just those, without the 20 GB of the whole.
+
+The pictures of a subset are fetched one by one; the annotation files (instances, panoptic with its pictures, stuff) are
+cut down to them, so that all agree. Below data/coco/ everything lies where detectron2 looks for it:
+`DETECTRON2_DATASETS=data`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any, Sequence
+
+from labkit.base.console import say
+from labkit.base.errors import UserError, nearest
+from labkit.base.paths import shown
+from labkit.data import archives, many
+from labkit.data.registry import Dataset, Wanted
+
+SPLITS = ("val2017", "train2017")
+KINDS = ("instances", "panoptic", "stuff")  # of annotations
+
+
+def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
+    """`wanted` with what was not said: the usual split, all kinds of annotations, and how many pictures."""
+    splits = [part for part in dataset.parts if part in SPLITS and part in wanted.parts]
+    kinds = [part for part in dataset.parts if part in KINDS and part in wanted.parts]
+    few = wanted.subset or (dataset.subset if not splits or wanted.categories else 0)
+    splits = splits or [part for part in dataset.default if part in SPLITS]
+    if few and len(splits) > 1:
+        raise UserError("a subset is of one split", f"invoke data {dataset.name} --subset={few} --split={splits[0]}")
+    kinds = kinds or [part for part in dataset.default if part in KINDS]
+    return Wanted((*splits, *kinds), few, wanted.categories)
+
+
+def layout(wanted: Wanted) -> dict[str, int]:
+    """What must be there of a subset: glob -> 0 for "some"."""
+    split, *kinds = wanted.parts
+    patterns = [f"{split}/*.jpg", *(f"annotations/{kind}_{split}.json" for kind in kinds)]
+    patterns += [f"panoptic_{split}/*.png"] * ("panoptic" in kinds)
+    return dict.fromkeys(patterns, 0)
+
+
+def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) -> str:
+    """Make the subset in `folder`, where the annotation archives are; returns the hosts that gave the pictures.
+
+    Pictures that are there already are kept; what does not belong to the subset is removed.
+    """
+    split, *kinds = wanted.parts
+    packed = {file.part: folder / file.path for file in dataset.files if file.part in kinds}
+    content = {}
+    for kind, archive in packed.items():
+        say(f"reading the {kind} annotations of {split}")
+        content[kind] = read(archive, f"annotations/{kind}_{split}.json")
+    chosen = choose(content, wanted.subset, wanted.categories)
+    if len(chosen) < wanted.subset:
+        say(f"{split} has only {len(chosen)} such pictures")
+
+    pictures = folder / split
+    _keep_only(pictures, {image["file_name"] for image in chosen})
+    sizes = {image["file_name"]: (image["width"], image["height"]) for image in chosen}
+    source = many.fetch(
+        [f"{url.rstrip('/')}/{split}" for url in urls],
+        {name: pictures / name for name in sizes},
+        lambda name, picture: jpeg_problem(picture, *sizes[name]),
+        f"{len(sizes)} pictures of {split}",
+    )
+    (folder / "annotations").mkdir(exist_ok=True)
+    ids = {image["id"] for image in chosen}
+    for kind in KINDS:
+        target = folder / "annotations" / f"{kind}_{split}.json"
+        if kind in content:
+            target.write_text(json.dumps(smaller(content[kind], ids)), encoding="utf-8")
+        elif target.exists():
+            target.unlink()
+    if "panoptic" in kinds:
+        names = {each["file_name"] for each in content["panoptic"]["annotations"] if each["image_id"] in ids}
+        _unpack_masks(packed["panoptic"], split, names, folder / f"panoptic_{split}")
+    return source
+
+
+def gather(source: Path, staging: Path) -> Wanted | None:
+    """Have in `staging` just those pictures of COCO that `source` holds with annotations; None where it holds none.
+
+    `source`, or a folder in it, holds the pictures of a split in {split}/ and annotations/{kind}_{split}.json of one
+    kind or more, which may be of different pictures; panoptic masks lie in panoptic_{split}/, or in annotations/ as in
+    the published archive. UserError where the annotations name what is not there.
+    """
+    for root in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
+        for split in SPLITS:
+            kinds = [kind for kind in KINDS if (root / "annotations" / f"{kind}_{split}.json").is_file()]
+            if kinds and any((root / split).glob("*.jpg")):
+                return _copy_some(root, split, kinds, staging)
+    return None
+
+
+def _copy_some(root: Path, split: str, kinds: Sequence[str], staging: Path) -> Wanted:
+    """The pictures of `split` that any of `kinds` annotates, the annotations as they are, and the panoptic masks."""
+    for folder in ("annotations", *SPLITS, *(f"panoptic_{each}" for each in SPLITS)):
+        shutil.rmtree(staging / folder, ignore_errors=True)
+    for folder in ("annotations", split):
+        (staging / folder).mkdir()
+    for kind in kinds:
+        file = root / "annotations" / f"{kind}_{split}.json"
+        text = file.read_bytes()
+        content = parse(text, shown(file))
+        for image in content["images"]:
+            picture = root / split / image["file_name"]
+            problem = "it is missing"
+            if picture.is_file():
+                problem = jpeg_problem(picture.read_bytes(), image["width"], image["height"])
+            if problem:
+                raise UserError(f"{shown(file)} annotates {shown(picture)}, but {problem}")
+            shutil.copyfile(picture, staging / split / picture.name)
+        if kind == "panoptic":
+            masks = staging / f"panoptic_{split}"
+            masks.mkdir()
+            there = [root / masks.name, root / "annotations" / masks.name]
+            for row in content["annotations"]:
+                found = [folder / row["file_name"] for folder in there if (folder / row["file_name"]).is_file()]
+                if not found:
+                    raise UserError(f"{shown(file)} names the mask {row['file_name']}, which is not in {masks.name}")
+                shutil.copyfile(found[0], masks / row["file_name"])
+        (staging / "annotations" / file.name).write_bytes(text)
+    return Wanted((split, *kinds), sum(1 for _ in (staging / split).iterdir()))
+
+
+def read(archive: Path, member: str) -> dict[str, Any]:
+    """One annotation file of the archive, checked. UserError when it is not there or is no COCO annotation."""
+    try:
+        with zipfile.ZipFile(archive) as packed, packed.open(member) as stream:
+            text = stream.read()
+    except KeyError:
+        raise UserError(f"{shown(archive)} has no {member}") from None
+    except archives.DAMAGE as error:
+        raise UserError(f"{shown(archive)} is damaged ({error})") from None
+    return parse(text, f"{shown(archive)}: {member}")
+
+
+def parse(text: bytes, where: str) -> dict[str, Any]:
+    """A COCO annotation file as a dict whose images, annotations and categories can be relied on, else UserError."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is no JSON ({error})") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{where} is no COCO annotation file: it is no object")
+    needed: dict[str, dict[str, type]] = {
+        "images": {"id": int, "file_name": str, "width": int, "height": int},
+        "annotations": {"image_id": int},
+        "categories": {"id": int, "name": str},
+    }
+    for key, fields in needed.items():
+        rows = content.get(key)
+        if not isinstance(rows, list):
+            raise UserError(f"{where} is no COCO annotation file: it has no list of {key}")
+        for number, row in enumerate(rows):
+            for field, kind in fields.items():
+                value = row.get(field) if isinstance(row, dict) else None
+                if not isinstance(value, kind) or isinstance(value, bool):
+                    raise UserError(f"{where}: {key}[{number}] has no {field} of type {kind.__name__}")
+    for number, row in enumerate(content["annotations"]):
+        if "segments_info" not in row:
+            good = isinstance(row.get("category_id"), int)
+        else:
+            segments = row["segments_info"]
+            good = isinstance(segments, list) and isinstance(row.get("file_name"), str)
+            good = good and all(isinstance(each, dict) for each in segments)
+            good = good and all(isinstance(each.get("category_id"), int) for each in segments)
+        if not good:
+            raise UserError(f"{where}: annotations[{number}] says no category")
+    named = [*content["images"], *(row for row in content["annotations"] if "segments_info" in row)]
+    for row in named:
+        if Path(row["file_name"]).name != row["file_name"] or "\0" in row["file_name"]:
+            raise UserError(f"{where}: {row['file_name']!r} is no plain file name")
+    return content
+
+
+def choose(content: dict[str, dict[str, Any]], count: int, categories: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """`count` entries of "images" that every kind of annotation in `content` knows, or fewer where there are no more.
+
+    With `categories`, those that show at least one of them, each in turn, so that rare ones are there too. Always the
+    same choice, spread over the whole, and a larger one begins with the smaller.
+    """
+    kinds = list(content.values())
+    shows: dict[int, set[int]] = {}
+    for row in kinds[0]["annotations"]:
+        shows.setdefault(row["image_id"], set()).update(
+            segment["category_id"] for segment in row.get("segments_info", [row])
+        )
+    known = [{image["id"] for image in each["images"]} for each in kinds]
+    common = set(shows).intersection(*known)
+    images = [image for image in kinds[0]["images"] if image["id"] in common]
+    images.sort(key=lambda image: hashlib.sha256(str(image["id"]).encode()).digest())
+    if not categories:
+        return images[:count]
+    ids = {category["name"]: category["id"] for category in kinds[0]["categories"]}
+    for name in categories:
+        if name not in ids:
+            raise UserError(f"COCO has no category {name!r}; {nearest(name, list(ids))}")
+    queues = [[image for image in images if ids[name] in shows[image["id"]]] for name in categories]
+    chosen: dict[int, dict[str, Any]] = {}
+    for rank in range(max(map(len, queues))):
+        for queue in queues:
+            if rank < len(queue) and len(chosen) < count:
+                chosen.setdefault(queue[rank]["id"], queue[rank])
+    return list(chosen.values())
+
+
+def smaller(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
+    """The annotation file for the images `ids` alone; all else, the categories too, stays as it is."""
+    cut = dict(content)
+    cut["images"] = [image for image in content["images"] if image["id"] in ids]
+    cut["annotations"] = [row for row in content["annotations"] if row["image_id"] in ids]
+    return cut
+
+
+def jpeg_problem(picture: bytes, width: int, height: int) -> str:
+    """Why these bytes are not a whole JPEG of this size, or ""; nobody published hashes of the single pictures."""
+    if not picture.startswith(b"\xff\xd8"):
+        return "it is no JPEG"
+    if not picture.rstrip(b"\0").endswith(b"\xff\xd9"):
+        return "it is cut short"
+    offset = 2
+    while offset + 9 <= len(picture) and picture[offset] == 0xFF:
+        marker, length = picture[offset + 1], int.from_bytes(picture[offset + 2 : offset + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the frame header, whatever the coding
+            got = struct.unpack(">HH", picture[offset + 5 : offset + 9])
+            return "" if got == (height, width) else f"it is {got[1]}x{got[0]}, expected {width}x{height}"
+        offset += 2 + length
+    return "it has no frame header"
+
+
+def unpack_panoptic(folder: Path, limit_bytes: int) -> None:
+    """Unpack the mask archives that lie within the panoptic one: annotations/panoptic_SPLIT.zip -> panoptic_SPLIT/."""
+    for split in SPLITS:
+        inner = folder / "annotations" / f"panoptic_{split}.zip"
+        if inner.exists():
+            say(f"unpacking {inner.name}")
+            archives.unpack(inner, folder, limit_bytes)
+            inner.unlink()
+
+
+def _keep_only(folder: Path, names: set[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        if path.name not in names:
+            path.unlink()
+
+
+def _unpack_masks(archive: Path, split: str, names: set[str], folder: Path) -> None:
+    """Write the named masks, which are in a zip within the zip."""
+    _keep_only(folder, names)
+    inner = folder.with_name(f".panoptic_{split}.zip")
+    try:
+        member = f"annotations/panoptic_{split}.zip"
+        with zipfile.ZipFile(archive) as packed, packed.open(member) as stream, inner.open("wb") as out:
+            shutil.copyfileobj(stream, out, 1 << 20)
+        with zipfile.ZipFile(inner) as packed:
+            members = {Path(name).name: name for name in packed.namelist() if "__MACOSX" not in name}
+            for name in sorted(names):
+                if name not in members:
+                    raise UserError(f"{shown(archive)} has no mask {name}")
+                (folder / name).write_bytes(packed.read(members[name]))
+    except KeyError:
+        raise UserError(f"{shown(archive)} has no annotations/panoptic_{split}.zip") from None
+    except archives.DAMAGE as error:
+        raise UserError(f"{shown(archive)} is damaged ({error})") from None
+    finally:
+        if inner.exists():
+            inner.unlink()

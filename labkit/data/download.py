@@ -1,0 +1,144 @@
+"""Fetch one published file from several byte-identical addresses.
+
+All addresses are asked at once, so that the verdict "no host answers" takes seconds. A large file then comes from all
+that serve ranges, at once; any other from the first that delivers, in their order. It comes in ranges over several
+connections into `target.part`; beside it, `target.part.done` holds one byte for each finished block, so that a process
+that was killed continues where it was. What counts in the end is the hash, which is computed while the bytes arrive.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from pathlib import Path
+from typing import Callable, Sequence
+
+from labkit.base.console import say
+from labkit.base.files import digest, require_space
+from labkit.data import addresses
+from labkit.data.addresses import Failed, Slow, Source, Unreachable, host_of
+from labkit.data.partial import Hashing, Part
+from labkit.data.transfer import Disk, Transfer, Whole
+
+Hashes = Sequence["tuple[str, str]"]  # (algorithm, hex digits or the first of them), the strongest first
+
+
+def fetch(
+    urls: Sequence[str],
+    target: Path,
+    size_bytes: int,
+    hashes: Hashes = (),
+    accept: Callable[[Path], str] | None = None,
+    progress: Whole | None = None,
+) -> str:
+    """Make `target` hold the file with that hash, and return the hosts it came from ("" if it was there already).
+
+    `urls` are http://, https:// or file://, best first; proxies are taken from the environment. Without a hash the size
+    decides; with one, the size serves the progress bar, the disk check and the choice of address, because published
+    sizes are often wrong. `accept` may still say "" to a file with another hash, or else what is wrong with it. The
+    caller holds a lock: two processes must not fetch the same target at once. Raises Unreachable when no address
+    delivers, UserError when the disk is too small; `target` never holds anything else than the whole file.
+    """
+
+    def wrong(path: Path, known: str = "") -> str:
+        problem = mismatch(path, size_bytes, hashes, known)
+        return accept(path) if problem and accept else problem
+
+    if target.exists() and not wrong(target):
+        return ""
+    arrived = Part.path_of(target)
+    require_space(target.parent, size_bytes - (arrived.stat().st_blocks * 512 if arrived.exists() else 0))
+    probes = {url: addresses.Probe(url) for url in urls}
+    deadline = time.monotonic() + addresses.VERDICT_S
+    failures: dict[str, str] = {}
+    together = addresses.all_at_once(list(probes.values()), deadline, size_bytes)
+    if together:
+        try:
+            return _receive(together, target, size_bytes, hashes, wrong, True, progress)
+        except Failed as failed:
+            say(f"{target.name}: {failed}; now one address after the other")
+    queue: deque[str] = deque(probes)
+    deferred: set[str] = set()  # tried again when all others have failed, and then with patience
+    while queue:
+        url = queue.popleft()
+        host = host_of(url)
+        try:
+            source = probes[url].wait(deadline)
+            if size_bytes and source.size_bytes not in (0, size_bytes):
+                if not hashes and not accept:
+                    raise Failed(f"it has {source.size_bytes} bytes, expected {size_bytes}")
+                if url not in deferred:  # most likely a page of some proxy
+                    deferred.add(url)
+                    queue.append(url)
+                    continue
+            patient = url in deferred or not any(probes[other].answered for other in queue)
+            return _receive([source], target, size_bytes, hashes, wrong, patient, progress)
+        except Slow as slow:
+            say(f"{host}: {slow}; trying the next address")
+            failures[host] = str(slow)
+            deferred.add(url)
+            queue.append(url)
+        except Failed as failed:
+            if probes[url].answered:  # a host that is merely silent is named when all have failed
+                say(f"{host}: {failed}; trying the next address")
+            failures[host] = str(failed)
+    raise Unreachable(target.name, failures or {"no address": "none is known"})
+
+
+def mismatch(path: Path, size_bytes: int, hashes: Hashes, known: str = "") -> str:
+    """How the file differs from the strongest thing known of it, with expected and got, or "".
+
+    `known` is its digest by the first of `hashes`, where somebody has computed that already.
+    """
+    if hashes:
+        (kind, expected), got = hashes[0], known or digest(path, hashes[0][0])
+    else:
+        kind, expected, got = "size", str(size_bytes), str(path.stat().st_size) if size_bytes else "0"
+    return "" if got == expected or (hashes and got.startswith(expected)) else f"{kind} expected {expected}, got {got}"
+
+
+# --- one address ------------------------------------------------------------------------------------------------------
+
+
+# --- what has arrived -------------------------------------------------------------------------------------------------
+
+
+def _receive(
+    sources: list[Source],
+    target: Path,
+    size_bytes: int,
+    hashes: Hashes,
+    wrong: Callable[[Path, str], str],
+    patient: bool,
+    progress: Whole | None,
+) -> str:
+    """Complete `target` from these addresses, which have the same size, and return their hosts; or raise Failed."""
+    hosts = ", ".join(dict.fromkeys(host_of(source.url) for source in sources))
+    size_bytes = sources[0].size_bytes or size_bytes
+    if not size_bytes:
+        raise Failed("it does not say how long the file is")
+    for fresh in (not sources[0].ranges, True):
+        part = Part(target, size_bytes, fresh)
+        require_space(target.parent, size_bytes - part.path.stat().st_blocks * 512)
+        began_empty = not any(part.done)
+        hashing = Hashing(part, hashes[0][0]) if hashes else None
+        try:
+            Transfer(sources, part, patient, progress).run(target.name, hosts)
+            known = hashing.result() if hashing else ""
+        except Disk:
+            part.delete()
+            raise
+        finally:
+            part.closed = True
+            if hashing:
+                hashing.join()
+            part.close()
+        problem = wrong(part.path, known)
+        if not problem:
+            part.move_to(target)
+            return hosts
+        part.delete()
+        if began_empty:
+            raise Failed(problem)
+        say(f"{hosts}: does not fit what another address had sent; from the beginning")
+    raise AssertionError("a fresh part begins empty")

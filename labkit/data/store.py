@@ -1,0 +1,236 @@
+"""The data sets: what is known of each, and the one way in which its files arrive in the data folder.
+
+`data/<name>/` is there, whole and recorded in `.state.json`, or it is not there: everything is put together in a hidden
+folder beside it, checked, and renamed into place. Samples live in `data/<name>-sample/` in the same layout.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from contextlib import contextmanager
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Iterator, NamedTuple
+
+from labkit.base.console import say
+from labkit.base.errors import UserError, nearest
+from labkit.base.files import digest, locked, megabytes, write_text, writing
+from labkit.base.paths import data_dir, shown
+from labkit.data import coco, download
+from labkit.data.registry import Dataset, File, Wanted, find, names
+
+STATE_FILE = ".state.json"
+ANYTHING = Wanted()  # nothing in particular is asked for
+
+
+# --- what is in the data folder ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class State:
+    """What the data folder holds of one data set."""
+
+    name: str
+    # "absent", "verified" (it is what was published), "recorded" (nobody published a hash: what came first counts),
+    # "unverified" (the user vouches for it), "sample"
+    kind: str
+    path: Path  # the folder to read, also when absent
+    size_bytes: int = 0
+    source: str = ""  # host, or the path it was imported from, or what made the sample
+    when: str = ""  # UTC, ISO 8601
+    what: Wanted = ANYTHING
+
+    def __str__(self) -> str:
+        if self.kind == "absent":
+            return f"{self.name}: absent"
+        what = f"{self.what}, " if self.what.parts else ""
+        made = f"{what}{megabytes(self.size_bytes)} in {shown(self.path)}, from {self.source}, {self.when}"
+        return f"{self.name}: {self.kind} ({made})"
+
+
+class Row(NamedTuple):
+    """One line of `invoke datasets`."""
+
+    name: str
+    title: str
+    state: str
+    size: str
+    licence: str
+
+
+def state(name: str) -> State:
+    """What is there of the real data; quick: it reads the record and counts files, and hashes nothing."""
+    return read_state(find(name), data_dir() / name)
+
+
+def table() -> list[Row]:
+    """A row for each data set; where it is absent, `size` is what the download would be."""
+    rows = []
+    for dataset in map(find, names()):
+        there = state(dataset.name)
+        files = files_of(dataset, complete(dataset, ANYTHING))
+        sizes = [there.size_bytes] if there.kind != "absent" else [file.size_bytes for file in files]
+        size = f"{'' if all(sizes) else '> '}{megabytes(sum(sizes))}" if any(sizes) else "unknown"
+        rows.append(Row(dataset.name, dataset.title, there.kind, size, dataset.licence))
+    return rows
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
+
+
+def read_state(dataset: Dataset, folder: Path) -> State:
+    record = read_record(folder)
+    if not record or layout_problem(record.get("layout", dataset.layout), folder):
+        return State(dataset.name, "absent", folder)
+    size_bytes = sum(entry["size_bytes"] for entry in record["files"].values())
+    parts, subset, categories = record.get("what", ((), 0, ()))
+    what = Wanted(tuple(parts), subset, tuple(categories))
+    return State(dataset.name, record["kind"], folder, size_bytes, record["source"], record["when"], what)
+
+
+def layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
+    """What must be there of the parts wanted: glob -> count, 0 for "some"."""
+    if what.subset:
+        return coco.layout(what)
+    layout = dict(dataset.layout)
+    for file in files_of(dataset, what):
+        layout.update(file.layout)
+    return layout
+
+
+def layout_problem(layout: dict[str, int], folder: Path) -> str:
+    """How the files below `folder` differ from the layout, or ""."""
+    for pattern, count in layout.items():
+        found = sum(path.is_file() for path in folder.glob(pattern))
+        if found != count and (count or not found):
+            return f"{found} of {count or 'some'} files {pattern} are there"
+    return ""
+
+
+# --- how data get in --------------------------------------------------------------------------------------------------
+
+
+def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
+    """What is wanted with the usual filled in for what was not said. UserError for what the data set does not have."""
+    for part in wanted.parts:
+        if part not in dataset.parts:
+            hint = nearest(part, dataset.parts) if dataset.parts else "it has no parts"
+            raise UserError(f"{dataset.title} has no part {part!r}; {hint}", f"invoke data {dataset.name}")
+    if (wanted.subset or wanted.categories) and not dataset.subset:
+        raise UserError(f"{dataset.title} comes as a whole only", f"invoke data {dataset.name}")
+    if not dataset.subset:
+        return Wanted(wanted.parts or dataset.default)
+    return coco.complete(dataset, wanted)
+
+
+def files_of(dataset: Dataset, wanted: Wanted) -> list[File]:
+    """The published files that are fetched for what is wanted."""
+    whole = [file for file in dataset.files if not file.part or file.part in wanted.parts]
+    return [file for file in whole if file.part not in coco.SPLITS] if wanted.subset else whole
+
+
+def recorded(name: str) -> dict[str, str]:
+    """Path below data/<name>/ -> sha256, of everything that is there of the real data."""
+    return {path: entry["sha256"] for path, entry in read_record(data_dir() / name)["files"].items()}
+
+
+def verify(name: str) -> State:
+    """Hash all files again. UserError naming the first that is not what it was when it came, or is gone."""
+    dataset, folder = find(name), data_dir() / name
+    record = read_record(folder)
+    if not record:
+        raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"invoke data {name}")
+    for relative, entry in record["files"].items():
+        file = folder / relative
+        got = digest(file, "sha256") if file.is_file() else "nothing"
+        if got != entry["sha256"]:
+            problem = f"sha256 expected {entry['sha256']}, got {got}"
+            raise UserError(f"{shown(file)} has changed: {problem}", f"invoke data {name} --delete")
+    if record["kind"] == "verified":
+        problem = members_problem(dataset, folder)
+        if problem:
+            raise UserError(f"{shown(folder)} is not {dataset.title}: {problem}", f"invoke data {name} --delete")
+    return state(name)
+
+
+def delete(name: str) -> State:
+    """Remove the real data, the sample and what a broken download has left."""
+    dataset = find(name)
+    with alone(dataset):
+        for folder in (name, f"{name}-sample", f".{name}.download", f".{name}.import"):
+            if (data_dir() / folder).exists():
+                shutil.rmtree(data_dir() / folder)
+    return state(name)
+
+
+@contextmanager
+def alone(dataset: Dataset, here: Path | None = None) -> Iterator[None]:
+    """One process at a time changes a data set; a swap that was cut off in the middle is undone first."""
+    here = here or data_dir()
+    with writing(here, "export LAB_DATA=/a/folder/of/yours"):
+        here.mkdir(parents=True, exist_ok=True)
+        with locked(here / f".{dataset.name}.lock", dataset.title):
+            for folder in (here / dataset.name, here / f"{dataset.name}-sample"):
+                former = _former(folder)
+                if former.exists() and not folder.exists():
+                    former.rename(folder)
+            yield
+
+
+def _former(folder: Path) -> Path:
+    return folder.with_name(f".{folder.name}.former")
+
+
+def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, source: str, what: Wanted) -> State:
+    """Check the layout, record every file, and rename `staging` to `folder`."""
+    wanted = layout(dataset, what)
+    if kind == "sample":
+        wanted = dict.fromkeys(wanted, 0)
+    problem = layout_problem(wanted, staging)
+    if problem:
+        raise UserError(
+            f"{source} does not hold {dataset.title}: {problem}", f"invoke data {dataset.name} --import=PATH"
+        )
+    files = {
+        str(path.relative_to(staging)): {"size_bytes": path.stat().st_size, "sha256": digest(path, "sha256")}
+        for path in sorted(staging.rglob("*"))
+        if path.is_file() and path != staging / STATE_FILE
+    }
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    counts = {pattern: sum(path.is_file() for path in staging.glob(pattern)) for pattern in wanted}
+    record = {"kind": kind, "source": source, "when": when, "what": astuple(what), "layout": counts, "files": files}
+    write_text(staging / STATE_FILE, json.dumps(record, indent=1))
+    former = _former(folder)
+    shutil.rmtree(former, ignore_errors=True)
+    if folder.exists() and not read_record(folder) and any(folder.iterdir()):
+        aside = folder.with_name(f"{folder.name}-before-{when.replace(':', '')}")
+        folder.rename(aside)
+        say(f"{shown(folder)} was not made here: it is kept as {shown(aside)}")
+    elif folder.exists():
+        folder.rename(former)
+    staging.rename(folder)
+    shutil.rmtree(former, ignore_errors=True)
+    return read_state(dataset, folder)
+
+
+def file_problem(file: File, path: Path) -> str:
+    return download.mismatch(path, file.size_bytes, file.hashes)
+
+
+def members_problem(dataset: Dataset, folder: Path) -> str:
+    """The first unpacked file whose hash is not the published one, or ""."""
+    published = [(path, "md5", md5) for path, md5 in dataset.md5.items()]
+    published += [(path, "sha256", sha256) for path, sha256 in dataset.members().items()]
+    wrong = []
+    for relative, algorithm, expected in published:
+        got = digest(folder / relative, algorithm) if (folder / relative).is_file() else "nothing"
+        if got != expected:
+            wrong.append(f"{relative}: {algorithm} expected {expected}, got {got}")
+    more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+    return wrong[0] + more if wrong else ""

@@ -1,0 +1,69 @@
+"""Checkpoints: what is in one, and how it is read without trusting it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any, Mapping
+
+from labkit.base.errors import UserError
+from labkit.runs import records
+from labkit.runs.options import flag
+
+CONTENT = {"lab", "config", "step", "state", "rng", "metrics_bytes"}
+
+
+def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
+    """A trained model's checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
+
+    `path_or_run` is a file, a run's folder, a run's name, or `latest`: the newest run that has one. Raises UserError
+    where it is no checkpoint, belongs to another lab, or was trained with another value of an option in `expect`.
+    """
+    from labkit.runs import compat
+
+    path = Path(path_or_run).expanduser()
+    if str(path_or_run) == "latest":
+        trained = [run.checkpoint for run in records.table() if run.lab == lab and run.checkpoint.exists()]
+        if not trained:
+            raise UserError(f"no run of {lab} has a checkpoint yet", f"invoke lab {lab}")
+        path = trained[0]
+    elif not path.is_file():
+        path = records.find(str(path_or_run), lab) / "checkpoints" / "last.pt"
+    saved = compat.load(path)
+    if not isinstance(saved, dict) or not CONTENT.issubset(saved):
+        raise UserError(f"{path} is not a checkpoint of a lab", "invoke runs")
+    if saved["lab"] != lab:
+        raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "invoke runs")
+    for name, value in expect.items():
+        trained = saved["config"].get(name)
+        if trained != value:
+            raise UserError(f"{path} was trained with {flag(name)} {trained}, not {value}", "invoke runs")
+    return saved
+
+
+def random_state() -> dict[str, Any]:
+    """The global generators of Python, NumPy and PyTorch, as tensors and plain containers."""
+    import numpy
+    import torch
+
+    name, keys, *rest = numpy.random.get_state()
+    return {
+        "python": random.getstate(),
+        "numpy": [name, torch.from_numpy(keys.astype("int64")), *rest],
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def set_random_state(saved: Mapping[str, Any]) -> None:
+    """Put the generators back to where `random_state` found them."""
+    import numpy
+    import torch
+
+    version, state, gauss = saved["python"]
+    random.setstate((version, tuple(state), gauss))
+    name, keys, *rest = saved["numpy"]
+    numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
+    torch.set_rng_state(saved["torch"])
+    if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(saved["cuda"])

@@ -1,0 +1,133 @@
+"""The one place that knows how PyTorch 1.5 (the notes' version) and today's PyTorch differ."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import os
+import pickle
+from pathlib import Path
+from typing import Any, ContextManager
+
+import torch
+
+from labkit.base.errors import UserError
+from labkit.base.hardware import processor
+
+MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither this nor `weights_only`
+# For Adam: its arithmetic in one pass over the weights. A step over 28 million of them took 0.03 s instead of 0.19 s
+# (two cores of an AMD EPYC that tests shared, torch 2.11.0, 2026-11-25).
+FUSED: dict[str, Any] = {"fused": True} if MODERN else {}
+
+
+def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
+    """The dtype that `device` multiplies fastest without losing accuracy, and why: (dtype, reason).
+
+    bfloat16 on a processor pays with AMX, and with AVX-512 on AMD (1.6 to 2.1 times as fast on Zen 4). Intel's AVX-512
+    without AMX has the instructions too, yet convolutions are slower in it than in float32 (177, not 310 GFLOP/s, on a
+    Xeon, torch 2.11.0, 2 threads, 2026-11-23). The choice rests on the processor alone, never on a timing, because a
+    resumed run must choose the same.
+    """
+    if not MODERN:
+        return torch.float32, f"PyTorch {torch.__version__} has no autocast"
+    if device.type == "cuda":
+        major, minor = torch.cuda.get_device_capability(device)
+        if major >= 8:
+            return torch.bfloat16, f"compute capability {major}.{minor} has bfloat16 tensor cores"
+        return torch.float32, f"compute capability {major}.{minor} has no bfloat16"
+    found = processor()
+    if "amx_bf16" in found.flags:
+        return torch.bfloat16, "the processor has AMX"
+    if "avx512_bf16" in found.flags and found.vendor == "AuthenticAMD":
+        return torch.bfloat16, "an AMD processor with avx512_bf16"
+    return torch.float32, "bfloat16 is not faster on this processor"
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> ContextManager[Any]:
+    """A context in which the heavy operations run in `dtype`; for float32 it does nothing."""
+    if dtype == torch.float32 or not MODERN:
+        return contextlib.nullcontext()
+    context: ContextManager[Any] = torch.autocast(device.type, dtype=dtype)
+    return context
+
+
+def save(obj: Any, path: Path) -> None:
+    """Write tensors in plain containers to `path`; whoever looks sees the old file or the whole new one."""
+    content = io.BytesIO()  # torch would report a full disk in words of its own
+    torch.save(obj, content)
+    partial = path.with_name(path.name + ".new")
+    with open(partial, "wb") as file:
+        file.write(content.getbuffer())
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def load(path: Path) -> Any:
+    """What `save` wrote, on the CPU. Nothing in the file can run: it may hold only tensors and plain containers.
+
+    Raises UserError where `path` cannot be read, is no such file, or asks for anything else.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        if MODERN:
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        # `torch.load` of 1.5 would hand a TorchScript archive to another loader.
+        if data[:2] == b"PK":
+            raise pickle.UnpicklingError(f"a newer PyTorch than {torch.__version__} wrote it")
+        return torch.load(io.BytesIO(data), map_location="cpu", pickle_module=_Restricted)
+    except Exception as error:  # a damaged file raises whatever its first wrong byte leads to
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        if isinstance(error, pickle.UnpicklingError) and MODERN:
+            reason = "it holds more than tensors and plain containers, or is damaged"
+        raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}") from None
+
+
+_ADMITTED = {
+    ("collections", "OrderedDict"): collections.OrderedDict,
+    ("collections", "Counter"): collections.Counter,
+    ("torch", "Size"): torch.Size,
+    ("torch._utils", "_rebuild_tensor_v2"): torch._utils._rebuild_tensor_v2,
+    ("torch._utils", "_rebuild_parameter"): torch._utils._rebuild_parameter,
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _ADMITTED:
+            return _ADMITTED[module, name]
+        if module == "torch" and name.endswith("Storage") and isinstance(getattr(torch, name, None), type):
+            return getattr(torch, name)
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}, and only tensors and plain containers may be in it")
+
+
+class _Restricted:
+    """Stands in for the pickle module in `torch.load` of PyTorch 1.5."""
+
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: Any, **keywords: Any) -> Any:
+        return _Unpickler(file, **keywords).load()
+
+
+def add_graph(writer: Any, model: torch.nn.Module, example: torch.Tensor) -> None:
+    """tensorboardX's `writer.add_graph(model, example)`, which hands torch 1.5 an argument that it does not know."""
+    if MODERN:
+        writer.add_graph(model, example)
+        return
+    from torch.utils.tensorboard._pytorch_graph import graph
+
+    writer._get_file_writer().add_graph(graph(model, example))
+
+
+def weight_norm(layer: torch.nn.Module, dim: int = 0) -> torch.nn.Module:
+    """`layer` with its weight as a length for each slice along `dim` and a direction, which are learned apart."""
+    if MODERN:
+        parametrised: torch.nn.Module = torch.nn.utils.parametrizations.weight_norm(layer, dim=dim)
+        return parametrised
+    return torch.nn.utils.weight_norm(layer, dim=dim)

@@ -1,0 +1,275 @@
+"""What can be watched while a lab runs: a progress bar in the terminal; curves, pictures in TensorBoard and visdom."""
+
+from __future__ import annotations
+
+import base64
+import collections
+import contextlib
+import hashlib
+import http.client
+import json
+import math
+import os
+import socket
+import struct
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any, Callable
+from urllib import request
+
+from rich.progress import BarColumn, Progress, TextColumn
+
+from labkit.base import login
+from labkit.base.console import console, say
+from labkit.base.errors import UserError
+from labkit.runs import records
+
+PLAIN_LINE_EVERY_S = 10.0
+
+
+class Bar:
+    """A progress bar with rate and time left; where nobody watches, a plain line now and then.
+
+    `with run.progress(total=50_000, unit="img") as bar: ...; bar.advance(128, loss=0.7)`
+    """
+
+    def __init__(self, total: int, start: int = 0, unit: str = "img") -> None:
+        self._total, self._start, self._done, self._unit = total, start, start, unit
+        # Where it stood in each of the last seconds: the rate is that of late, not of a slow start.
+        self._marks = collections.deque([(time.monotonic(), start)], maxlen=30)
+        self._said = time.monotonic()
+        self._shown = ""
+        self._rich: Progress | None = None
+        if sys.stderr.isatty():
+            self._rich = Progress(
+                BarColumn(), TextColumn("{task.fields[shown]}"), console=console, refresh_per_second=4
+            )
+            self._task = self._rich.add_task("", total=total, completed=start, shown="")
+
+    def __enter__(self) -> Bar:
+        if self._rich:
+            self._rich.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._rich:
+            self._rich.stop()
+        elif self._done > self._start:
+            say(f"  {self._text()}")
+
+    def advance(self, amount: int = 1, **shown: float) -> None:
+        """Count `amount` more units, and show the latest values of whatever is worth watching."""
+        self._done += amount
+        if shown:
+            self._shown = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        now = time.monotonic()
+        if now - self._marks[-1][0] >= 1.0:
+            self._marks.append((now, self._done))
+            if self._rich is None and now - self._said >= PLAIN_LINE_EVERY_S:
+                self._said = now
+                say(f"  {self._text()}")
+        if self._rich:
+            self._rich.update(self._task, completed=self._done, shown=self._text())
+
+    def _text(self) -> str:
+        (then, before), now = self._marks[0], time.monotonic()
+        rate = (self._done - before) / max(now - then, 1e-9)  # units per second
+        left_s = int((self._total - self._done) / rate) if rate else 0
+        return "  ".join(
+            part
+            for part in (
+                f"{self._done:,}/{self._total:,} {self._unit}",
+                f"{rate:,.{0 if rate >= 10 else 1}f} {self._unit}/s",
+                f"{left_s // 60}:{left_s % 60:02d} left" if left_s else "",
+                self._shown,
+            )
+            if part
+        )
+
+
+class TensorBoard:
+    """Writes scalars and pictures as TensorBoard reads them.
+
+    Written here and now: tensorboardX's own SummaryWriter leaves it to a thread, and when that dies of a full disk,
+    the training waits for it for ever.
+    """
+
+    def __init__(self, folder: Path, first_step: int) -> None:
+        """`first_step`: what an earlier process of the same run wrote from there on is to be forgotten; 0 for none."""
+        from tensorboardX.event_file_writer import EventsWriter
+        from tensorboardX.proto.event_pb2 import Event, SessionLog
+        from tensorboardX.proto.summary_pb2 import Summary
+        from tensorboardX.summary import scalar
+
+        self._event, self._scalar, self._summary = Event, scalar, Summary
+        folder.mkdir(exist_ok=True)
+        # The name of a file holds the second in which it was begun: without more, a run that is resumed in the same
+        # second would write over what it has.
+        self._events = EventsWriter(str(folder / "events"), filename_suffix=f".{first_step:09d}")
+        if first_step:
+            again = SessionLog(status=SessionLog.START)
+            self._events.write_event(Event(wall_time=time.time(), step=first_step, session_log=again))
+
+    def add(self, tag: str, value: float, step: int) -> None:
+        """Record one scalar."""
+        self._events.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value)))
+
+    def add_picture(self, tag: str, png: bytes, step: int) -> None:
+        """Record one picture, the content of a PNG file in colour."""
+        width, height = struct.unpack(">II", png[16:24])  # from its first chunk
+        picture = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        summary = self._summary(value=[self._summary.Value(tag=tag, image=picture)])
+        self._events.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
+
+    def arrange(self, layout: dict[str, Any]) -> None:
+        """Say which scalars share a chart in the tab of custom scalars, as tensorboardX's `add_custom_scalars` does."""
+        from tensorboardX.summary import custom_scalars
+
+        self._events.write_event(self._event(wall_time=time.time(), summary=custom_scalars(layout)))
+
+    def flush(self) -> None:
+        """Let a TensorBoard that watches see everything."""
+        self._events.flush()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._events.close()
+
+
+class Windows(threading.Thread):
+    """Keeps the curves and live pictures of a run drawn in visdom, whether its server comes, goes or was never there.
+
+    `snapshot()` returns {name: (steps, values)}. Each panel is drawn whole, so that a server which was started late, or
+    restarted, shows everything; training never waits for it. `busy_s` is the processor time that all this took.
+    """
+
+    REDRAW_S, RETRY_S, AT_MOST = 2.0, 10.0, 0.005  # the last: of the time, spent on drawing
+
+    def __init__(self, folder: Path, snapshot: Callable[[], dict[str, tuple[list[int], list[float]]]]) -> None:
+        super().__init__(name="visdom", daemon=True)
+        self.busy_s = 0.0
+        self._folder, self._snapshot = folder, snapshot
+        self._environment = records.read(folder).environment
+        self._news, self._over = threading.Event(), threading.Event()
+
+    def changed(self) -> None:
+        """Say that there is something new to draw."""
+        self._news.set()
+
+    def close(self) -> None:
+        """Draw the last state, if a server is there and quick about it."""
+        self._over.set()
+        self._news.set()
+        if self.is_alive():
+            self.join(timeout=3.0)
+
+    def run(self) -> None:
+        server = None
+        while True:
+            self._news.wait()
+            over = self._over.is_set()
+            self._news.clear()
+            began = time.thread_time()
+            try:
+                server = server or connect(self._environment)
+                if server:
+                    server.draw(self._snapshot())
+                    server.draw_pictures(self._folder)
+            except (OSError, http.client.HTTPException):  # it has gone away: look for it again
+                server = None
+            busy = time.thread_time() - began
+            self.busy_s += busy
+            if over:
+                return
+            self._over.wait(max(self.REDRAW_S, busy / self.AT_MOST) if server else self.RETRY_S)
+
+
+TOLD_AT_MOST = 1000  # points of a line
+PATIENCE_S = 5.0  # with a server that is there and does not answer
+RECORD = "visdom.jsonl"  # in a run's folder: what the lab itself sent to visdom
+
+
+class Server:
+    """One environment of a visdom server, told by plain HTTP: to import visdom's client takes seconds of computing."""
+
+    def __init__(self, address: str, environment: str) -> None:
+        self._address, self._environment = address, environment
+        self._drawn: dict[str, int] = {}  # the step of each picture that it shows
+        # The user's proxy cannot reach this machine's loopback, and the login is a cookie.
+        self._opener = request.build_opener(request.ProxyHandler({}), request.HTTPCookieProcessor())
+        if login.password():
+            digest = hashlib.sha256(login.password().encode()).hexdigest()
+            self.tell("", {"username": login.USER, "password": digest})
+
+    def tell(self, endpoint: str, message: dict[str, Any]) -> None:
+        """Send one message. Raises OSError where the server is gone, slow or unwilling."""
+        body = json.dumps(message).encode()
+        asked = request.Request(f"{self._address}/{endpoint}", body, {"Content-Type": "application/json"})
+        with self._opener.open(asked, timeout=PATIENCE_S) as answer:
+            answer.read()
+
+    def show(self, message: dict[str, Any], endpoint: str = "events") -> None:
+        """Show a window, instead of the one of that name."""
+        # A page that is open draws a window anew only when its version is another one (visdom 0.3).
+        self.tell(endpoint, {**message, "eid": self._environment, "version": int(1000 * time.time())})
+
+    def draw(self, history: dict[str, tuple[list[int], list[float]]]) -> None:
+        """Show a window of lines for each panel of `history`."""
+        for panel, names in records.panels(history).items():
+            lines = []
+            for name in names:
+                steps, values = history[name]
+                last, stride = len(values) - 1, -(-len(values) // TOLD_AT_MOST)
+                chosen = sorted({*range(0, last, stride), last})
+                x = [steps[k] for k in chosen]
+                y = [values[k] if math.isfinite(values[k]) else None for k in chosen]
+                lines.append({"type": "scatter", "mode": "lines", "name": records.split(name)[1], "x": x, "y": y})
+            title = panel.replace("_", " ")
+            layout = {"title": {"text": title}, "xaxis": {"title": {"text": "step"}}, "showlegend": True}
+            self.show({"win": panel, "data": lines, "layout": layout, "opts": {"title": title}})
+
+    def draw_pictures(self, folder: Path) -> None:
+        """Show each live picture of the run in `folder` that is newer than what is shown."""
+        for item in records.load_json(folder / "report.json").get("items", []):
+            name, step = item["name"], item.get("step")
+            if step is None or self._drawn.get(name) == step:
+                continue
+            png = (folder / "plots" / f"{name}.png").read_bytes()
+            width, height = struct.unpack(">II", png[16:24])
+            source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            content = {"type": "image", "content": {"src": source, "caption": item["caption"]}}
+            # Drawn at 144 dots per inch, shown at a browser's 96.
+            opts = {"title": name.replace("_", " "), "width": width * 2 // 3, "height": height * 2 // 3}
+            self.show({"win": name, "data": [content], "layout": {}, "opts": opts})
+            self._drawn[name] = step
+
+    def repeat(self, record: Path) -> None:
+        """Show what visdom's own client wrote to `record` (its option log_to_filename)."""
+        for line in record.read_text(encoding="utf-8").splitlines():
+            endpoint, message = json.loads(line)
+            self.show(message, endpoint)
+
+
+def connect(environment: str) -> Server | None:
+    """The visdom server that labs draw on, or None where none answers."""
+    host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
+    with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
+        return Server(f"http://{host}:{port}", environment)
+    return None
+
+
+def replay(folder: Path) -> None:
+    """Rebuild the windows of the run in `folder`, finished or not. Raises UserError where no visdom answers."""
+    server = connect(records.read(folder).environment)
+    if server is None:
+        raise UserError("no visdom answers.", "invoke visdom")
+    server.draw(records.history(folder))
+    server.draw_pictures(folder)
+    if (folder / RECORD).exists():
+        server.repeat(folder / RECORD)
+
+
+if __name__ == "__main__":
+    replay(Path(sys.argv[1]))

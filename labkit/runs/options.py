@@ -1,0 +1,187 @@
+"""A lab's options: the fields of its `Config` dataclass, as a command line that answers mistakes in one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import re
+import shlex
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Mapping, NoReturn, Sequence
+
+from labkit.base import labs
+from labkit.base.errors import UserError, nearest
+
+Presets = Mapping[str, Mapping[str, Any]]
+
+
+def option(
+    default: Any,
+    help: str,
+    choices: Sequence[Any] = (),
+    path: bool = False,
+    at_least: float | None = None,
+    rest: bool = False,
+) -> Any:
+    """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
+
+    The annotation (str, int, float or bool) says what is read. A `path` arrives absolute, and a missing file is
+    refused; only a word without a suffix may also be the name of a run. `rest` takes all words that belong to no
+    option, joined as a shell would read them.
+    """
+    extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "rest": rest}
+    return dataclasses.field(default=default, metadata=extra)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one command line asked for. `typed` holds only the lab options that were written out."""
+
+    typed: dict[str, Any]
+    preset: str
+    smoke: bool
+    sample: bool
+    resume: str
+    seed: int | None
+    save_every_s: float
+    words_for: str = ""  # the field that took the words that belong to no option
+
+
+def flag(name: str) -> str:
+    """How the field `name` is written on the command line."""
+    return "--" + name.replace("_", "-")
+
+
+def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, about: str = "") -> Request:
+    """Read `argv`. Raises UserError for what is wrong with it; `--help` prints and leaves with status 0."""
+    words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata.get("rest")), "")
+    parser = _Parser(
+        usage=f"invoke lab {lab} -- [options]{' [words]' * bool(words_for)}",
+        description=about,
+        epilog=_describe(presets, words_for),
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
+        allow_abbrev=False,
+        add_help=False,
+    )
+    _add_lab_options(parser.add_argument_group("options of this lab"), config_class)
+    group = parser.add_argument_group("options of every lab")
+    names = ", ".join(presets)
+    if presets:
+        group.add_argument("--preset", metavar="NAME", default="", help=f"a set of values for the options: {names}")
+    group.add_argument("--smoke", action="store_true", help="one short run on the CPU and the sample, that must learn")
+    group.add_argument("--sample", action="store_true", help="train on the small drawn stand-in, not the real data")
+    group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0), help="random seed (default: 0)")
+    group.add_argument("--resume", metavar="RUN", default="", help="continue a run that stopped: its name, or latest")
+    group.add_argument(
+        "--save-every", metavar="SECONDS", type=_reader("--save-every", float, at_least=0), default=60.0,
+        help="time between checkpoints (default: 60)",
+    )  # fmt: skip
+    group.add_argument("--help", "-h", action="help", help="show this and leave")
+
+    help_command = f"invoke lab {lab} -- --help"
+    try:
+        given, rest = parser.parse_known_args(list(argv))
+    except UserError as error:
+        raise UserError(error.message, help_command) from None
+    unknown = [word for word in rest if not words_for or re.match(r"-[^\d.]", word)]
+    if unknown:
+        raise UserError(_unknown(unknown[0], parser), help_command)
+    values = vars(given)
+    if rest:
+        values[words_for] = " ".join(map(shlex.quote, rest))
+    preset = values.get("preset", "")
+    if preset and preset not in presets:
+        raise UserError(f"--preset: there is no {preset}; {nearest(preset, list(presets))}", help_command)
+    if preset and given.smoke:
+        raise UserError(f"--smoke is a preset itself and cannot be joined with --preset {preset}", help_command)
+    typed = {field.name: values[field.name] for field in dataclasses.fields(config_class) if field.name in values}
+    return Request(
+        typed=typed,
+        preset="smoke" if given.smoke and "smoke" in presets else preset,
+        smoke=given.smoke,
+        sample=given.sample or given.smoke,
+        resume=given.resume,
+        seed=given.seed,
+        save_every_s=given.save_every,
+        words_for=words_for,
+    )
+
+
+def build(config_class: type, presets: Presets, request: Request) -> Any:
+    """The Config for `request`: defaults, then the preset, then what was typed."""
+    return config_class(**{**presets.get(request.preset, {}), **request.typed})
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise UserError(message[len("argument ") :] if message.startswith("argument ") else message)
+
+
+def _add_lab_options(group: Any, config_class: type) -> None:
+    kinds = typing.get_type_hints(config_class)
+    for field in dataclasses.fields(config_class):
+        kind, extra = kinds[field.name], field.metadata
+        about = str(extra["help"]).replace("%", "%%")
+        if extra["rest"]:
+            group.description = f"[words]: {about}"
+            continue
+        name = flag(field.name)
+        keywords: dict[str, Any] = {"dest": field.name, "default": argparse.SUPPRESS}
+        if kind is bool:
+            state = "on" if field.default else "off"
+            group.add_argument(name, action="store_const", const=True, help=f"{about} (default: {state})", **keywords)
+            group.add_argument(
+                "--no-" + name[2:], action="store_const", const=False, help=argparse.SUPPRESS, **keywords
+            )
+            continue
+        if field.default != "":
+            about += f" (default: {field.default})"
+        metavar = {int: "N", float: "X", str: "PATH" if extra["path"] else "TEXT"}[kind]
+        if extra["choices"]:
+            metavar = "|".join(str(choice) for choice in extra["choices"])
+        read = _reader(name, kind, extra["choices"], extra["path"], extra["at_least"])
+        group.add_argument(name, metavar=metavar, type=read, help=about, **keywords)
+
+
+def _reader(
+    name: str, kind: type, choices: Sequence[Any] = (), path: bool = False, at_least: float | None = None
+) -> Any:
+    def read(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            raise UserError(f"{name}: {text} is not a {'whole number' if kind is int else 'number'}") from None
+        if kind is float and not math.isfinite(value):
+            raise UserError(f"{name}: {text} is not a finite number")
+        if choices and value not in choices:
+            raise UserError(f"{name}: there is no {text}; {nearest(text, [str(choice) for choice in choices])}")
+        if at_least is not None and value < at_least:
+            raise UserError(f"{name}: {text} is less than {at_least}")
+        return labs.resolve(name[2:], text, Path.cwd()) if path and text else value
+
+    return read
+
+
+def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
+    if not word.startswith("-"):
+        return f"{word} belongs to no option"
+    word = word.split("=")[0]
+    known: list[str] = [name for name in parser._option_string_actions if name.startswith("--")]
+    return f"unknown option {word}; {nearest(word, known)}"
+
+
+def _describe(presets: Presets, words_for: str) -> str:
+    def spelled(values: Mapping[str, Any]) -> str:
+        words = []
+        for name, value in values.items():
+            if isinstance(value, bool):
+                words.append(flag(name) if value else "--no-" + flag(name)[2:])
+            else:
+                words.append(value if name == words_for else f"{flag(name)} {value}")
+        return " ".join(words)
+
+    lines = [f"  {name}: {spelled(values)}" for name, values in presets.items()]
+    return "\n".join(["presets:", *lines]) if lines else ""

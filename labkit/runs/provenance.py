@@ -1,0 +1,61 @@
+"""What a result depends on besides the code: versions, machine, commit. It becomes the run's env.json."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import distributions
+from typing import Any
+
+import torch
+
+from labkit.base import hardware
+from labkit.base.paths import ROOT
+from labkit.base.programs import output_of
+from labkit.runs import processes
+
+
+def choose_device(smoke: bool) -> tuple[torch.device, str]:
+    """The device to compute on and the reason: a CUDA device that works, else the CPU."""
+    cpu = torch.device("cpu")
+    if smoke:
+        return cpu, "smoke runs use the CPU"
+    if not torch.cuda.is_available():
+        return cpu, "no CUDA device"
+    try:
+        torch.cuda.set_device(processes.local_rank())
+        torch.ones(2, device="cuda").sum().item()
+    except RuntimeError as error:
+        return cpu, f"the CUDA device does not work with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
+    return torch.device("cuda"), torch.cuda.get_device_name()
+
+
+def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
+    """Everything about this process and machine that may change a result, as plain values for JSON."""
+    commit, dirty = _commit()
+    return {
+        "stack": os.environ.get("LAB_STACK", ""),
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "device": device.type,
+        "device_reason": reason,
+        "threads": torch.get_num_threads(),
+        "processes": processes.count(),
+        "allocator": hardware.allocator(),
+        "cpu": hardware.processor().name,
+        "platform": platform.platform(),
+        "cuda": torch.version.cuda if device.type == "cuda" else None,
+        "driver": hardware.find_gpus()[0] if device.type == "cuda" else None,
+        "commit": commit,
+        "dirty": dirty,
+        "seed": seed,
+        "data": {},
+        "packages": dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
+    }
+
+
+def _commit() -> tuple[str, bool]:
+    # In a container the repository may belong to another user, which git would otherwise refuse.
+    git = ("git", "-C", str(ROOT), "-c", "safe.directory=*")
+    changes = output_of(*git, "status", "--porcelain", "--untracked-files=no")
+    return output_of(*git, "rev-parse", "HEAD"), bool(changes)

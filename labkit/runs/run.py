@@ -1,0 +1,378 @@
+"""A lab's run: its folder, what it logs and shows, and its checkpoints."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import math
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
+
+from labkit.base import files, paths
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.runs import checkpoints, processes, records, report
+from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.live import Bar, TensorBoard, Windows
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+FLUSH_EVERY_S = 5.0
+REPORT_EVERY_S = 20.0
+SECOND_SIGNAL_S = 1.0
+
+
+class Stopped(Exception):
+    """Raised by `Run.checkpoint` once everything is saved, after Ctrl-C or a polite kill."""
+
+
+class Run:
+    """One run of a lab. Everything it writes is under `folder`."""
+
+    folder: Path
+    seed: int
+    sample: bool
+    smoke: bool
+    device: torch.device
+
+    def __init__(self, folder: Path, facts: Mapping[str, Any], save_every_s: float = 60.0) -> None:
+        """Set up by `start`; `facts` is the content of config.json."""
+        self.folder = folder
+        self.lab = str(facts["lab"])
+        self.facts = dict(facts)
+        self.seed, self.sample, self.smoke = int(facts["seed"]), bool(facts["sample"]), bool(facts["smoke"])
+        self._save_every_s = save_every_s
+        lock = records.lock(folder)
+        if lock is None:
+            raise UserError(f"the run {folder.name} is going on in another process", "invoke runs")
+        self._lock: int = lock
+        self._stop_asked_at: float | None = None
+        self._history: dict[str, tuple[list[int], list[float]]] = {}
+        self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
+        self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
+        self._board: TensorBoard | None = None
+        self._board_from, self._arranged = 0, False
+        self._logging_s = 0.0
+        self._windows = Windows(folder, self._snapshot)
+        self._items = list(records.load_json(folder / "report.json").get("items", []))
+        self._seconds_before = records.read(folder).seconds
+        self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
+        self._report_every_s = REPORT_EVERY_S
+
+    # ---- what a lab uses ----
+
+    def dataset(self, name: str) -> Path:
+        """The folder of the data set `name`, or of its sample in a `--sample` run; the report says which it was."""
+        from labkit.data import samples
+
+        state = samples.locate(name, sample=self.sample)
+        known = {"kind": state.kind, "source": state.source, "when": state.when}
+        self._env["data"][name] = known
+        files.write_json(self.folder / "env.json", self._env)
+        meaning = {
+            "sample": "a small drawn stand-in, not the real data",
+            "recorded": "nobody published a hash of it: what came first counts",
+            "unverified": "not checked against published hashes",
+        }
+        say(f"data: {name} ({state.kind}{': ' + meaning[state.kind] if state.kind in meaning else ''})")
+        return state.path
+
+    def log(self, step: int, **scalars: float) -> None:
+        """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
+        began = time.monotonic()
+        row: dict[str, Any] = {"step": int(step)}
+        for name, value in scalars.items():
+            row[name] = _number(value)
+            self._remember(name, int(step), math.nan if row[name] is None else row[name])
+        self._metrics.write(json.dumps(row).encode() + b"\n")
+        board = self._open_board()
+        if not self._arranged:
+            board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
+            self._arranged = True
+        for name in scalars:
+            panel, line = records.split(name)
+            board.add(name if panel == line else f"{panel}/{line}", self._history[name][1][-1], int(step))
+        self._windows.changed()
+        self._refresh()
+        self._logging_s += time.monotonic() - began
+
+    def time(self, step: int, **measured: float) -> None:
+        """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
+        row = {"step": int(step), **{name: float(value) for name, value in measured.items()}}
+        self._timings.write(json.dumps(row) + "\n")
+
+    def progress(self, total: int, start: int = 0, unit: str = "img") -> Bar:
+        """A bar over `total` units, `start` of them done before: `with run.progress(n) as bar: bar.advance(128)`."""
+        return Bar(total, start, unit)
+
+    def figure(self, name: str, fig: Figure, caption: str, step: int | None = None) -> None:
+        """Save `fig` as plots/NAME.png and show it in the report, in the order in which figures arrive.
+
+        With the `step` at which it was drawn it is also shown live, in visdom and in TensorBoard, which keeps the older
+        ones of that name.
+        """
+        path = files.made(self.folder / "plots") / f"{name}.png"
+        content = io.BytesIO()
+        fig.savefig(content, format="png", bbox_inches="tight")
+        files.write_bytes(path, content.getvalue())
+        self._show({"kind": "figure", "name": name, "caption": caption, **({} if step is None else {"step": step})})
+        if step is not None:
+            self._open_board().add_picture(name, content.getvalue(), step)
+            self._windows.changed()
+            self._refresh()
+
+    def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
+        """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
+        content = {"columns": list(columns), "rows": [[_cell(cell) for cell in row] for row in rows]}
+        files.write_json(files.made(self.folder / "tables") / f"{name}.json", content)
+        self._show({"kind": "table", "name": name, "caption": caption})
+
+    def note(self, text: str) -> None:
+        """A sentence that the reader of the report should not miss."""
+        self._show({"kind": "note", "name": text, "caption": text})
+
+    def part_of(self, batch: slice) -> slice:
+        """This process's part of the positions `batch`; all of them where it trains alone (`--gpus`)."""
+        return processes.part_of(batch)
+
+    def average(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace each tensor, such as a gradient, by its mean over the processes that train together."""
+        processes.average(tensors)
+
+    def restore(self) -> dict[str, Any] | None:
+        """In a resumed run the state of the last checkpoint, with the random generators as they were; else None."""
+        path = self._checkpoint_path
+        content = processes.share(path.read_bytes() if path.exists() else b"")
+        if not content:
+            self._forget_metrics_after(0)
+            return None
+        if not path.exists():  # not the first of several processes
+            files.made(path.parent)
+            path.write_bytes(content)
+        saved = load_checkpoint(path, self.lab, {})
+        self._forget_metrics_after(saved["metrics_bytes"])
+        self._board_from = saved["step"] + 1
+        checkpoints.set_random_state(saved["rng"])
+        say(f"resumed: {self.folder.name} after step {saved['step']}")
+        state: dict[str, Any] = saved["state"]
+        return state
+
+    def checkpoint(self, step: int, make_state: Callable[[], dict[str, Any]], last: bool = False) -> None:
+        """Call after every step. Saves `make_state()` when that is due, when it is the `last`, and before a stop.
+
+        For a stop (Ctrl-C) it then raises Stopped, which a lab lets through. The state holds tensors, numbers, text,
+        lists and dicts: everything that the next step depends on, except the global random generators, which are
+        saved with it.
+        """
+        stop = processes.any_of(self._stop_asked_at is not None)
+        if stop or last or time.monotonic() - self._saved_at >= self._save_every_s:
+            self._save(int(step), make_state())
+        if stop:
+            raise Stopped
+
+    # ---- how it works ----
+
+    def _open_board(self) -> TensorBoard:
+        if self._board is None:
+            self._board = TensorBoard(self.folder / "tensorboard", self._board_from)
+        return self._board
+
+    @property
+    def _checkpoint_path(self) -> Path:
+        return self.folder / "checkpoints" / "last.pt"
+
+    def _save(self, step: int, state: dict[str, Any]) -> None:
+        from labkit.runs import compat
+
+        self._flush()
+        os.fsync(self._metrics.fileno())
+        content = {
+            "lab": self.lab,
+            "config": self.facts["options"],
+            "step": step,
+            "state": state,
+            "rng": checkpoints.random_state(),
+            "metrics_bytes": self._metrics.tell(),
+        }
+        files.made(self._checkpoint_path.parent)
+        compat.save(content, self._checkpoint_path)
+        self._saved_at = time.monotonic()
+
+    def begin(self) -> None:
+        """Choose the device, seed everything, and write down what the result depends on."""
+        import numpy
+        import torch
+
+        from labkit.runs import provenance
+
+        self.device, reason = provenance.choose_device(self.smoke)
+        if processes.any_of(self.device.type == "cuda"):
+            if processes.any_of(self.device.type != "cuda"):
+                raise UserError(f"not every process has a GPU of its own; process {processes.rank()}: {reason}")
+            processes.use_gpus()
+        say(f"run: {paths.shown(self.folder)}")
+        say(f"device: {self.device.type} ({reason})")
+        random.seed(self.seed)
+        numpy.random.seed(self.seed)
+        torch.manual_seed(self.seed)
+
+        self._env = provenance.environment(self.device, reason, self.seed)
+        first = records.load_json(self.folder / "env.json")
+        if first:
+            known = [key for key in SAME if key in first]
+            changed = [f"{key} {first[key]} → {self._env[key]}" for key in known if first[key] != self._env[key]]
+            if changed:
+                text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
+                warn(text)
+                self.note(text)
+            self._env = first
+        else:
+            files.write_json(self.folder / "env.json", self._env)
+        os.register_at_fork(after_in_child=self._leave_to_parent)
+        if processes.rank() == 0:
+            self._windows.start()
+        self.record("running")
+
+    def _leave_to_parent(self) -> None:
+        """In a forked worker: Ctrl-C reaches it too, but stopping is the parent's business, and so is the lock."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+        with contextlib.suppress(OSError):
+            os.close(self._lock)
+
+    def ask_stop(self, signum: int, _frame: Any) -> None:
+        """Handle a signal: the next `checkpoint` saves and stops; a second signal stops at once."""
+        # One Ctrl-C may arrive twice: from the terminal, and passed on by the program that started us.
+        now = time.monotonic()
+        if self._stop_asked_at is None:
+            self._stop_asked_at = now
+            with contextlib.suppress(OSError):
+                os.write(2, b"\nstopping after this step, with everything saved; Ctrl-C again stops at once\n")
+        elif now - self._stop_asked_at > SECOND_SIGNAL_S:
+            signal.signal(signum, signal.SIG_DFL)
+            raise KeyboardInterrupt
+
+    def record(self, status: str, metrics: Mapping[str, float] | None = None, **more: str) -> None:
+        """Write down where the run stands: summary.json, the plot of the curves, the report."""
+        self._flush()
+        if metrics is None:
+            metrics = {name: values[-1] for name, (_, values) in self._history.items()}
+        summary = {
+            "status": status,
+            "metrics": {name: _number(value) for name, value in metrics.items()},
+            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
+            # Of the time since this process began: in `log`, and of the processor for visdom's windows.
+            "logging_share": round((self._logging_s + self._windows.busy_s) / (time.monotonic() - self._began), 4),
+            **more,
+        }
+        files.write_json(self.folder / "summary.json", summary)
+        if self._history:
+            from labkit.runs import plots
+
+            plots.curves(self._history, files.made(self.folder / "plots" / "curves"))
+        report.render(self.folder)
+
+    def _refresh(self) -> None:
+        """Keep the files and the report fresh; the report every 20 s, and for at most a two-hundredth of the time."""
+        began = time.monotonic()
+        if began - self._flushed_at >= FLUSH_EVERY_S:
+            self._flush()
+        if began - self._reported_at < self._report_every_s:
+            return
+        self.record("running")
+        self._reported_at = time.monotonic()
+        self._report_every_s = max(REPORT_EVERY_S, 200 * (self._reported_at - began))
+
+    def close(self) -> None:
+        """Let go of everything; the folder stays."""
+        self._windows.close()
+        for output in (self._board, self._metrics, self._timings):
+            if output is not None:
+                with contextlib.suppress(OSError):  # a full disk was told of before
+                    output.close()
+        os.close(self._lock)
+        self._lock = -1
+
+    def is_empty(self) -> bool:
+        """Whether nothing that anyone would miss was written."""
+        return not (self._history or self._items or self._checkpoint_path.exists())
+
+    def _flush(self) -> None:
+        self._flushed_at = time.monotonic()
+        self._metrics.flush()
+        self._timings.flush()
+        if self._board is not None:
+            self._board.flush()
+
+    def _forget_metrics_after(self, size_bytes: int) -> None:
+        path = self.folder / "metrics.jsonl"
+        self._flush()
+        os.truncate(path, min(size_bytes, path.stat().st_size))
+        self._history = records.history(self.folder)
+
+    def _remember(self, name: str, step: int, value: float) -> None:
+        steps, values = self._history.setdefault(name, ([], []))
+        steps.append(step)
+        values.append(value)
+
+    def _snapshot(self) -> dict[str, tuple[list[int], list[float]]]:
+        """The history for visdom, copied, since the training thread goes on appending: first a step, then its value."""
+        copied = {}
+        for name, (steps, values) in list(self._history.items()):
+            kept = list(values)
+            copied[name] = (steps[: len(kept)], kept)
+        return copied
+
+    def _show(self, item: dict[str, Any]) -> None:
+        names = [(old["kind"], old["name"]) for old in self._items]
+        if (item["kind"], item["name"]) in names:
+            self._items[names.index((item["kind"], item["name"]))] = item
+        else:
+            self._items.append(item)
+        files.write_json(self.folder / "report.json", {"items": self._items})
+
+
+SAME = ("torch", "python", "device", "threads", "processes", "cpu", "commit")
+
+
+class Helper(Run):
+    """Any but the first of several processes: it computes as the first does, and nothing that it writes is kept."""
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self._temporary = tempfile.TemporaryDirectory()
+        folder = Path(self._temporary.name)
+        files.write_json(folder / "config.json", facts)
+        super().__init__(folder, facts)
+
+    def _nothing(self, *_: Any, **__: Any) -> None:
+        pass
+
+    log = time = figure = table = note = record = _save = _nothing
+
+    def close(self) -> None:
+        super().close()
+        self._temporary.cleanup()
+
+
+def _layout(names: Iterable[str]) -> dict[str, list[Any]]:
+    """For TensorBoard's tab of custom scalars: one chart for each panel, its lines together, as in the report."""
+    return {panel.replace("_", " "): ["Multiline", [f"^{panel}(/.*)?$"]] for panel in records.panels(names)}
+
+
+def _cell(value: Any) -> Any:
+    return value if isinstance(value, (str, int)) else float(value)
+
+
+def _number(value: Any) -> float | None:
+    """`value` as a number of JSON, which knows neither nan nor infinity."""
+    number = float(value.item() if hasattr(value, "item") else value)  # item() also takes a tensor with a gradient
+    return number if math.isfinite(number) else None

@@ -1,0 +1,258 @@
+"""`start`, which every lab ends with: from a command line to a run that is finished, stopped, failed or refused.
+
+A lab looks like this:
+
+    @dataclass(frozen=True)
+    class Config:
+        epochs: int = option(8, "passes over the training set", at_least=1)
+
+    def main(config: Config, run: Run) -> dict[str, float]:
+        ...
+
+    if __name__ == "__main__":
+        start(main, Config, {"smoke": {"epochs": 2}})
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+import time
+import traceback
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Callable, Mapping, NoReturn, Sequence
+
+from labkit.base import console, files, paths, tomlfile
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.runs import options, processes, records
+from labkit.runs.run import Helper, Run, Stopped
+
+FIRST_WORD_S = 3.0
+
+
+def start(
+    main: Callable[[Any, Run], Mapping[str, float]],
+    config_class: type,
+    presets: options.Presets,
+    argv: Sequence[str] | None = None,
+) -> NoReturn:
+    """Run a lab from its command line and leave the process.
+
+    Exit status: 0 finished, 1 failed (a defect, or a smoke run that did not learn), 2 a mistake that the user can
+    mend, 130 stopped with everything saved.
+    """
+    console.console.quiet = processes.rank() > 0
+    try:
+        status = _run(main, config_class, presets, sys.argv[1:] if argv is None else argv)
+    except UserError as error:
+        _let_the_first_speak()
+        warn(f"error: {error}")
+        status = 2
+    if status == 1:
+        _let_the_first_speak()
+    sys.exit(status)
+
+
+def _let_the_first_speak() -> None:
+    """In any other of several processes: wait with a failure, since the launcher ends all when one is gone.
+
+    The first process mostly fails in the same way, writes that down and says it. Who still lives then says its own.
+    """
+    if processes.rank() > 0:
+        time.sleep(FIRST_WORD_S)
+        console.console.quiet = False
+
+
+def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence[str]) -> int:
+    module = sys.modules[main.__module__]
+    lab_file = Path(str(module.__file__)).resolve()
+    lab = lab_file.parent.name
+    request = options.parse(argv, config_class, presets, lab, (module.__doc__ or "").strip().split("\n\n")[0])
+    manifest_path = lab_file.with_name("lab.toml")
+    manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
+    if processes.count() > 1 and not manifest.get("distributed"):
+        raise UserError(f"the lab {lab} trains in one process only", f"invoke lab {lab}")
+    processes.join()
+    if processes.rank() > 0:
+        run, config = _follow(config_class)
+    elif request.resume:
+        run, config = _reopen(request, config_class, lab)
+        for source in lab_file.parent.glob("*.py"):
+            copy = run.folder / "code" / source.name
+            if not copy.exists() or copy.read_bytes() != source.read_bytes():
+                text = f"{source.name} changed while this run was stopped; the run folder keeps the first version."
+                warn(text)
+                run.note(text)
+    else:
+        config = options.build(config_class, presets, request)
+        run = _open(request, config, lab, manifest)
+        for source in lab_file.parent.glob("*.py"):
+            shutil.copy(str(source), str(files.made(run.folder / "code")))
+
+    try:
+        with files.writing(run.folder):
+            if processes.rank() == 0:
+                processes.share(json.dumps(run.facts).encode())
+            status = _train(main, config, run, manifest.get("smoke", {}))
+            if status in (0, 130):
+                processes.leave()
+            return status
+    except UserError:
+        if run.is_empty() and processes.rank() == 0:
+            shutil.rmtree(run.folder)
+        raise
+    finally:
+        run.close()
+        if run.folder.exists():
+            say(f"report: {paths.shown(run.folder / 'report.html')}")
+
+
+def _train(main: Any, config: Any, run: Run, smoke: Mapping[str, Any]) -> int:
+    """Run `main` and write down how it ended; the exit status."""
+    handled = {number: signal.signal(number, run.ask_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        run.begin()
+        metrics = main(config, run)
+        failure = _smoke_failure(smoke, metrics) if run.smoke else ""
+        if failure:
+            run.record("failed", metrics, error=failure)
+            warn(failure)
+            return 1
+        run.record("finished", metrics)
+        say("result: " + "  ".join(f"{name} {records.number(float(value))}" for name, value in metrics.items()))
+        return 0
+    except (Stopped, KeyboardInterrupt) as stop:
+        run.record("stopped")
+        say("stopped, with everything saved" if isinstance(stop, Stopped) else "stopped at once")
+        say(f"  continue: {records.resume_command(run.lab, run.folder.name)}")
+        return 130
+    except UserError as error:
+        run.record("failed", error=str(error))
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):  # a full disk may be what failed
+            run.record("failed", error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        if isinstance(error, OSError) and error.errno in files.REFUSALS:
+            raise
+        traceback.print_exc()
+        return 1
+    finally:
+        for number, handler in handled.items():
+            signal.signal(number, handler)
+
+
+def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str, Any]) -> Run:
+    """A new run in a new folder named by the time, even when two start in one second."""
+    now = datetime.now(timezone.utc)
+    name = now.strftime("%Y%m%d-%H%M%S")
+    parent = paths.runs_dir() / lab
+    with files.writing(parent, "export LAB_RUNS=/a/folder/of/yours"):
+        parent.mkdir(parents=True, exist_ok=True)
+        number = 1
+        folder = parent / name
+        while not _make(folder):
+            number += 1
+            folder = parent / f"{name}-{number}"
+    facts = {
+        "lab": lab,
+        "title": manifest.get("title", lab),
+        "title_zh": manifest.get("title_zh", ""),
+        "started": now.strftime("%Y-%m-%d %H:%M:%S"),
+        "preset": request.preset,
+        "smoke": request.smoke,
+        "sample": request.sample,
+        "seed": request.seed or 0,
+        "options": dataclasses.asdict(config),
+    }
+    files.write_json(folder / "config.json", {**facts, "command": _command(facts, request)})
+    return Run(folder, facts, request.save_every_s)
+
+
+def _follow(config_class: type) -> tuple[Run, Any]:
+    """The run that the first process opened, as another one takes part in it."""
+    try:
+        facts = json.loads(processes.share(b""))
+    except RuntimeError:  # the connection was closed
+        raise UserError("the first process could not begin; it says why") from None
+    return Helper(facts), config_class(**facts["options"])
+
+
+def _make(folder: Path) -> bool:
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        return False
+    return True
+
+
+def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run, Any]:
+    """The run that `--resume` names, with the Config that it started with."""
+    found = records.read(records.find(request.resume, lab))
+    if found.lab != lab:
+        command = records.resume_command(found.lab, found.folder.name)
+        raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
+    if found.status == "finished":
+        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"invoke report {found.name}")
+    facts = records.load_json(found.folder / "config.json")
+    try:
+        config = config_class(**facts["options"])
+    except (KeyError, TypeError):
+        raise UserError(f"the run {found.name} was started by another version of {lab}", f"invoke lab {lab}") from None
+    asked = {options.flag(name): (value, facts["options"][name]) for name, value in request.typed.items()}
+    if request.seed is not None:
+        asked["--seed"] = (request.seed, facts["seed"])
+    if request.preset:
+        asked["--preset"] = (request.preset, facts["preset"])
+    for name in ("smoke", "sample"):
+        if getattr(request, name):
+            asked[f"--{name}"] = (True, facts[name])
+    for name, (new, old) in asked.items():
+        if new != old:
+            raise UserError(
+                f"the run {found.name} was started with {name} {old}, and a resumed run keeps its options",
+                records.resume_command(lab, found.folder.name),
+            )
+    return Run(found.folder, facts, request.save_every_s), config
+
+
+def _command(facts: Mapping[str, Any], request: options.Request) -> str:
+    """What to type to repeat the run."""
+    stack = os.environ.get("LAB_STACK", "")
+    words = ["invoke", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
+    words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
+    words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
+    after: list[str] = []
+    if request.preset and not request.smoke:
+        after += ["--preset", request.preset]
+    for name, value in request.typed.items():
+        if name == request.words_for:
+            continue
+        if isinstance(value, bool):
+            after.append(options.flag(name) if value else "--no-" + options.flag(name)[2:])
+        else:
+            after += [options.flag(name), str(value)]
+    if request.seed:
+        after += ["--seed", str(request.seed)]
+    after += shlex.split(request.typed.get(request.words_for, ""))
+    return " ".join(shlex.quote(word) for word in [*words, *(["--", *after] if after else [])])
+
+
+def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
+    """Why the smoke run did not learn, by the check in lab.toml; empty where it did."""
+    if not smoke:
+        return ""
+    name = smoke["metric"]
+    value = float(metrics[name])
+    if "min" in smoke and not value >= smoke["min"]:
+        return f"the smoke run did not learn: {name} {value:.4g} < {smoke['min']}"
+    if "max" in smoke and not value <= smoke["max"]:
+        return f"the smoke run did not learn: {name} {value:.4g} > {smoke['max']}"
+    return ""

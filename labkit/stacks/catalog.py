@@ -1,0 +1,166 @@
+"""Stacks: which pinned set of Ubuntu, CUDA, Python and PyTorch a lab runs on, and why.
+
+`docker/stacks/NAME.toml` holds what we choose, `docker/facts.toml` what exists in the world. Everything here is a pure
+function of those two and of what `labkit.stacks.machine` found, so every decision can be tested without the hardware.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.base import tomlfile
+from labkit.base.errors import UserError, nearest
+from labkit.base.paths import ROOT
+
+STACKS = ROOT / "docker" / "stacks"
+LOCKS = ROOT / "docker" / "locks"
+FACTS = ROOT / "docker" / "facts.toml"
+
+
+@dataclass(frozen=True)
+class Build:
+    """One way to get a stack's PyTorch: where its wheels come from and the lock that pins them."""
+
+    name: str
+    cuda: str  # "" without CUDA
+    lock: Path
+    cudnn: str = ""  # major.minor, where it was seen
+    wheels: str = ""  # address of a wheel index beside the package index; "" where the package index has them
+
+    @property
+    def pending(self) -> bool:
+        """True until somebody with access to `wheels` has recorded its hashes (scripts/lock.py)."""
+        return not self.lock.exists()
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What `docker/stacks/NAME.toml` says."""
+
+    name: str
+    title: str
+    base: str
+    digest: str  # "sha256:..." or "pending"
+    os: str
+    python: str
+    native_python: tuple[str, ...]
+    torch: str
+    torchvision: str
+    requirements: Path
+    disk_gb: float
+    builds: tuple[Build, ...]
+    detectron2: str = ""  # the lock of its source, which becomes a wheel (labkit/stacks/detectron2_wheel.py)
+    editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
+
+    @property
+    def image_gb(self) -> float:
+        """Disk that building the image takes: the build stage, its copy in the image, and the cache."""
+        return 2.5 * self.disk_gb
+
+    @property
+    def targets(self) -> list[str]:
+        """The options of uv that resolve for every Python and platform on which the stack may run."""
+        oldest = ["--python-version", min(self.native_python, key=version_key)]
+        # glibc 2.23: newer wheels than manylinux2014 would not load there.
+        old_glibc = self.os == "ubuntu 16.04"
+        return [*oldest, *(["--python-platform", "x86_64-manylinux2014"] if old_glibc else ["--universal"])]
+
+    def build(self, name: str = "") -> Build:
+        """The build called `name`, or the first one that is locked. Raises UserError for an unknown name."""
+        if name:
+            for build in self.builds:
+                if build.name == name:
+                    return build
+            hint = nearest(name, [build.name for build in self.builds])
+            raise UserError(f"stack {self.name} has no build '{name}' ({hint}).")
+        return next((build for build in self.builds if not build.pending), self.builds[0])
+
+
+def label(stack: Stack, build: Build) -> str:
+    """How a build is named for the reader and for `--stack`."""
+    return f"{stack.name}/{build.name}"
+
+
+def names() -> list[str]:
+    """The names of all stacks, in alphabetical order."""
+    return sorted(path.stem for path in STACKS.glob("*.toml"))
+
+
+def load(name: str) -> Stack:
+    """The stack called `name`. Raises UserError that offers the nearest name where there is none."""
+    if name not in names():
+        raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "invoke doctor")
+    path = STACKS / f"{name}.toml"
+    table = tomlfile.load(path)
+    builds = tuple(Build(**{**row, "lock": LOCKS / row["lock"]}) for row in table.pop("build", []))
+    try:
+        return Stack(
+            name=name,
+            builds=builds,
+            requirements=LOCKS / table.pop("requirements"),
+            native_python=tuple(table.pop("native_python")),
+            **table,
+        )
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def load_facts() -> dict[str, Any]:
+    """The tables of docker/facts.toml: `cuda`, `wheel` and `mirror`, each a list of rows, and the table `wsl`."""
+    return tomlfile.load(FACTS)
+
+
+def check(stack: Stack, facts: dict[str, Any]) -> list[str]:
+    """What is wrong with `stack` in the light of `facts`, one sentence each; an empty list where nothing is."""
+    wrong = []
+    if stack.digest != "pending" and not re.fullmatch(r"sha256:[0-9a-f]{64}", stack.digest):
+        wrong.append(f"{stack.name}: digest is neither a sha256 nor 'pending'")
+    if not stack.builds:
+        wrong.append(f"{stack.name}: no [[build]]")
+    if stack.python not in stack.native_python:
+        wrong.append(f"{stack.name}: python {stack.python} is not among native_python")
+    for build in stack.builds:
+        where = f"{stack.name}/{build.name}"
+        wheel = find_wheel(facts, stack.torch, build.cuda)
+        if wheel is None:
+            wrong.append(f"{where}: no wheel of torch {stack.torch} for CUDA '{build.cuda}' in facts.toml")
+            continue
+        if wheel["torchvision"] != stack.torchvision:
+            wrong.append(f"{where}: torch {stack.torch} goes with torchvision {wheel['torchvision']}")
+        for python in stack.native_python:
+            if python not in wheel["python"]:
+                wrong.append(f"{where}: no wheel for Python {python}")
+        if build.cuda and find_cuda(facts, build.cuda) is None:
+            wrong.append(f"{where}: no row for CUDA {build.cuda} in facts.toml")
+        if not build.pending:
+            lock = build.lock.read_text(encoding="utf-8")
+            for package, version in (("torch", stack.torch), ("torchvision", stack.torchvision)):
+                if not re.search(rf"^{package}=={re.escape(version)}(\+\w+)?[ \\]", lock, re.MULTILINE):
+                    wrong.append(f"{where}: {build.lock.name} does not pin {package} {version}")
+    return wrong
+
+
+def find_wheel(facts: dict[str, Any], torch: str, cuda: str) -> dict[str, Any] | None:
+    """The row of facts.toml about this torch built with this CUDA."""
+    return next((row for row in facts["wheel"] if (row["torch"], row["cuda"]) == (torch, cuda)), None)
+
+
+def find_cuda(facts: dict[str, Any], version: str) -> dict[str, Any] | None:
+    """The row of facts.toml about this CUDA version."""
+    return next((row for row in facts["cuda"] if row["version"] == version), None)
+
+
+def find_mirror(name: str) -> dict[str, Any]:
+    """The row of facts.toml about the mirrors called `name`, e.g. cn. Raises UserError for an unknown name."""
+    mirrors = {row["name"]: row for row in load_facts()["mirror"]}
+    if name not in mirrors:
+        raise UserError(f"--mirror: there is no '{name}' ({nearest(name, list(mirrors))}).")
+    return dict(mirrors[name])
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """'525.60.13' as (525, 60, 13), so that versions compare as numbers."""
+    return tuple(int(part) for part in re.findall(r"\d+", version))

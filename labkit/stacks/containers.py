@@ -1,0 +1,125 @@
+"""Labs and services in containers: the Compose commands as data, and what is still running from before."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import sys
+from pathlib import Path
+from types import MappingProxyType
+from typing import Mapping, Sequence
+
+from labkit.base import paths
+from labkit.base.console import say
+from labkit.base.programs import output_of
+from labkit.stacks import images, native
+from labkit.stacks.engine import Engine
+from labkit.stacks.selection import Choice
+
+COMPOSE = paths.ROOT / "docker" / "compose.yaml"
+COMPOSE_GPU = paths.ROOT / "docker" / "compose.gpu.yaml"
+OUR_COMPOSE = native.VENV / "compose" / "bin" / "docker-compose"  # used where the user has none
+LABEL = "torch-labs.lab"
+
+
+def user(engine: Engine) -> str:
+    """UID:GID of the processes in a container, so that what they write belongs to the caller.
+
+    A rootless engine maps its root to the caller, so root it is there.
+    """
+    return "0:0" if engine.rootless else f"{os.getuid()}:{os.getgid()}"
+
+
+def settings(engine: Engine, choice: Choice) -> dict[str, str]:
+    """What docker/compose.yaml expects in the environment."""
+    return {
+        "LAB_TAG": images.tag(choice.stack, choice.build),
+        "LAB_USER": user(engine),
+        "LAB_ROOT": str(paths.ROOT),
+        "LAB_DATA": str(paths.data_dir()),
+        "LAB_RUNS": str(paths.runs_dir()),
+        "LAB_STACK": choice.label,
+        "LAB_PRELOAD": "" if choice.use_gpu else "libtcmalloc_minimal.so.4",  # faster training on the CPU
+    }
+
+
+def project() -> str:
+    """The name under which Compose keeps the containers of this clone apart from those of another."""
+    clone = hashlib.sha256(str(paths.ROOT).encode()).hexdigest()
+    return os.environ.get("COMPOSE_PROJECT_NAME") or f"torch-labs-{clone[:8]}"
+
+
+def compose(engine: Engine, choice: Choice) -> list[str]:
+    """Compose with the files of this project, with the GPU where it is used."""
+    files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
+    options = ["--progress", "quiet", "--project-name", project()]
+    program = engine.compose or (str(OUR_COMPOSE),)
+    return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
+
+
+def python_command(
+    engine: Engine,
+    choice: Choice,
+    name: str,
+    arguments: Sequence[str],
+    mounts: Sequence[Path],
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """The command that runs `python ARGUMENTS` as the service lab; `mounts` are the user's own files, read-only."""
+    return run_command(engine, choice, name, ["python", *arguments], mounts, variables)
+
+
+def run_command(
+    engine: Engine,
+    choice: Choice,
+    name: str,
+    words: Sequence[str],
+    mounts: Sequence[Path] = (),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
+    """The command that runs any program as the service lab, labelled `name`, with more `variables`."""
+    command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
+    command += ["--env", "VISDOM_SERVER=visdom"]  # where labkit/runs/live.py finds the service visdom from in there
+    for variable, value in sorted(variables.items()):
+        command += ["--env", f"{variable}={value}"]
+    command += [] if sys.stdin.isatty() else ["--no-TTY"]
+    for path in mounts:
+        command += ["--volume", f"{path}:{path}:ro"]
+    for socket, variable in display():
+        command += ["--volume", f"{socket}:{socket}", "--env", variable]
+    return [*command, "lab", *words]
+
+
+def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:
+    """The command that runs tests/image inside the image: no network, a read-only repository, the image's own user."""
+    root = str(paths.ROOT)
+    command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{root}:{root}:ro", "--workdir", root]
+    command += ["--env", f"PYTHONPATH={root}", "--env", f"LAB_STACK={choice.label}", "--shm-size", "2g"]
+    pytest = ["python", "-m", "pytest", "-p", "no:cacheprovider", "tests/image", *arguments]
+    return [*command, images.tag(choice.stack, choice.build), *pytest]
+
+
+def display() -> list[tuple[str, str]]:
+    """The sockets and variables with which cv2.imshow opens its window on the user's screen (X11, WSLg)."""
+    found = []
+    if os.environ.get("DISPLAY") and Path("/tmp/.X11-unix").exists():
+        found.append(("/tmp/.X11-unix", "DISPLAY"))
+    if os.environ.get("WAYLAND_DISPLAY") and Path("/mnt/wslg").exists():
+        found.append(("/mnt/wslg", "WAYLAND_DISPLAY"))
+    return found
+
+
+def ensure_compose(engine: Engine) -> Engine:
+    """The engine with a Compose: the user's own, else the pinned one, installed now into .venv/compose."""
+    if engine.compose:
+        return engine
+    if not OUR_COMPOSE.exists():
+        say("Compose is not installed; fetching the pinned one into .venv/compose")
+        native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14")))
+    return dataclasses.replace(engine, compose=(str(OUR_COMPOSE),))
+
+
+def still_running(engine: Engine, name: str) -> list[str]:
+    """The ids of containers of this lab that outlived the command that started them."""
+    return output_of(engine.client, "ps", "--quiet", "--filter", f"label={LABEL}={name}").splitlines()

@@ -1,0 +1,325 @@
+"""`invoke doctor`: what this machine can do, what stands in the way, and the next command for each thing found.
+
+`diagnose` is a pure function of the probes, the stacks and the facts, so every finding can be tested without the
+hardware.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from labkit.base import paths, ports
+from labkit.stacks import catalog, images, selection
+from labkit.stacks import engine as engines
+from labkit.stacks.machine import UNKNOWN, Machine, host_of
+
+REMEDIES = {
+    engines.NOT_RUNNING: "sudo systemctl start docker (Docker Desktop: start the program)",
+    engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
+    engines.SILENT: "sudo systemctl restart docker",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing the doctor saw. `level`: "ok", "note" (could be better) or "problem" (something will not work)."""
+
+    level: str
+    subject: str
+    what: str
+    next_command: str = ""
+
+
+def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
+    """The findings for `machine` in groups, in the order a person would check them. `asked`: as in selection.choose."""
+    facts = catalog.load_facts()
+    choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside)
+    return {
+        "computer": [
+            system(machine),
+            user(machine),
+            disk(machine, choice.stack),
+            data_folder(machine),
+            shared_memory(machine),
+            clock(machine, facts),
+        ],
+        "GPU and stack": [*gpu(machine, facts), stack(machine, facts, choice, asked)],
+        "network": [index(machine, facts), proxy(machine)],
+        "containers": containers(machine, choice),
+        "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
+    }
+
+
+# --- computer --------------------------------------------------------------------------------------------------------
+
+
+def system(machine: Machine) -> Finding:
+    what = f"{machine.system}{' (WSL2)' if machine.wsl else ''} {machine.architecture}, {machine.cores} cores"
+    what += f", {machine.memory_gb:.0f} GB memory"
+    if (machine.system, machine.architecture) != ("Linux", "x86_64"):
+        return Finding("problem", "system", f"{what}: the stacks are for Linux on x86_64", "use WSL2 or Linux")
+    if machine.memory_gb < 4:
+        return Finding("note", "system", what + ": little memory, so keep other programs closed while training")
+    return Finding("ok", "system", what)
+
+
+def user(machine: Machine) -> Finding:
+    if not machine.root:
+        return Finding("ok", "user", "not root")
+    if machine.inside or machine.engine.problem or machine.engine.rootless:
+        return Finding("ok", "user", "root")
+    what = "root: what runs in a container then runs as root too"
+    return Finding("note", "user", what, "work as an ordinary user in the group docker")
+
+
+def disk(machine: Machine, stack: catalog.Stack) -> Finding:
+    what = f"{machine.disk_free_gb:.0f} GB free in {paths.shown(paths.ROOT)}"
+    if machine.disk_free_gb < stack.disk_gb:
+        return Finding("problem", "disk", f"{what}, and stack {stack.name} takes {stack.disk_gb:g} GB", "invoke clean")
+    return Finding("ok", "disk", what)
+
+
+def data_folder(machine: Machine) -> Finding:
+    folder = paths.data_dir()
+    what = f"{paths.shown(folder)}, {machine.data_free_gb:.0f} GB free"
+    if machine.data_free_gb < 1:
+        what += ": too little for most data sets"
+        return Finding("note", "data folder", what, "LAB_DATA=/larger/disk invoke doctor")
+    return Finding("ok", "data folder", what)
+
+
+def shared_memory(machine: Machine) -> Finding:
+    what = f"{machine.shm_gb:.1f} GB free in /dev/shm"
+    if machine.shm_gb < 1:
+        what += ": loading data in several processes may fail with a bus error"
+        return Finding("note", "shared memory", what, "sudo mount -o remount,size=2G /dev/shm (container: --shm-size)")
+    return Finding("ok", "shared memory", what)
+
+
+def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
+    now = datetime.fromtimestamp(machine.clock, timezone.utc)
+    what = f"{now:%Y-%m-%d %H:%M} UTC"
+    remedy = "sudo hwclock --hctosys" if machine.wsl else "sudo timedatectl set-ntp true"
+    last = max(row["date"] for row in [*facts["cuda"], *facts["wheel"]])
+    if now.date() < last:
+        what += f" lies before the day this program was written ({last}): certificates will look invalid"
+        return Finding("problem", "clock", what, remedy)
+    ahead = machine.clock_ahead_s
+    if ahead is None:
+        return Finding("ok", "clock", f"{what} (not compared: no answer from the network)")
+    if abs(ahead) > 300:
+        what += f" is {abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
+        level = "problem" if abs(ahead) > 24 * 3600 else "note"
+        return Finding(level, "clock", f"{what}: certificates may look invalid, run names are wrong", remedy)
+    return Finding("ok", "clock", f"{what}, right to the minute" if abs(ahead) < 60 else what)
+
+
+# --- GPU and stack ---------------------------------------------------------------------------------------------------
+
+
+def gpu(machine: Machine, facts: dict[str, Any]) -> list[Finding]:
+    """What is known of GPUs and driver: which CUDA the driver runs, and which stacks have code for the GPUs."""
+    if not machine.gpus:
+        if machine.card:
+            what = "an NVIDIA card is plugged in, but its driver does not answer (nvidia-smi)"
+            remedy = "install NVIDIA's driver (Ubuntu: sudo ubuntu-drivers install), then restart"
+            return [Finding("note", "GPU", what, remedy)]
+        where = ", and under WSL2 its driver belongs into Windows, not here" if machine.wsl else ""
+        return [Finding("ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
+    cards = ", ".join(f"{gpu.name} ({gpu.capability or 'compute capability unknown'})" for gpu in machine.gpus)
+    return [Finding("ok", "GPU", cards), driver(machine, facts), code(machine, facts)]
+
+
+def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
+    """The driver, and the CUDA versions of our stacks that it runs."""
+    key = "min_driver_wsl" if machine.wsl else "min_driver"
+    rows = sorted(facts["cuda"], key=lambda row: catalog.version_key(row["version"]))
+    runs = [row["version"] for row in rows if catalog.version_key(machine.driver) >= catalog.version_key(row[key])]
+    what = f"{machine.driver}{' (of Windows)' if machine.wsl else ''}"
+    if runs:
+        return Finding("ok", "driver", f"{what} runs CUDA {', '.join(runs)}")
+    what += f" is older than the {rows[0][key]} that CUDA {rows[0]['version']} needs"
+    return Finding("note", "driver", what, "upgrade the NVIDIA driver, then invoke doctor")
+
+
+def code(machine: Machine, facts: dict[str, Any]) -> Finding:
+    """The stacks with code for every GPU, whatever the driver."""
+    able = []
+    for name in selection.GPU_STACKS:
+        stack = catalog.load(name)
+        for build in stack.builds:
+            why = selection.obstacle(stack, build, list(machine.gpus), selection.NEWEST_DRIVER, machine.wsl, facts)
+            if not why and name not in able:
+                able.append(name)
+    if able:
+        return Finding("ok", "code for it", f"in stack {', '.join(able)}")
+    what = "no stack has code for every GPU here, so the labs run on the CPU"
+    return Finding("note", "code for it", what, "invoke setup --stack cpu")
+
+
+def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, asked: str) -> Finding:
+    """The stack that will be used; a note with what else there is where a GPU stays unused."""
+    what = f"{choice.label}: {choice.stack.title} ({choice.reason})"
+    if choice.build.pending:
+        what += "; its wheels have no recorded hashes"
+        return Finding("note", "stack", what, f"python scripts/lock.py --complete {choice.stack.name}")
+    if choice.use_gpu or not machine.gpus:
+        return Finding("ok", "stack", what)
+    offers = [f"invoke setup{f' --stack {asked}' if asked else ''} (on the CPU)"]
+    if not choice.recommended.startswith("cpu/"):
+        offers.append(f"invoke setup --stack {choice.recommended} (on the GPU)")
+    advice = selection.upgrade(list(machine.gpus), machine.driver, machine.wsl, facts)
+    offers += [advice] if advice else []
+    return Finding("note", "stack", what, ", or ".join(offers))
+
+
+# --- network ---------------------------------------------------------------------------------------------------------
+
+
+def index(machine: Machine, facts: dict[str, Any]) -> Finding:
+    if machine.index == "":
+        return Finding("ok", "package index", f"{machine.index_host} answers")
+    if machine.index == UNKNOWN:
+        return Finding("ok", "package index", "not asked: everything is installed")
+    mirror = facts["mirror"][0]["index"]
+    what = f"{machine.index_host or 'it'} does not answer: {machine.index}"
+    if machine.mirror == "":
+        return Finding(
+            "problem", "package index", f"{what}; the mirror {host_of(mirror)} does",
+            f"export UV_DEFAULT_INDEX={mirror}",
+        )  # fmt: skip
+    what += f"; nor does the mirror {host_of(mirror)}: what is set up already still works"
+    return Finding("problem", "package index", what, "UV_DEFAULT_INDEX=https://another.mirror/simple invoke doctor")
+
+
+def proxy(machine: Machine) -> Finding:
+    """The proxy that programs are told to use; one on this machine's loopback does not exist inside a container."""
+    engine = machine.engine
+    servers = sorted({host_of(address) for address in machine.proxies.values() if address})
+    if not servers:
+        return Finding("ok", "proxy", "none")
+    what = ", ".join(servers)
+    if engine.problem:
+        return Finding("ok", "proxy", what)
+    if any(re.match(r"(127\.|localhost|\[::1\])", server) for server in servers):
+        what += ": a container cannot reach this computer's own loopback, so building an image fails behind it"
+        remedy = "let the proxy listen on 172.17.0.1 too and set HTTPS_PROXY to that, or invoke setup --where venv"
+        return Finding("note", "proxy", what, remedy)
+    if not engine.proxy:
+        what += ": the engine itself has none, so it pulls images without it"
+        remedy = "sudo systemctl edit docker: [Service] Environment=HTTPS_PROXY=...; sudo systemctl restart docker"
+        return Finding("note", "proxy", what, remedy)
+    return Finding("ok", "proxy", what)
+
+
+# --- containers ------------------------------------------------------------------------------------------------------
+
+
+def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
+    engine = machine.engine
+    if machine.inside:
+        return [Finding("ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
+    if engine.problem:
+        level = "note" if engine.problem in REMEDIES else "ok"
+        what = f"{engine.problem}: the labs run in environments of their own, .venv/"
+        return [Finding(level, "engine", what, REMEDIES.get(engine.problem, ""))]
+    found = [Finding("ok", "engine", f"docker {engine.version}{' (rootless)' if engine.rootless else ''}")]
+    if engine.builder:
+        found.append(Finding("ok", "builder", engine.builder))
+    else:
+        what = "neither buildx nor BuildKit: images cannot be built"
+        remedy = "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin)"
+        found.append(Finding("note", "builder", what, remedy))
+    compose = "of the engine" if engine.compose else "none of the system's; ours is fetched when it is needed"
+    found.append(Finding("ok", "Compose", compose))
+    found.append(image(machine, choice))
+    if machine.gpus:
+        found.append(toolkit(machine, choice))
+    return found
+
+
+def image(machine: Machine, choice: selection.Choice) -> Finding:
+    """Today's image of the stack: there, older, or yet to be built, and then whether it would fit the disk."""
+    free, needed = machine.engine_free_gb, choice.stack.image_gb
+    if images.tag(choice.stack, choice.build) in machine.images:
+        return Finding("ok", "image", f"of stack {choice.stack.name}: built")
+    older = any(name.startswith(f"{images.REPOSITORY}/{choice.stack.name}:") for name in machine.images)
+    what = f"of stack {choice.stack.name}: {'older than its definition' if older else 'not built yet'}"
+    if free is not None and free < needed:
+        what += f"; {free:.0f} GB free in {machine.engine.folder}, and building takes {needed:g} GB"
+        return Finding("problem", "image", what, "docker system prune, or invoke setup --where venv")
+    room = f", {free:.0f} GB free in {machine.engine.folder}" if free is not None else ""
+    return Finding("ok", "image", f"{what} (the first run does it){room}")
+
+
+def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
+    """Whether containers can have the GPU: a problem only where the stack uses it."""
+    level = "problem" if choice.use_gpu else "note"
+    if not machine.engine.gpu:
+        what = "the NVIDIA Container Toolkit is missing: containers see no GPU"
+        remedy = "sudo apt install nvidia-container-toolkit; sudo nvidia-ctk runtime configure --runtime=docker; "
+        remedy += "sudo systemctl restart docker (or --where venv)"
+        return Finding(level, "GPU inside", what, remedy)
+    how = f"by {'the NVIDIA runtime' if machine.engine.gpu == 'runtime' else 'CDI'}"
+    if machine.gpu_in_container == "":
+        return Finding("ok", "GPU inside", f"a container sees it, {how}")
+    if machine.gpu_in_container == UNKNOWN:
+        return Finding("ok", "GPU inside", f"{how} (to be tried when an image is there)")
+    what = f"a container does not see it ({how}): {machine.gpu_in_container}"
+    remedy = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
+    if machine.engine.gpu == "runtime":
+        remedy = "sudo nvidia-ctk runtime configure --runtime=docker; sudo systemctl restart docker"
+    return Finding(level, "GPU inside", what, f"{remedy}, or --where venv")
+
+
+# --- programs --------------------------------------------------------------------------------------------------------
+
+
+def allocator(machine: Machine, choice: selection.Choice) -> Finding:
+    """Whether training uses tcmalloc; a run's report says which one it had."""
+    if choice.use_gpu:
+        return Finding("ok", "allocator", "the C library's own: with a GPU it hardly matters")
+    if machine.preload and "tcmalloc" not in machine.preload:
+        what = f"LD_PRELOAD={machine.preload} is kept, so tcmalloc is not in use"
+        return Finding("note", "allocator", what, "unset LD_PRELOAD")
+    if machine.tcmalloc or machine.preload:
+        return Finding("ok", "allocator", "tcmalloc is in use when a lab trains")
+    return Finding(
+        "note", "allocator", "the C library's own; training on the CPU gains 10 to 25 % with tcmalloc",
+        "sudo apt install libtcmalloc-minimal4",
+    )  # fmt: skip
+
+
+def gui(machine: Machine) -> Finding:
+    if machine.gui_libraries:
+        return Finding("ok", "OpenCV", "with windows (libGL is installed)")
+    return Finding("note", "OpenCV", "without windows: cv2.imshow needs libGL", "sudo apt install libgl1")
+
+
+def detectron2(machine: Machine, choice: selection.Choice) -> Finding:
+    """What the environment of the stack has of detectron2; one without any is made anew by the next run."""
+    name = choice.stack.name
+    if name not in machine.detectron2:
+        return Finding("ok", "detectron2", f"comes with the environment of stack {name}, which is not made yet")
+    if machine.detectron2[name]:
+        return Finding("ok", "detectron2", machine.detectron2[name])
+    return Finding("note", "detectron2", f"not in the environment of stack {name}", f"invoke setup --stack {name}")
+
+
+def services(machine: Machine) -> list[Finding]:
+    """The ports of the services, one finding each where somebody holds one."""
+    found = []
+    for service, holder in machine.ports.items():
+        port = ports.SERVICES[service]
+        if holder == ports.OURS:
+            found.append(Finding("ok", service, f"is running on port {port}"))
+        elif holder:
+            what = f"its port {port} is held by {holder}"
+            found.append(Finding("note", service, what, f"invoke {service} --port {port + 1}"))
+    if not found and machine.ports:
+        listed = ", ".join(f"{ports.SERVICES[service]} ({service})" for service in machine.ports)
+        found.append(Finding("ok", "ports", f"free: {listed}"))
+    return found

@@ -1,0 +1,135 @@
+"""The container engine as it is on this machine: which client, how it builds, how it composes, and why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from labkit.base.programs import output_of
+
+# What can be wrong with an engine, for those who know a remedy (labkit/stacks/doctor.py).
+NOT_INSTALLED = "docker is not installed"
+NOT_RUNNING = "the engine is not running"
+NO_PERMISSION = "you may not talk to the engine (you are not in the group docker)"
+SILENT = "the engine does not answer"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """`client` is the docker program to call; `problem` says in a clause why nothing can be run, '' where it can."""
+
+    client: str = ""
+    version: str = ""  # of the server
+    builder: str = ""  # "buildx", "BuildKit" (inside the client), "" where neither is there
+    compose: tuple[str, ...] = ()  # the command that Compose is called by
+    rootless: bool = False
+    gpu: str = ""  # "CDI" or "runtime" where the engine can hand over NVIDIA GPUs
+    folder: str = ""  # where it keeps the images; "" where that is not on this machine
+    proxy: str = ""  # through which it pulls images
+    problem: str = ""
+
+
+def clients() -> list[str]:
+    """Every docker program on PATH: the first is not always the one that can build."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    found = [shutil.which("docker", path=folder) for folder in folders]
+    return list(dict.fromkeys(client for client in found if client))
+
+
+def find() -> Engine:
+    """Look for an engine that answers; about 0.3 s."""
+    programs = clients()
+    if not programs:
+        return Engine(problem=NOT_INSTALLED)
+    try:
+        asked = subprocess.run(
+            [programs[0], "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=10
+        )
+        told = json.loads(asked.stdout or "{}")
+    except (OSError, subprocess.TimeoutExpired, ValueError):
+        return Engine(client=programs[0], problem=SILENT)
+    if asked.returncode != 0 or not told.get("ServerVersion"):
+        return Engine(client=programs[0], problem=explain(asked.stderr))
+    client, builder = find_builder(programs)
+    folder = told.get("DockerRootDir") or ""
+    return Engine(
+        client=client,
+        version=told["ServerVersion"],
+        builder=builder,
+        compose=find_compose(client),
+        rootless="name=rootless" in (told.get("SecurityOptions") or []),
+        gpu=find_toolkit(told),
+        folder=folder if Path(folder).is_dir() else "",
+        proxy=told.get("HttpsProxy") or told.get("HttpProxy") or "",
+    )
+
+
+def explain(message: str) -> str:
+    """Docker's complaint as a clause, with what it means for the user."""
+    if "permission denied" in message.lower():
+        return NO_PERMISSION
+    if "cannot connect" in message.lower() or "no such file" in message.lower():
+        return NOT_RUNNING
+    return message.strip().splitlines()[-1] if message.strip() else SILENT
+
+
+def find_toolkit(told: dict[str, Any]) -> str:
+    """How the engine hands over NVIDIA GPUs, from what `docker info` told."""
+    if "nvidia" in (told.get("Runtimes") or {}):
+        return "runtime"
+    folders = told.get("CDISpecDirs") or ["/etc/cdi", "/var/run/cdi"]
+    return "CDI" if any(True for folder in folders for _ in Path(folder).glob("*nvidia*")) else ""
+
+
+def find_builder(programs: list[str]) -> tuple[str, str]:
+    """The client that can build with BuildKit, and by what; the first client and '' where none can."""
+    for program in programs:
+        if output_of(program, "buildx", "version"):
+            return program, "buildx"
+    for program in programs:
+        major = output_of(program, "version", "--format", "{{.Client.Version}}").partition(".")[0]
+        if major.isdigit() and 19 <= int(major) < 23:  # later clients left BuildKit to the plugin
+            return program, "BuildKit"
+    return programs[0], ""
+
+
+def find_compose(client: str) -> tuple[str, ...]:
+    """How Compose v2 or newer is called here, () where it is not installed."""
+    if output_of(client, "compose", "version", "--short"):
+        return (client, "compose")
+    program = shutil.which("docker-compose")
+    if program and not output_of(program, "version", "--short").startswith("1."):
+        return (program,)
+    return ()
+
+
+def our_images(engine: Engine) -> tuple[str, ...]:
+    """The names of all images that were built from our stacks."""
+    listed = output_of(engine.client, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "torch-labs/*")
+    return tuple(listed.splitlines())
+
+
+def try_gpu(engine: Engine, image: str) -> str:
+    """Start a container that lists the GPUs: '' where it sees one, else the engine's last word about it."""
+    device = ["--device", "nvidia.com/gpu=all"] if engine.gpu == "CDI" else ["--gpus", "all"]
+    command = [engine.client, "run", "--rm", "--network", "none", "--env", "NVIDIA_DRIVER_CAPABILITIES=utility"]
+    try:
+        asked = subprocess.run(
+            [*command, *device, image, "nvidia-smi", "-L"], capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return SILENT
+    if asked.returncode == 0 and "GPU 0" in asked.stdout:
+        return ""
+    said = (asked.stderr.strip() or asked.stdout.strip()).splitlines()
+    return said[-1] if said else "no GPU in the container"
+
+
+def publisher(engine: Engine, port: int) -> str:
+    """The name of the container that is published on a port of this machine, '' without one."""
+    return output_of(engine.client, "ps", "--filter", f"publish={port}", "--format", "{{.Names}}").partition("\n")[0]

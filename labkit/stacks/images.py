@@ -1,0 +1,235 @@
+"""Images: a stack built by docker/Dockerfile, named by a fingerprint of everything that went into it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from labkit.base import paths
+from labkit.base.console import say, warn
+from labkit.base.errors import UserError
+from labkit.base.programs import output_of, pip_index, uv
+from labkit.stacks import detectron2_wheel, native, visdom_page
+from labkit.stacks.catalog import LOCKS, STACKS, Build, Stack
+from labkit.stacks.engine import Engine
+from labkit.stacks.machine import free_gb
+
+DOCKER = paths.ROOT / "docker"
+REPOSITORY = "torch-labs"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a build takes its parts from; every field may be '' for the usual place."""
+
+    registry: str = ""  # prefix of a registry that mirrors Docker Hub: "mirror.example.com/"
+    base: str = ""  # an image to build on instead of the stack's own
+    index: str = ""  # package index
+    apt: str = ""  # server of the distribution's packages
+
+    @classmethod
+    def from_environment(cls) -> Sources:
+        """$LAB_REGISTRY, $LAB_BASE_IMAGE, $LAB_APT_MIRROR, and the package index of uv or pip."""
+        index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip_index()
+        settings = (os.environ.get(name, "") for name in ("LAB_REGISTRY", "LAB_BASE_IMAGE", "LAB_APT_MIRROR"))
+        registry, base, apt = settings
+        return cls(registry and registry.rstrip("/") + "/", base, index, apt)
+
+
+def fingerprint(stack: Stack, build: Build) -> str:
+    """sha256 of what decides the content of the image: stack file, locks, Dockerfile, its helpers, another base."""
+    content = hashlib.sha256()
+    lock = stack.requirements if build.pending else build.lock
+    recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt", *visdom_page.FILES]
+    for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
+        content.update(path.read_bytes())
+    content.update(detectron2_wheel.recipe(stack))
+    content.update(f"{build.name} {os.environ.get('LAB_BASE_IMAGE', '')}".encode())
+    return content.hexdigest()
+
+
+def tag(stack: Stack, build: Build) -> str:
+    """The name of the image of today's stack: an older one has another tag."""
+    return f"{REPOSITORY}/{stack.name}:{fingerprint(stack, build)[:12]}"
+
+
+def present(engine: Engine, name: str) -> bool:
+    """Whether the engine holds an image of that name."""
+    return bool(output_of(engine.client, "image", "inspect", "--format", "{{.Id}}", name))
+
+
+def older(engine: Engine, stack: Stack, build: Build) -> list[str]:
+    """The images of this stack that were built from an earlier version of it."""
+    names = "{{.Repository}}:{{.Tag}}"
+    listed = output_of(engine.client, "image", "ls", "--format", names, f"{REPOSITORY}/{stack.name}")
+    return [name for name in listed.splitlines() if name != tag(stack, build)]
+
+
+def base_sources(stack: Stack, sources: Sources) -> list[str]:
+    """The images to build on, in the order in which they are tried."""
+    if sources.base:
+        return [sources.base]
+    pinned = stack.base if stack.digest == "pending" else f"{stack.base.partition(':')[0]}@{stack.digest}"
+    names = [sources.registry + pinned] if sources.registry else []
+    names.append(pinned)
+    if stack.base.startswith("nvidia/"):
+        names.append(f"nvcr.io/{pinned}")  # NVIDIA's own registry has the same images
+    return names
+
+
+def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
+    """The first base image that is here or can be pulled. Raises UserError with what each source answered."""
+    failures = []
+    for name in base_sources(stack, sources):
+        if present(engine, name):
+            return name
+        say(f"pulling {name}")
+        pulled = subprocess.run([engine.client, "pull", name], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+        if pulled.returncode == 0:
+            return name
+        reason = (pulled.stderr.strip().splitlines() or ["no answer"])[-1]
+        failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
+    raise UserError(
+        f"no base image for stack {stack.name}: {'; '.join(failures)}.",
+        f"LAB_REGISTRY=mirror.example.com invoke setup --stack {stack.name}, or without a container: --where venv",
+    )
+
+
+def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources: Sources, context: Path) -> list[str]:
+    """The command that builds the image: a pure function of what is given and of the proxies in the environment."""
+    options = "--require-hashes" if not build.pending else f"--index {build.wheels} --index-strategy unsafe-best-match"
+    arguments = {
+        "BASE_IMAGE": base,
+        "PYTHON": stack.python,
+        "INSTALL_OPTIONS": options,
+        "DETECTRON2": " ".join(detectron2_wheel.arguments(detectron2_wheel.IN_IMAGE)),
+        "LAB_IMAGE": f"{stack.name}/{build.name}",
+        "FINGERPRINT": fingerprint(stack, build),
+        "UV_DEFAULT_INDEX": sources.index,
+        "APT_MIRROR": sources.apt,
+    }
+    proxies = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "no_proxy")]
+    certificates = os.environ.get("SSL_CERT_FILE", "")
+    command = [engine.client, *(["buildx"] if engine.builder == "buildx" else []), "build"]
+    command += ["--load"] if engine.builder == "buildx" else []
+    command += ["--tag", tag(stack, build), "--file", str(DOCKER / "Dockerfile")]
+    command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
+    command += [word for name in proxies for word in ("--build-arg", name)]
+    command += ["--secret", f"id=ca,src={certificates}"] if Path(certificates).is_file() else []
+    return [*command, str(context)]
+
+
+def planned(engine: Engine, stack: Stack, build: Build) -> list[str]:
+    """The build command as it would be, for `--dry`."""
+    sources = Sources.from_environment()
+    context = native.VENV / "context" / stack.name
+    return build_command(engine, stack, build, base_sources(stack, sources)[0], sources, context)
+
+
+def make_context(stack: Stack, build: Build) -> Path:
+    """The folder that the build sees: requirements, locks of the build tools and of detectron2, uv, visdom's page."""
+    context = native.VENV / "context" / stack.name
+    shutil.rmtree(context, ignore_errors=True)
+    context.mkdir(parents=True)
+    requirements = native.requirements(stack, build, windows=True)
+    if build.pending:
+        requirements += f"torch=={stack.torch}+{build.name}\ntorchvision=={stack.torchvision}+{build.name}\n"
+    (context / "requirements.txt").write_text(requirements, encoding="utf-8")
+    for source in (LOCKS / "build.txt", detectron2_wheel.PANOPTICAPI, DOCKER / "apt-install", Path(uv())):
+        shutil.copy(source, context / source.name)
+    detectron2_wheel.make(stack, context / "detectron2")
+    visdom_page.fetch(context / "visdom")
+    return context
+
+
+def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
+    """The tag of today's image of the stack, built now where it is missing."""
+    name = tag(stack, build)
+    if present(engine, name):
+        return name
+    if older(engine, stack, build):
+        say(f"the image of stack {stack.name} is older than its definition: building it anew")
+    if not engine.builder:
+        raise UserError(
+            f"docker {engine.version} cannot build: neither buildx nor BuildKit is there.",
+            "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin), or --where venv",
+        )
+    root = output_of(engine.client, "info", "--format", "{{.DockerRootDir}}")
+    needed_gb = stack.image_gb
+    if root and Path(root).exists() and free_gb(Path(root)) < needed_gb:
+        free = f"only {free_gb(Path(root)):.1f} GB are free in {root}"
+        raise UserError(f"building stack {stack.name} takes about {needed_gb:g} GB and {free}.", "docker system prune")
+    if build.pending:
+        warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
+    base = get_base(engine, stack, sources)
+    command = build_command(engine, stack, build, base, sources, make_context(stack, build))
+    started = time.monotonic()
+    say(f"building {name} on {base} with {engine.builder}")
+    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    if subprocess.run(command, stdout=sys.stderr, env=environment).returncode != 0:
+        raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "invoke doctor")
+    say(f"{name} is ready after {time.monotonic() - started:.0f} s")
+    return name
+
+
+# Runs inside the image, from a folder that is not on its path, so that the tool does not list itself.
+CYCLONEDX = """
+import runpy, sys
+sys.path.insert(0, "/sbom")
+sys.argv = ["cyclonedx-py", "environment", "--output-format", "JSON", "--output-reproducible", "/opt/lab"]
+runpy.run_module("cyclonedx_py", run_name="__main__")
+"""
+DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n")
+
+
+def sbom(engine: Engine, stack: Stack, build: Build) -> str:
+    """The software bill of materials of the finished image: a CycloneDX document as JSON.
+
+    cyclonedx-bom reads the Python packages inside the image, without a network; the distribution's packages, which it
+    does not know, are added from dpkg's list. Raises UserError where there is no such image.
+    """
+    name = tag(stack, build)
+    if not present(engine, name):
+        raise UserError(f"there is no image {name}.", f"invoke image.build --stack {stack.name}/{build.name}")
+    tool = native.carried("sbom", stack.python)
+    command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{tool}:/sbom:ro", name]
+    document = json.loads(asked([*command, "python", "-c", CYCLONEDX]))
+    distribution = stack.os.partition(" ")[0]
+    for line in asked([*command, *DPKG]).splitlines():
+        package, version, architecture = line.split()
+        purl = f"pkg:deb/{distribution}/{package}@{quote(version)}?arch={architecture}"
+        component = {"type": "library", "name": package, "version": version, "purl": purl, "bom-ref": purl}
+        document["components"].append(component)
+    return json.dumps(document, indent=2)
+
+
+def asked(command: list[str]) -> str:
+    """What a program prints. Raises UserError with its last line where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{command[0]} {command[1]} failed: {last}", "invoke doctor")
+    return done.stdout
+
+
+def prune(engine: Engine, today: list[tuple[Stack, Build]]) -> list[str]:
+    """Remove the images of earlier versions of the stacks; their names."""
+    kept = {tag(stack, build) for stack, build in today}
+    names = sorted({name for stack, build in today for name in older(engine, stack, build)} - kept)
+    for name in names:
+        subprocess.run([engine.client, "image", "rm", name], stdout=subprocess.DEVNULL)
+    return names
+
+
+def labels(engine: Engine, name: str) -> dict[str, str]:
+    """The labels of an image."""
+    found = output_of(engine.client, "image", "inspect", "--format", "{{json .Config.Labels}}", name)
+    return dict(json.loads(found)) if found else {}

@@ -1,0 +1,133 @@
+"""Where a lab runs and the exact command.
+
+`here` inside one of our images; `docker` where a container engine answers; else `venv`, a native environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Mapping, Sequence
+
+from labkit.base import labs, paths
+from labkit.base.errors import UserError, nearest
+from labkit.runs import launch
+from labkit.stacks import containers, native
+from labkit.stacks.engine import Engine
+from labkit.stacks.machine import Machine
+from labkit.stacks.selection import Choice
+
+PLACES = ("auto", "here", "docker", "venv")
+
+
+@dataclass(frozen=True)
+class Command:
+    """A program with its arguments, and what its environment has beyond the caller's."""
+
+    argv: tuple[str, ...]
+    environment: dict[str, str]
+
+    def shown(self) -> str:
+        """The command as one line to paste into a shell."""
+        settings = [f"{name}={shlex.quote(value)}" for name, value in sorted(self.environment.items())]
+        return " ".join([*settings, *(shlex.quote(word) for word in self.argv)])
+
+    def run(self) -> int:
+        """Run it and return its exit status."""
+        return subprocess.run(self.argv, env={**os.environ, **self.environment}).returncode
+
+    def replace_process(self) -> None:
+        """Become this command, so that signals and the exit status are its own."""
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
+
+
+def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[str, str]:
+    """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
+    if asked not in ("", *PLACES):
+        raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
+    if asked == "here" and not inside_image:
+        raise UserError("--where here works inside one of our images only.", "invoke lab NAME --where venv")
+    if asked == "docker" and engine.problem:
+        raise UserError(f"--where docker: {engine.problem}.", "invoke doctor, or --where venv")
+    if asked not in ("", "auto"):
+        return asked, "you asked for it"
+    if inside_image:
+        return "here", "inside one of our images"
+    if engine.problem:
+        return "venv", engine.problem
+    if use_gpu and not engine.gpu:
+        return "venv", "the engine cannot hand over the GPU: the NVIDIA container toolkit is missing"
+    return "docker", f"docker {engine.version} answers"
+
+
+def lab_command(
+    lab: labs.Lab,
+    arguments: list[str],
+    choice: Choice,
+    place: str,
+    machine: Machine,
+    group: launch.Group | None = None,
+) -> Command:
+    """The command that runs `lab` with its own `arguments`, where there is a `group` in several processes."""
+    mounts = [path for path in labs.paths_among(lab, arguments) if paths.ROOT not in path.parents]
+    words, settings = [str(lab.program), *arguments], {}
+    if group:
+        words = [*launch.command(group, choice.stack.torch), *words]
+        settings = launch.environment(group, machine.cores, choice.use_gpu)
+    return python_command(words, choice, place, machine, lab.name, mounts, settings)
+
+
+def python_command(
+    arguments: list[str],
+    choice: Choice,
+    place: str,
+    machine: Machine,
+    name: str = "tool",
+    mounts: Sequence[Path] = (),
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> Command:
+    """The stack's Python with these arguments: a pure function of what is given and of the user's settings.
+
+    In a container, `name` labels it and `mounts` are files of the user's that it may read. `settings` are more
+    variables for its environment.
+    """
+    if place == "docker":
+        argv = containers.python_command(machine.engine, choice, name, arguments, mounts, settings)
+        return Command(tuple(argv), containers.settings(machine.engine, choice))
+    python = sys.executable if place == "here" else str(native.python_of(choice.stack))
+    environment = {
+        "LAB_STACK": choice.label,
+        "LAB_DATA": str(paths.data_dir()),
+        "LAB_RUNS": str(paths.runs_dir()),
+        "PYTHONPATH": str(paths.ROOT),
+        **settings,
+    }
+    if machine.gpus and not choice.use_gpu:
+        environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
+    if machine.tcmalloc and not choice.use_gpu and not machine.preload:
+        environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
+    return Command((python, *arguments), environment)
+
+
+def shell_command(choice: Choice, place: str, machine: Machine) -> Command:
+    """A shell in which `python` is the stack's; it skips the user's start-up files, which may put another one first."""
+    if place == "docker":
+        argv = containers.run_command(machine.engine, choice, "shell", ["bash"])
+        return Command(tuple(argv), containers.settings(machine.engine, choice))
+    python = python_command([], choice, place, machine)
+    search = f"{Path(python.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    environment = {**python.environment, "PATH": search, "PS1": f"({choice.stack.name}) \\w\\$ "}
+    return Command((shutil.which("bash") or "/bin/sh", *["--norc"] * bool(shutil.which("bash"))), environment)
+
+
+def caller_folder() -> Path:
+    """The folder in which the user typed the command."""
+    return Path(os.environ.get("PWD") or os.getcwd())
