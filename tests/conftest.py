@@ -14,6 +14,11 @@ ROOT = Path(__file__).resolve().parent.parent
 def copy(tmp_path):
     """A copy of the working tree without what is made at run time, as after `git clone`."""
     target = tmp_path / "torch labs"  # with a space, since users have such folders
-    left_out = shutil.ignore_patterns(".git", ".venv", "data", "runs", "__pycache__", ".*_cache")
+    everywhere = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+    at_the_top = {"data", "runs"}  # labkit has rooms of the same names
+
+    def left_out(folder, names):
+        return everywhere(folder, names) | (at_the_top if Path(folder) == ROOT else set())
+
     shutil.copytree(ROOT, target, ignore=left_out)
     return target

@@ -10,24 +10,43 @@ from typing import Any
 import torch
 
 from labkit.base import hardware
+from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
 from labkit.base.programs import output_of
 from labkit.runs import processes
 
 
 def choose_device(smoke: bool) -> tuple[torch.device, str]:
-    """The device to compute on and the reason: a CUDA device that works, else the CPU."""
-    cpu = torch.device("cpu")
-    if smoke:
-        return cpu, "smoke runs use the CPU"
+    """The device to compute on and the reason: what $LAB_DEVICE asks for, else a CUDA device that works, else the CPU.
+
+    Smoke runs use the CPU, where their few steps prove the same, unless $LAB_DEVICE says otherwise. Raises UserError
+    for a CUDA device that was asked for and does not work: a run must not end up elsewhere in silence.
+    """
+    asked = os.environ.get("LAB_DEVICE", "")
+    if asked not in ("", "cuda", "cpu"):
+        raise UserError(f"LAB_DEVICE is {asked}, and it can be cuda or cpu.", "unset LAB_DEVICE")
+    if asked == "cpu":
+        return torch.device("cpu"), "LAB_DEVICE=cpu"
+    if smoke and not asked:
+        return torch.device("cpu"), "smoke runs use the CPU"
+    problem = _cuda_problem()
+    if not problem:
+        return torch.device("cuda"), "LAB_DEVICE=cuda" if asked else torch.cuda.get_device_name()
+    if asked:
+        raise UserError(f"LAB_DEVICE is cuda, and there is {problem}.", "unset LAB_DEVICE, or invoke doctor")
+    return torch.device("cpu"), problem
+
+
+def _cuda_problem() -> str:
+    """Why nothing can be computed on this process's CUDA device; '' where it can."""
     if not torch.cuda.is_available():
-        return cpu, "no CUDA device"
+        return "no CUDA device"
     try:
         torch.cuda.set_device(processes.local_rank())
         torch.ones(2, device="cuda").sum().item()
     except RuntimeError as error:
-        return cpu, f"the CUDA device does not work with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
-    return torch.device("cuda"), torch.cuda.get_device_name()
+        return f"no CUDA device that works with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
+    return ""
 
 
 def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 import struct
-from html import escape
+from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Iterable
 
-from labkit.base.files import megabytes, write_text
-from labkit.runs import records
+from labkit.base.files import megabytes
+from labkit.runs import pages, records
 from labkit.runs.options import flag
+from labkit.runs.pages import door
 
 WORDS = {
     "running": ("running", "训练中"),
@@ -29,238 +32,145 @@ REFRESH_S = 10
 MOST_FILES = 300  # listed; a lab may derive one for each picture of its data
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A PNG of the run folder; `source` is "" where it is missing. Width and height are in CSS pixels."""
+
+    name: str
+    description: str
+    source: str = ""
+    width: int = 0
+    height: int = 0
+
+
 def render(folder: Path) -> Path:
     """Write report.html from what the run `folder` holds so far, and return its path."""
-    run = records.read(folder)
-    config, summary, env = (records.load_json(folder / f"{part}.json") for part in ("config", "summary", "env"))
-    title = str(config.get("title", run.lab))
-    sections = [
-        _header(run, config, env),
-        *_banners(run, summary, env),
-        _results(run),
-        _curves(folder / "plots" / "curves"),
-        *_items(folder),
-        _commands(run, config),
-        _options(config),
-        _environment(env, summary),
-        _files(folder),
-    ]
-    # Only a run that goes on has anything new to show.
-    refresh = f'<meta http-equiv="refresh" content="{REFRESH_S}">' if run.status == "running" else ""
-    body = "".join(section for section in sections if section)
-    write_text(folder / "report.html", page(f"{title} · {folder.name}", body, refresh))
-    return folder / "report.html"
-
-
-def page(title: str, body: str, head: str = "", script: str = "") -> str:
-    """A whole page, with its style and script inside."""
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-{head}
-<link rel="icon" href="data:,">
-<title>{escape(title)}</title>
-<style>
-{(Path(__file__).with_name("pages") / "report.css").read_text(encoding="utf-8")}</style>
-</head>
-<body>
-<main>{body}</main>
-<footer>torch-labs</footer>
-{f"<script>{script}</script>" if script else ""}
-</body>
-</html>
-"""
-
-
-def _header(run: records.RunInfo, config: dict[str, Any], env: dict[str, Any]) -> str:
-    title_zh = str(config.get("title_zh", ""))
-    badges = [(kind, WORDS[kind]) for kind in (run.status, run.data) if kind]
-    facts = [
-        f'<span class="badge {kind}">{english} <span lang="zh-CN">{chinese}</span></span>'
-        for kind, (english, chinese) in badges
-    ]
-    facts += [escape(fact) for fact in (f"{run.started} UTC", duration(run.seconds), _device(env)) if fact]
-    return (
-        f'<header><p class="lab">{escape(run.name)}</p><h1>{escape(str(config.get("title", run.lab)))}</h1>'
-        + (f'<p class="zh" lang="zh-CN">{escape(title_zh)}</p>' if title_zh else "")
-        + f'<ul class="facts">{"".join(f"<li>{fact}</li>" for fact in facts)}</ul></header>'
+    run = door.read(folder)
+    files, files_more = _files(folder)
+    return pages.write(
+        folder / "report.html",
+        title=f"{run.title} · {folder.name}",
+        run=run,
+        refresh_s=REFRESH_S,
+        badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.info.status, run.info.data) if kind],
+        facts=[fact for fact in (_started(run.info), duration(run.info.seconds), _device(run.facts)) if fact],
+        results=[(name.replace("_", " "), records.number(value)) for name, value in run.info.metrics.items()],
+        curves=_curves(folder),
+        items=list(_items(folder)),
+        commands=_commands(run),
+        options=[(flag(name), written(value)) for name, value in run.options.items() if value != ""],
+        environment=_environment(run),
+        files=files,
+        files_more=files_more,
     )
 
 
-def _device(env: dict[str, Any]) -> str:
-    if env.get("device") == "cpu":
-        return f"{env['cpu']}, {env['threads']} threads"
-    return str(env.get("device_reason", ""))
+def _started(run: records.RunInfo) -> str:
+    return f"{run.started} UTC" if run.started else ""
 
 
-def _banners(run: records.RunInfo, summary: dict[str, Any], env: dict[str, Any]) -> Iterable[str]:
-    for name, state in env.get("data", {}).items():
-        if state["kind"] == "sample":
-            yield _banner(
-                "Sample data, not the real thing",
-                f"This run learned from a small stand-in for {escape(name)}, drawn by this course's own code. Its "
-                "numbers show that everything works; they say nothing about the real data set. To get that: "
-                f"<code>invoke data {escape(name)}</code>",
-            )
-        if state["kind"] == "unverified":
-            source = f" It came from {escape(state['source'])}." if state.get("source") else ""
-            yield _banner(
-                "Unverified data",
-                f"Nobody has checked that this {escape(name)} is the published data set.{source} "
-                "Do not compare these numbers with published ones.",
-            )
-    if run.status == "killed":
-        yield _banner("Killed", "The process ended without a word: killed, or the machine went down.", "wrong")
-    if summary.get("error"):
-        trace = str(summary.get("traceback", ""))
-        details = f"<details><summary>where</summary><pre>{escape(trace)}</pre></details>" if trace else ""
-        yield _banner("Failed", escape(str(summary["error"])) + details, "wrong")
+def _device(facts: dict[str, Any]) -> str:
+    if facts.get("device") == "cpu":
+        return f"{facts.get('cpu', '?')}, {facts.get('threads', '?')} threads"
+    return str(facts.get("device_reason", ""))
 
 
-def _banner(heading: str, body: str, extra: str = "") -> str:
-    return f'<div class="banner {extra}"><strong>{heading}</strong><div>{body}</div></div>'
+def _curves(folder: Path) -> list[Picture]:
+    names = sorted(path.name for path in (folder / "plots" / "curves").glob("*.png"))
+    return [_picture(folder, f"plots/curves/{name}", f"{Path(name).stem} against the step") for name in names]
 
 
-def _results(run: records.RunInfo) -> str:
-    cards = [
-        f"<div><dt>{escape(name.replace('_', ' '))}</dt><dd>{records.number(value)}</dd></div>"
-        for name, value in run.metrics.items()
-    ]
-    return section("Results", "结果", f'<dl class="cards">{"".join(cards)}</dl>') if cards else ""
+def _picture(folder: Path, name: str, description: str) -> Picture:
+    content = door.read_bytes(folder, name)
+    if len(content) < 24 or not content.startswith(b"\x89PNG"):
+        return Picture(name, description)
+    width, height = struct.unpack(">II", content[16:24])  # from the PNG's first chunk
+    source = "data:image/png;base64," + base64.b64encode(content).decode()
+    return Picture(name, description, source, width * 2 // 3, height * 2 // 3)  # drawn at 144 dots per inch, CSS has 96
 
 
-def _curves(folder: Path) -> str:
-    pictures = "".join(_image(path, f"{path.stem} against the step") for path in sorted(folder.glob("*.png")))
-    return section("Curves", "曲线", f'<figure class="curves">{pictures}</figure>') if pictures else ""
-
-
-def _items(folder: Path) -> Iterable[str]:
+def _items(folder: Path) -> Iterable[dict[str, Any]]:
     """Figures, tables and notes, in the order in which the lab gave them."""
-    items = records.load_json(folder / "report.json").get("items", [])
-    if items:
-        yield _heading("A closer look", "细看")
-    for item in items:
-        caption = escape(item["caption"])
-        if item["kind"] == "note":
-            yield f'<p class="note">{caption}</p>'
-        elif item["kind"] == "figure":
-            picture = _image(folder / "plots" / f"{item['name']}.png", item["caption"])
-            yield f"<figure>{picture}<figcaption>{caption}</figcaption></figure>"
-        else:
-            content = records.load_json(folder / "tables" / f"{item['name']}.json")
-            yield _table(content["columns"], content["rows"], caption)
+    for item in door.part(door.load(folder, "report.json"), "items", list):
+        if not isinstance(item, dict):
+            continue
+        kind, name, caption = (door.part(item, key, str) for key in ("kind", "name", "caption"))
+        shown = {"kind": kind, "caption": caption}
+        if kind == "note":
+            yield shown
+        elif kind == "figure":
+            yield {**shown, "picture": _picture(folder, f"plots/{name}.png", caption)}
+        elif kind == "table":
+            yield {**shown, **_table(folder, f"tables/{name}.json")}
 
 
-def _table(columns: list[str], rows: list[list[Any]], caption: str) -> str:
-    texts = [[cell if isinstance(cell, str) else records.number(cell) for cell in row] for row in rows]
-    kinds = [' class="number"' if all(NUMBER.match(cell) for cell in column) else "" for column in zip(*texts)]
-    head = "".join(f"<th{kind}>{escape(column)}</th>" for kind, column in zip(kinds, columns))
-    body = "".join(
-        f"<tr>{''.join(f'<td{kind}>{escape(cell)}</td>' for kind, cell in zip(kinds, row))}</tr>" for row in texts
-    )
-    return (
-        f'<figure class="table"><figcaption>{caption}</figcaption>'
-        + scroller(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>", "table")
-        + "</figure>"
-    )
+def _table(folder: Path, name: str) -> dict[str, Any]:
+    """The columns and rows of a table, as pairs of a text and whether its column holds numbers; no columns where there
+    is no table."""
+    content = door.load(folder, name)
+    columns = [_cell(column) for column in door.part(content, "columns", list)]
+    rows = [[_cell(cell) for cell in row] for row in door.part(content, "rows", list) if isinstance(row, list)]
+    rows = [(row + [""] * len(columns))[: len(columns)] for row in rows]
+    numeric = [all(NUMBER.match(cell) for cell in column) for column in zip(*rows)] or [False] * len(columns)
+    return {"name": name, "columns": list(zip(columns, numeric)), "rows": [list(zip(row, numeric)) for row in rows]}
 
 
-def _commands(run: records.RunInfo, config: dict[str, Any]) -> str:
-    commands = []
-    if run.status in ("stopped", "killed", "failed"):
-        commands.append(("Continue where it stopped", records.resume_command(run.lab, run.folder.name)))
-    commands.append(("Train again, in the same way", str(config.get("command", ""))))
-    blocks = [
-        f'<p class="label">{label}</p><div class="command" tabindex="0">{escape(text)}</div>'
-        for label, text in commands
-    ]
-    return section("Commands", "命令", "".join(blocks))
+def _cell(content: Any) -> str:
+    return content if isinstance(content, str) else records.number(door.number(content))
 
 
-def _options(config: dict[str, Any]) -> str:
-    rows = [(flag(name), value) for name, value in config.get("options", {}).items() if value != ""]
-    return section("Options", "参数", _pairs(rows)).replace("<th>", '<th class="flag">')
+def _commands(run: door.Run) -> list[tuple[str, str]]:
+    commands = [("Train again, in the same way", typed(run.command))]
+    if run.info.status in ("stopped", "killed", "failed"):
+        resume = records.resume_command(run.info.lab, run.info.folder.name)
+        commands.insert(0, ("Continue where it stopped", typed(resume)))
+    return commands
 
 
-def _environment(env: dict[str, Any], summary: dict[str, Any]) -> str:
-    if not env:
-        return ""
-    packages = env.get("packages", {})
-    data = ", ".join(
-        " ".join(part for part in (name, f"({state['kind']})", state.get("when", "")) if part)
-        for name, state in env.get("data", {}).items()
-    )
+def typed(command: str) -> str:
+    """`command` as it works in a fresh clone: with ./inv, where a run wrote down that it was `invoke`."""
+    return f"./inv {command[len('invoke ') :]}" if command.startswith("invoke ") else command
+
+
+def _environment(run: door.Run) -> list[tuple[str, str]]:
+    """What the result depends on besides the code, as a table of names and values; empty where nothing is known."""
+    facts = run.facts
+    if not facts:
+        return []
     shown = {
-        "stack": env.get("stack"),
-        "Python": env.get("python"),
-        "PyTorch": env.get("torch"),
-        "device": f"{env.get('device')} ({env.get('device_reason')})",
-        "processor": f"{env.get('cpu')}, {env.get('threads')} threads used",
-        "processes": env.get("processes") if env.get("processes") != 1 else "",
-        "allocator": env.get("allocator"),
-        "NVIDIA driver": env.get("driver"),
-        "system": env.get("platform"),
-        "commit": env.get("commit"),
-        "uncommitted changes": "yes" if env.get("dirty") else "",
-        "seed": env.get("seed"),
-        "data": data,
-        "logging": f"{summary['logging_share']:.2%} of the time" if "logging_share" in summary else "",
+        "stack": facts.get("stack"),
+        "Python": facts.get("python"),
+        "PyTorch": facts.get("torch"),
+        "device": f"{facts.get('device', '?')} ({facts.get('device_reason', '?')})",
+        "processor": f"{facts.get('cpu', '?')}, {facts.get('threads', '?')} threads used",
+        "processes": facts.get("processes") if facts.get("processes") != 1 else "",
+        "allocator": facts.get("allocator"),
+        "NVIDIA driver": facts.get("driver"),
+        "system": facts.get("platform"),
+        "commit": facts.get("commit"),
+        "uncommitted changes": "yes" if facts.get("dirty") else "",
+        "seed": facts.get("seed"),
+        "data": ", ".join(f"{name} ({state['kind']}) {state['when']}".strip() for name, state in run.data.items()),
+        "logging": f"{run.logging_share:.2%} of the time" if isfinite(run.logging_share) else "",
     }
-    listed = "".join(f"<li>{escape(name)} {escape(version)}</li>" for name, version in packages.items())
-    details = f'<details><summary>{len(packages)} packages</summary><ul class="columns">{listed}</ul></details>'
-    pairs = [(name, value) for name, value in shown.items() if value not in (None, "")]
-    return section("Environment", "环境", _pairs(pairs) + details)
+    return [(name, written(value)) for name, value in shown.items() if value not in (None, "")]
 
 
-def _files(folder: Path) -> str:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "report.html")
-    rows = "".join(
-        f'<tr><td><a href="{escape(name)}">{escape(name)}</a></td><td class="number">{megabytes(size)}</td></tr>'
-        for name, size in ((path.relative_to(folder).as_posix(), path.stat().st_size) for path in found[:MOST_FILES])
-    )
-    if len(found) > MOST_FILES:
-        rows += f"<tr><td>and {len(found) - MOST_FILES:,} more</td><td></td></tr>"
-    return section("Files", "文件", scroller(f"<table><tbody>{rows}</tbody></table>", "files"))
+def _files(folder: Path) -> tuple[list[tuple[str, str, str]], int]:
+    """Name, link and size of the first files in `folder`, and how many more there are; no link to what lies outside."""
+    found = sorted(path for path in folder.rglob("*") if os.path.isfile(path) and path.name != "report.html")
+    rows = []
+    for name in (path.relative_to(folder).as_posix() for path in found[:MOST_FILES]):
+        path = door.inside(folder, name)
+        rows.append((name, door.address(name), megabytes(path.stat().st_size)) if path else (name, "", "elsewhere"))
+    return rows, max(0, len(found) - MOST_FILES)
 
 
-def section(heading: str, chinese: str, body: str) -> str:
-    """A part of a page with its heading in both languages."""
-    return f"<section>{_heading(heading, chinese)}{body}</section>"
-
-
-def scroller(body: str, label: str) -> str:
-    """`body` in a box that scrolls sideways, with the keyboard too."""
-    return f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(label)}">{body}</div>'
-
-
-def _heading(heading: str, chinese: str) -> str:
-    return f'<h2>{heading}<span lang="zh-CN">{chinese}</span></h2>'
-
-
-def _pairs(pairs: Iterable[tuple[str, Any]]) -> str:
-    rows = "".join(f"<tr><th>{escape(str(key))}</th><td>{value(content)}</td></tr>" for key, content in pairs)
-    return f'<table class="pairs"><tbody>{rows}</tbody></table>'
-
-
-def value(content: Any) -> str:
+def written(content: Any) -> str:
     """How an option or a fact is written on a page."""
     if isinstance(content, bool):
         return "on" if content else "off"
-    return escape(str(content))
-
-
-def _image(path: Path, description: str) -> str:
-    content = path.read_bytes()
-    width, height = struct.unpack(">II", content[16:24])  # from the PNG's first chunk
-    source = base64.b64encode(content).decode()
-    # Drawn at 144 dots per inch, shown at CSS's 96.
-    return (
-        f'<img src="data:image/png;base64,{source}" alt="{escape(description)}"'
-        f' width="{width * 2 // 3}" height="{height * 2 // 3}">'
-    )
+    return str(content)
 
 
 def duration(seconds: float) -> str:

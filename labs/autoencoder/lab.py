@@ -12,7 +12,6 @@ function (section 19), and one number that judges the last two alike: the probab
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +23,8 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.data import idx
 from labkit.runs import compat, plots
+from labkit.runs.batches import Batches
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -72,17 +73,6 @@ def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     return *(torch.from_numpy((part > 127).astype(np.uint8)).unsqueeze(1) for part in (pixels, test)), labels
 
 
-@lru_cache(maxsize=1)
-def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
-
-
-def batch_indices(step: int, count: int, size: int, seed: int) -> torch.Tensor:
-    """Which pictures the batch of `step` holds: every picture once in each epoch."""
-    epoch, position = divmod(step, count // size)
-    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
-
-
 # ---- models and losses ----
 
 
@@ -124,44 +114,24 @@ def train(model: nn.Module, pixels: torch.Tensor, test: torch.Tensor, config: Co
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
-    step, summed, looks = 0, torch.zeros(()), torch.zeros(LOOKS, SHOWN, SIDE, SIDE, dtype=torch.uint8)
-    saved = run.restore()
-    if saved:
-        step, summed, looks = saved["step"], saved["summed"], saved["looks"]
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-    summed = summed.to(run.device)
-
-    def make_state() -> dict[str, Any]:
-        return {"step": step, "summed": summed.cpu(), "looks": looks, "model": model.state_dict(),
-                "optimizer": optimizer.state_dict()}  # fmt: skip
-
-    every = max(1, config.steps // 50)
-    with run.progress(config.steps, start=step, unit="step") as bar:
-        while step < config.steps:
-            optimizer.param_groups[0]["lr"] = config.lr * (1 - step / config.steps)
-            chosen = batch_indices(step, len(pixels), config.batch_size, run.seed)
-            pictures = pixels[chosen].to(run.device).float()
-            noise = torch.randn(len(pictures), config.latent, device=run.device)
-            with compat.autocast(run.device, dtype):
-                loss = total(losses(model, pictures, config, noise), config.beta).mean()
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            step += 1
-            summed += loss.detach()
-            bar.advance(1)
-            if step % every == 0 or step == config.steps:
-                run.log(step, train_loss=summed / (step - (step - 1) // every * every))
-                summed.zero_()
-            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
-                look = step * LOOKS // config.steps - 1
-                run.log(step, **{f"test_{name}": value for name, value in evaluate(model, test, config, run).items()})
-                looks[look] = (255 * invent(model, SHOWN, config, run)).byte().squeeze(1)
-                rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
-                run.figure("progress", plots.gallery(looks[: look + 1].flatten(0, 1).numpy(), SHOWN, rows),
-                           "Invented pictures, always from the same random numbers.", step)  # fmt: skip
-            run.checkpoint(step, make_state, last=step == config.steps)
+    batches = Batches(len(pixels), config.batch_size, run.seed)
+    loop = Loop(run, config.steps, {"model": model, "optimizer": optimizer}, saved=run.restore(), looks=LOOKS)
+    for step in loop:
+        optimizer.param_groups[0]["lr"] = config.lr * (1 - step / config.steps)
+        pictures = pixels[batches[step]].to(run.device).float()
+        noise = torch.randn(len(pictures), config.latent, device=run.device)
+        with compat.autocast(run.device, dtype):
+            loss = total(losses(model, pictures, config, noise), config.beta).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        loop.average(train_loss=loss)
+        if loop.time_to_look:
+            loop.log(**{f"test_{name}": value for name, value in evaluate(model, test, config, run).items()})
+            loop.keep((255 * invent(model, SHOWN, config, run)).byte().squeeze(1))
+            rows = [f"step {step:,}" for step in loop.look_steps]
+            loop.figure("progress", plots.gallery(torch.cat(loop.looks).numpy(), SHOWN, rows),
+                        "Invented pictures, always from the same random numbers.")  # fmt: skip
 
 
 @torch.no_grad()

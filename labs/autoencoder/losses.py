@@ -32,17 +32,27 @@ def expectation(kind: str, f: Callable[[torch.Tensor], torch.Tensor], mean: torc
                 noise: torch.Tensor) -> torch.Tensor:  # fmt: skip
     """f(z), (N,), at one z ~ N(mean, variance) per row, whose gradient estimates that of the mean over all z.
 
-    A random draw has no gradient; the notes (section 19) name two ways round it.
-    pathwise: z = mean + deviation * noise is a formula, and the gradient goes through f (reparameterisation).
-    score: the gradient of E f(z) is E f(z) ∇ log q(z), which needs no gradient of f; what f takes from elsewhere (the
-    decoder) still gets its own. The mean of the other rows is subtracted from f, which changes no expectation.
+    A random draw has no gradient; the notes (section 19) name two ways round it. ∇ is the gradient for the mean and the
+    variance of q = N(mean, variance), E the mean over z ~ q.
+
+        pathwise    ∇ E f(z) = E ∇ f(mean + deviation * noise)     z is a formula, and the gradient goes through f
+        score       ∇ E f(z) = E (f(z) - b) ∇ log q(z)             needs no gradient of f, only its value
+
+    The first is the reparameterisation trick, the second the score function estimator (REINFORCE). Any baseline b that
+    does not depend on this row's z is right, for E ∇ log q(z) = ∇ ∫ q(z) dz = ∇ 1 = 0; here it is the mean of f over
+    the other rows, so that the gradient says how much better this z is than they are. What else f depends on (the
+    decoder) gets its gradient through f either way.
+    Source of the second: Williams, Simple Statistical Gradient-Following Algorithms (1992).
     """
     z = mean + (0.5 * log_variance).exp() * noise
     if kind == "pathwise":
         return f(z)
-    z = z.detach()
+    z = z.detach()  # from here on a number that was drawn
     values = f(z)
-    fixed, count = values.detach(), len(values)
-    baseline = (fixed.sum() - fixed) / max(count - 1, 1)
-    score = log_normal(z, mean, log_variance)
-    return values + (fixed - baseline) * (score - score.detach())  # the second part is 0 and has a gradient
+    reward, count = values.detach(), len(values)
+    baseline = (reward.sum() - reward) / max(count - 1, 1)
+    log_q = log_normal(z, mean, log_variance)
+    # Its value is 0, for log_q - log_q.detach() is x - x, so what is returned is still f(z). Its gradient is not: to
+    # autograd the detached log_q is a constant, as reward and baseline are, which leaves (f(z) - b) ∇ log q(z).
+    gradient_carrier = (reward - baseline) * (log_q - log_q.detach())
+    return values + gradient_carrier

@@ -4,7 +4,8 @@ Pictures stay in memory as they are stored, uint8 0..255 (N, H, W, 3), four time
 calls its transforms for every picture; here every step takes and returns a whole batch.
 
 Chance comes in as numbers: row i of `u` (N, k) holds k draws from [0, 1) that belong to picture i. They follow from
-(seed, epoch) and the picture's place in the epoch alone, so a resumed run makes the same batches.
+(seed, epoch) and the picture's place in the epoch alone, so a resumed run makes the same batches. Each function says
+in its first line what its columns are.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import torch
 from torch.nn import functional as F
 
 from labkit.base.errors import UserError, nearest
-from labs.cifar10.augmix import augmix, warp
+from labs.cifar10.augmix import AUGMIX_DRAWS, augmix, warp
 
 
 def shrink(pixels: torch.Tensor, size: int) -> torch.Tensor:
@@ -31,15 +32,21 @@ def shrink(pixels: torch.Tensor, size: int) -> torch.Tensor:
 def crop_windows(pixels: torch.Tensor, shift: int, device: torch.device) -> torch.Tensor:
     """Every shifted crop of every picture: uint8 (N, 2 * shift + 1, 2 * shift + 1, H, W, 3), without copies.
 
-    Moving by more than nothing uncovers a border, which is filled with the mirrored picture. The crops overlap in
-    memory, so `windows[i, y, x]` with three index vectors gathers a whole augmented batch in one operation.
+    Moving by more than nothing uncovers a border, which is filled with the mirrored picture. `unfold(dim, size, step)`
+    describes all windows along a dimension as a tensor over the same memory, in which they overlap:
+
+        torch.arange(5).unfold(0, 3, 1)     [[0, 1, 2],     five numbers stored, nine to be read:
+                                             [1, 2, 3],     window [1] begins one further on,
+                                             [2, 3, 4]]     window [2] two
+
+    Along the height and then the width, this gives the crops from row y and column x on as `windows[i, y, x]`, and with
+    three index vectors a whole augmented batch in one operation.
     """
     _, height, width, _ = pixels.shape
     padded = np.pad(pixels.numpy(), ((0, 0), (shift, shift), (shift, shift), (0, 0)), mode="reflect")
     stored = torch.from_numpy(padded).to(device)  # before the view, which would become 25 copies on its way
-    n, y, x, channel = stored.stride()
-    places = 2 * shift + 1
-    return stored.as_strided((len(stored), places, places, height, width, 3), (n, y, x, y, x, channel))
+    windows = stored.unfold(1, height, 1).unfold(2, width, 1)  # (N, places, places, 3, H, W)
+    return windows.permute(0, 1, 2, 4, 5, 3)
 
 
 class Plan(NamedTuple):
@@ -83,7 +90,7 @@ def colour(pixels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
     Factor 0 would be black, the mean grey of the picture, and the picture in grey (as in torchvision's ColorJitter).
     """
-    brightness, contrast, saturation = (0.6 + 0.8 * u).t().reshape(3, -1, 1, 1, 1)
+    brightness, contrast, saturation = (0.6 + 0.8 * u).reshape(-1, 3, 1, 1, 1).unbind(dim=1)  # each (N, 1, 1, 1)
     x = (pixels.float() * brightness).clamp(0, 255)  # (N, H, W, 3)
     mean = _grey(x).mean(dim=(1, 2, 3), keepdim=True)
     x = (mean + contrast * (x - mean)).clamp(0, 255)
@@ -98,31 +105,38 @@ def _grey(x: torch.Tensor) -> torch.Tensor:
 
 def rotation(pixels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Turned about the middle by up to 15 degrees either way; `u` (N, 1)."""
-    angle = (2 * u[:, 0] - 1) * math.radians(15)
+    (turn,) = u.unbind(dim=1)
+    angle = (2 * turn - 1) * math.radians(15)
     sin, cos, zero = angle.sin(), angle.cos(), torch.zeros_like(angle)
     return warp(pixels, torch.stack([cos, -sin, zero, sin, cos, zero], dim=1).reshape(-1, 2, 3))
 
 
 def cutout(pixels: torch.Tensor, u: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-    """A square a quarter as wide as the picture gets the colour `fill`, uint8 (3,); `u` (N, 2) is its middle.
+    """A square a quarter as wide as the picture gets the colour `fill`, uint8 (3,), at a random place; `u` (N, 2).
 
     The network must then not rest on one detail. Source: DeVries & Taylor, Improved Regularization of CNNs with Cutout
     (2017): the middle may lie at the border, the colour is the mean of the data, the side 8 (of 32) on CIFAR-100.
     """
-    hidden = _boxes(pixels.shape[1], u, torch.full_like(u[:, 0], 0.25))
+    row, column = u.unbind(dim=1)
+    hidden = _squares(pixels.shape[1], row, column, side=torch.full_like(row, 0.25))
     return torch.where(hidden.unsqueeze(3), fill, pixels)
 
 
-def _boxes(size: int, middle: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
+def _squares(size: int, row: torch.Tensor, column: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
     """Where a square is, cut off at the picture's border: bool (N, size, size).
 
-    `middle` (N, 2), row and column, and `side` (N,) are shares of the picture's side.
+    `row` and `column` of its middle, and its `side`, are shares of the picture's side, each (N,).
     """
-    start = ((middle - side.unsqueeze(1) / 2) * size).round()  # (N, 2)
-    stop = start + (side.unsqueeze(1) * size).round()
-    place = torch.arange(size, device=middle.device, dtype=middle.dtype)
-    rows, columns = ((place >= start.unsqueeze(2)) & (place < stop.unsqueeze(2))).unbind(dim=1)  # (N, size) each
-    return rows.unsqueeze(2) & columns.unsqueeze(1)
+    place = torch.arange(size, device=side.device, dtype=side.dtype)
+    side = side.unsqueeze(1)  # (N, 1)
+    length = (side * size).round()  # in pixels
+
+    def covered(middle: torch.Tensor) -> torch.Tensor:
+        """Which rows, or columns, the square covers: bool (N, size)."""
+        start = ((middle.unsqueeze(1) - side / 2) * size).round()
+        return (place >= start) & (place < start + length)
+
+    return covered(row).unsqueeze(2) & covered(column).unsqueeze(1)
 
 
 # ---- one picture from two: the label is mixed too ----
@@ -133,7 +147,7 @@ def mixup(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple[
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization (2018). Its Beta(1, 1) is the uniform distribution.
     """
-    weight = u[:, 0]
+    (weight,) = u.unbind(dim=1)
     share = weight.reshape(-1, 1, 1, 1)
     return (share * pixels.float() + (1 - share) * others.float()).round().byte(), weight
 
@@ -144,14 +158,17 @@ def cutmix(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple
     `u` (N, 3): the area that the first should keep, and the middle of the square; what the border cuts off is kept too.
     Source: Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers (2019), with its Beta(1, 1).
     """
-    pasted = _boxes(pixels.shape[1], u[:, 1:], (1 - u[:, 0]).sqrt())
+    kept, row, column = u.unbind(dim=1)
+    pasted = _squares(pixels.shape[1], row, column, side=(1 - kept).sqrt())
     weight = 1 - pasted.float().mean(dim=(1, 2))
     return torch.where(pasted.unsqueeze(3), others, pixels), weight
 
 
 # ---- a batch ----
 
-DRAWS = {"rotation": 1, "colour": 3, "augmix": 25, "cutout": 2, "mixup": 1, "cutmix": 3}  # in the order of applying
+# how many random numbers each needs for a picture; in the order of applying
+DRAWS = {"rotation": 1, "colour": 3, "augmix": AUGMIX_DRAWS, "cutout": 2, "mixup": 1, "cutmix": 3}
+COIN = "coin"  # one more column, the last: with both mixup and cutmix it chooses one of them
 
 
 class Batch(NamedTuple):
@@ -174,8 +191,17 @@ def names(text: str) -> tuple[str, ...]:
 
 
 def draws(chosen: tuple[str, ...]) -> int:
-    """How many draws a picture needs for `chosen`; the last one chooses between two ways of mixing."""
+    """How many random numbers a picture needs for `chosen` and, if there is any, for the coin."""
     return sum(DRAWS[name] for name in chosen) + 1 if chosen else 0
+
+
+def by_name(u: torch.Tensor, chosen: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The columns of `u` (N, draws(chosen)) by whom they belong to, in the order of `chosen`; the last is the coin.
+
+        chosen = ("rotation", "cutout") and a row [.1, .2, .3, .4]: rotation [.1], cutout [.2, .3], coin [.4]
+    """
+    widths = [DRAWS[name] for name in chosen]
+    return dict(zip((*chosen, COIN), u.split([*widths, 1], dim=1)))
 
 
 def change(pixels: torch.Tensor, labels: torch.Tensor, chosen: tuple[str, ...], u: torch.Tensor,
@@ -185,27 +211,29 @@ def change(pixels: torch.Tensor, labels: torch.Tensor, chosen: tuple[str, ...], 
     The picture mixed in is the one at the mirrored place of the batch, whose order is random. Where both mixup and
     cutmix are chosen, each picture gets one of them.
     """
-    column, mixed = 0, {}
-    for name in chosen:
-        own = u[:, column : column + DRAWS[name]]
-        column += DRAWS[name]
-        if name == "rotation":
-            pixels = rotation(pixels, own)
-        elif name == "colour":
-            pixels = colour(pixels, own)
-        elif name == "augmix":
-            pixels = augmix(pixels, own)
-        elif name == "cutout":
-            pixels = cutout(pixels, own, fill)
-        else:
-            mixed[name] = (mixup if name == "mixup" else cutmix)(pixels, pixels.flip(0), own)
-    if not mixed:
+    own = by_name(u, chosen) if chosen else {}
+    if "rotation" in own:
+        pixels = rotation(pixels, own["rotation"])
+    if "colour" in own:
+        pixels = colour(pixels, own["colour"])
+    if "augmix" in own:
+        pixels = augmix(pixels, own["augmix"])
+    if "cutout" in own:
+        pixels = cutout(pixels, own["cutout"], fill)
+
+    if "mixup" not in own and "cutmix" not in own:
         return Batch(pixels, labels, labels, torch.ones(len(labels), device=labels.device))
-    (pixels, weight), *second = mixed.values()
-    if second:
-        coin = u[:, -1] < 0.5
-        pixels = torch.where(coin.reshape(-1, 1, 1, 1), pixels, second[0][0])
-        weight = torch.where(coin, weight, second[0][1])
+    others = pixels.flip(0)
+    if "cutmix" not in own:
+        pixels, weight = mixup(pixels, others, own["mixup"])
+    elif "mixup" not in own:
+        pixels, weight = cutmix(pixels, others, own["cutmix"])
+    else:
+        laid_over, laid_weight = mixup(pixels, others, own["mixup"])
+        pasted, pasted_weight = cutmix(pixels, others, own["cutmix"])
+        heads = own[COIN].squeeze(1) < 0.5
+        pixels = torch.where(heads.reshape(-1, 1, 1, 1), laid_over, pasted)
+        weight = torch.where(heads, laid_weight, pasted_weight)
     return Batch(pixels, labels, labels.flip(0), weight)
 
 

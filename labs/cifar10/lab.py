@@ -16,7 +16,6 @@ EPYC with avx512_bf16 (torch 2.11.0, 2026-11-25, commit bf88dc3, mean of three s
 from __future__ import annotations
 
 import dataclasses
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +29,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.runs import compat, processes, records
 from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -163,78 +163,55 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
         small = augment.Source(pixels, data.labels, config.shift, chosen, run.device)
     count, batch_size = len(data.labels), min(config.batch_size, len(data.labels))
     steps_per_epoch = count // batch_size  # the few pictures left over are others in every epoch
-    total = config.epochs * steps_per_epoch
     optimizers = make_optimizers(model, config)
     schedule = Schedule(optimizers, config, steps_per_epoch)
-    step, seconds, sums = 0, 0.0, torch.zeros(2, dtype=torch.float64)  # loss and right answers of the epoch so far
     curve: list[float] = []
     best: dict[str, Any] = {"accuracy": -1.0, "epochs": 0}
-    if saved:
-        step, seconds, sums, curve, best = (saved[key] for key in ("step", "seconds", "sums", "curve", "best"))
-        model.load_state_dict(saved["model"])
-        for optimizer, state in zip(optimizers, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-        schedule.load(saved["schedule"])
-    sums = sums.to(run.device)
-
-    def make_state() -> dict[str, Any]:
-        return {**facts, "step": step, "seconds": seconds, "sums": sums.cpu(), "curve": curve, "best": best,
-                "model": model.state_dict(), "schedule": schedule.state(),
-                "optimizers": [optimizer.state_dict() for optimizer in optimizers]}  # fmt: skip
-
-    def ended() -> bool:
-        epochs = step // steps_per_epoch
-        return step == total or 0 < config.early_stop <= epochs - best["epochs"]
-
-    with run.progress(total * batch_size, start=step * batch_size) as bar:
-        while not ended():
-            epoch = step // steps_per_epoch
-            plan = augment.plan_epoch(count, config.shift, variant.seed, epoch, config.flip, augment.draws(chosen))
-            is_small = epoch < config.small_epochs
-            source = small if is_small else large
-            for position in range(step % steps_per_epoch, steps_per_epoch):
-                began = time.perf_counter()
-                part = run.part_of(slice(position * batch_size, (position + 1) * batch_size))
-                batch = source.batch(plan, part)
-                with compat.autocast(run.device, dtype):
-                    logits = model(batch.pixels)
-                loss = smooth_cross_entropy(logits, batch, config.label_smoothing)
-                model.zero_grad()
-                (loss + config.l1 * penalty(model) if config.l1 else loss).backward()
-                run.average(p.grad for p in model.parameters() if p.grad is not None)  # with --gpus
-                with compat.autocast(run.device, dtype):  # Muon multiplies matrices
-                    for optimizer in optimizers:
-                        optimizer.step()
-                lr = optimizers[0].param_groups[0]["lr"]
-                schedule.after_step()
-                step += 1
-                right = (logits.argmax(dim=1) == batch.labels).double().mean()
-                measures = torch.stack([loss.detach().double(), right])
-                run.average([measures])
-                sums += measures
-                bar.advance(batch_size)
-                seconds += time.perf_counter() - began
-                if step % steps_per_epoch == 0:
-                    measured = dict(zip(["train_loss", "train_accuracy"], (sums / steps_per_epoch).tolist()))
-                    sums.zero_()
-                    run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
-                    for name, check in checks.items():  # judged at the size that is being learned
-                        pixels = augment.shrink(check.pixels, config.small_size) if is_small else check.pixels
-                        probabilities = classify(model, pixels, run.device, mirror=False)
-                        measured[f"{name}_accuracy"] = accuracy(probabilities, check.labels)
-                    curve.append(measured.get("holdout_accuracy", measured["test_accuracy"]))
-                    schedule.after_epoch(curve[-1])
-                    if config.early_stop and curve[-1] > best["accuracy"]:
-                        weights = {name: value.clone() for name, value in model.state_dict().items()}
-                        best = {"accuracy": curve[-1], "epochs": epoch + 1, "model": weights}
-                    run.log(step, **{name + line: value for name, value in measured.items()}, **{"lr" + line: lr})
-                    run.time(step, images_per_second=step * batch_size / seconds)
-                run.checkpoint(variant.offset + step, make_state)
+    parts = {"model": model, "optimizers": optimizers, "schedule": schedule, "curve": curve, "best": best}
+    loop = Loop(run, config.epochs * steps_per_epoch, parts, saved=saved, facts=facts, unit="img",
+                per_step=batch_size, epoch=steps_per_epoch, offset=variant.offset)  # fmt: skip
+    for epoch in loop.epochs():
+        if 0 < config.early_stop <= epoch - best["epochs"]:
+            break
+        plan = augment.plan_epoch(count, config.shift, variant.seed, epoch, config.flip, augment.draws(chosen))
+        is_small = epoch < config.small_epochs
+        for positions in loop.batches():
+            batch = (small if is_small else large).batch(plan, run.part_of(positions))
+            with compat.autocast(run.device, dtype):
+                logits = model(batch.pixels)
+            loss = smooth_cross_entropy(logits, batch, config.label_smoothing)
+            model.zero_grad()
+            (loss + config.l1 * penalty(model) if config.l1 else loss).backward()
+            run.average(p.grad for p in model.parameters() if p.grad is not None)  # with --gpus
+            with compat.autocast(run.device, dtype):  # Muon multiplies matrices
+                for optimizer in optimizers:
+                    optimizer.step()
+            lr = optimizers[0].param_groups[0]["lr"]
+            schedule.after_step()
+            right = (logits.argmax(dim=1) == batch.labels).double().mean()
+            loop.average(train_loss=loss.double(), train_accuracy=right)
+        run.average(buffer for buffer in model.buffers() if buffer.is_floating_point())
+        tested = judge(model, checks, config.small_size if is_small else 0, run.device)
+        curve.append(tested.get("holdout_accuracy", tested["test_accuracy"]))
+        schedule.after_epoch(curve[-1])
+        if config.early_stop and curve[-1] > best["accuracy"]:
+            weights = {name: value.clone() for name, value in model.state_dict().items()}
+            best.update(accuracy=curve[-1], epochs=epoch + 1, model=weights)
+        loop.log(**{name + line: value for name, value in {**loop.means(), **tested, "lr": lr}.items()})
     if config.early_stop:
         model.load_state_dict(best["model"])
-        say(f"early stop: the network after epoch {best['epochs']} of {step // steps_per_epoch} is the best one")
-    run.checkpoint(variant.offset + step, make_state, last=True)
-    return {"steps": step, "seconds": seconds, "rate": step * batch_size / max(seconds, 1e-9), "curve": curve}
+        say(f"early stop: the network after epoch {best['epochs']} of {len(curve)} is the best one")
+    loop.save()
+    return {"steps": loop.done, "seconds": loop.seconds, "rate": loop.rate, "curve": curve}
+
+
+def judge(model: nn.Module, checks: dict[str, Pictures], size: int, device: torch.device) -> dict[str, float]:
+    """The accuracy on each of `checks`, their pictures shrunk to `size` (0: as they are), without mirror images."""
+    accuracies = {}
+    for name, check in checks.items():
+        pixels = augment.shrink(check.pixels, size) if size else check.pixels
+        accuracies[f"{name}_accuracy"] = accuracy(classify(model, pixels, device, mirror=False), check.labels)
+    return accuracies
 
 
 # ---- your own picture ----

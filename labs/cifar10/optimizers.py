@@ -87,13 +87,13 @@ class Schedule:
             for scheduler in self.schedulers:
                 scheduler.step(*[holdout_accuracy] if self.plateau else [])
 
-    def state(self) -> list[dict[str, Any]]:
+    def state_dict(self) -> list[dict[str, Any]]:
         """What changes over time, as plain numbers: in torch 1.5 `state_dict` also holds functions."""
         return [{name: value for name, value in vars(scheduler).items() if _plain(value)}
                 for scheduler in self.schedulers]  # fmt: skip
 
-    def load(self, state: Sequence[dict[str, Any]]) -> None:
-        """Go on from `state()`."""
+    def load_state_dict(self, state: Sequence[dict[str, Any]]) -> None:
+        """Go on from `state_dict()`."""
         for scheduler, saved in zip(self.schedulers, state):
             vars(scheduler).update(saved)
 

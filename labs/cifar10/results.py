@@ -154,11 +154,14 @@ def show_measures(run: Run, labels: np.ndarray, probabilities: np.ndarray, class
     rows.append(["mean of the classes (macro)", *(_share(np.nanmean(values)) for values in shown.values()),
                  len(labels)])  # fmt: skip
     bears = labels[:, None] == np.array(known)  # bool (N, classes)
-    micro = [float((guessed == labels).mean())] * 4
-    micro[2] = 1 - (1 - micro[0]) / (len(classes) - 1)  # every wrong picture is a false alarm for one of the others
-    micro += [average_precision_score(bears.ravel(), probabilities.ravel()),
-              roc_auc_score(bears.ravel(), probabilities.ravel())]  # fmt: skip
-    rows.append(["all decisions together (micro)", *map(_share, micro), len(labels)])
+    accuracy = float((guessed == labels).mean())
+    micro = {  # a wrong picture is one FP, for the class it was given, and one FN, for its own: so these three agree
+        "precision": accuracy, "recall": accuracy, "f1": accuracy,
+        "specificity": 1 - (1 - accuracy) / (len(classes) - 1),  # each picture is a negative for all classes but one
+        "average_precision": average_precision_score(bears.ravel(), probabilities.ravel()),
+        "auc": roc_auc_score(bears.ravel(), probabilities.ravel()),
+    }  # fmt: skip
+    rows.append(["all decisions together (micro)", *(_share(micro[name]) for name in shown), len(labels)])
     run.table("classes", ["class", "precision", "recall (sensitivity)", "specificity", "F1", "AP", "AUC", "pictures"],
               rows,
               "Precision: of the pictures given this name, how many bear it. Recall: of the pictures that bear it, how "

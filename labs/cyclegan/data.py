@@ -112,12 +112,13 @@ class ImagePool:
                 self.pictures.append(picture)
             elif self.size and random.uniform() > 0.5:
                 place = random.randint(self.size)
-                picture, self.pictures[place] = self.pictures[place], picture
+                picture, self.pictures[place] = self.pictures[place].to(picture.device), picture
             chosen.append(picture)
         return torch.stack(chosen)
 
-    def state(self) -> list[torch.Tensor]:
+    def state_dict(self) -> list[torch.Tensor]:
+        """The pictures (3, H, W) that are in it."""
         return [picture.cpu().clone() for picture in self.pictures]
 
-    def load(self, saved: list[torch.Tensor], device: torch.device) -> None:
-        self.pictures = [picture.to(device) for picture in saved]
+    def load_state_dict(self, pictures: list[torch.Tensor]) -> None:
+        self.pictures = list(pictures)

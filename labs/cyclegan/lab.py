@@ -25,6 +25,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
 from labkit.runs import compat
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -161,6 +162,7 @@ class Trainer:
     def step(self, real_a: torch.Tensor, real_b: torch.Tensor, random: np.random.RandomState) -> torch.Tensor:
         """Train the generators, then the discriminators. Returns the four losses in the order of LOSSES, (4)."""
         config, (optimizer_g, optimizer_d) = self.config, self.optimizers
+        # The generators' move: down the gradient of L_GAN(G, D_B) + L_GAN(F, D_A) + λ L_cycle + λ_id L_identity.
         for parameter in self.discriminators:
             parameter.requires_grad_(False)  # the generators learn from the verdicts, which do not change by that
         losses, fake_a, fake_b = generator_pass(self.gan, real_a, real_b, config, self.dtype)
@@ -168,6 +170,8 @@ class Trainer:
         (losses[0] + config.cycle_weight * losses[1] + config.identity_weight * losses[2]).backward()
         optimizer_g.step()
 
+        # The discriminators' move: each up the gradient of its own E log D(real) + E log(1 - D(translated)), or less
+        # squared error; judged are translations of now and of before.
         for parameter in self.discriminators:
             parameter.requires_grad_(True)
         optimizer_d.zero_grad()
@@ -179,17 +183,6 @@ class Trainer:
             wrong += loss.detach()
         optimizer_d.step()
         return torch.stack([losses[0], wrong, losses[1], losses[2]]).detach()
-
-    def state(self) -> dict[str, Any]:
-        return {"gan": self.gan.state_dict(), "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-                "pools": [pool.state() for pool in self.pools]}  # fmt: skip
-
-    def load(self, saved: dict[str, Any]) -> None:
-        self.gan.load_state_dict(saved["gan"])
-        for optimizer, state in zip(self.optimizers, saved["optimizers"]):
-            optimizer.load_state_dict(state)
-        for pool, pictures in zip(self.pools, saved["pools"]):
-            pool.load(pictures, self.device)
 
 
 def batches(data: UnpairedPictures, batch_size: int, step: int) -> Iterator[list[torch.Tensor]]:
@@ -209,37 +202,22 @@ def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], ju
     config = trainer.config
     total = config.steps or PAPER_EPOCHS * (len(data) // config.batch_size)
     show_every = max(1, total // config.samples)
-    step, sums = 0, torch.zeros(len(LOSSES), dtype=torch.float64)
-    saved = run.restore()
-    if saved:
-        step, sums = saved["step"], saved["sums"]
-        trainer.load(saved)
-    sums = sums.to(run.device)
-
-    def make_state() -> dict[str, Any]:
-        return {**facts, **trainer.state(), "step": step, "sums": sums.cpu()}
-
+    parts = {"gan": trainer.gan, "optimizers": trainer.optimizers, "pools": trainer.pools}
+    loop = Loop(run, total, parts, saved=run.restore(), facts=facts, log_every=LOG_EVERY)
     few = [domain[:20] for domain in test]
-    stream = batches(data, config.batch_size, step)
-    with run.progress(total, start=step, unit="step") as bar:
-        while step < total:
-            lr = trainer.set_lr(step, total)
-            real_a, real_b = (to_float(pixels, run.device) for pixels in next(stream))
-            sums += trainer.step(real_a, real_b, np.random.RandomState([run.seed, step])).double()
-            step += 1
-            bar.advance(1)
-            if step % LOG_EVERY == 0 or step == total:
-                count = (step - 1) % LOG_EVERY + 1
-                run.log(step, **dict(zip(LOSSES, (sums / count).tolist())), lr=lr)
-                sums.zero_()
-            if step % show_every == 0 or step == total:
-                ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
-                        for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
-                called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
-                run.log(step, translated_ab=called[0].mean(), translated_ba=1 - called[1].mean(),
-                        spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
-                results.show_translations(run, few, ways, facts["domains"], step)
-            run.checkpoint(step, make_state, last=step == total)
+    stream = batches(data, config.batch_size, loop.done)
+    for step in loop:
+        lr = trainer.set_lr(step, total)
+        real_a, real_b = (to_float(pixels, run.device) for pixels in next(stream))
+        losses = trainer.step(real_a, real_b, np.random.RandomState([run.seed, step]))
+        loop.average({"lr": lr}, **dict(zip(LOSSES, losses.double())))
+        if loop.step % show_every == 0 or loop.step == total:
+            ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
+                    for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
+            called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
+            loop.log(translated_ab=called[0].mean(), translated_ba=1 - called[1].mean(),
+                     spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
+            results.show_translations(run, few, ways, facts["domains"], loop.step)
 
 
 @torch.no_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -34,28 +34,40 @@ def show_translations(run: Run, real: list[torch.Tensor], ways: Any, domains: li
                    "steps.", step=step)  # fmt: skip
 
 
+class Judged(NamedTuple):
+    """What the judge says of N pictures."""
+
+    called_b: float  # the share of them that it calls a B
+    features: np.ndarray  # float32 (N, FEATURES)
+
+
 def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways: Any,
                   domains: list[str]) -> dict[str, float]:  # fmt: skip
     """The measures on all test pictures, as a table; returns those that count."""
-    called, features = zip(*(measure.judge_pictures(judge, pixels) for pixels in [*real, *(fake for fake, _ in ways)]))
-    shares = [float(verdict.mean()) for verdict in called]  # of being B: real A, real B, A as B, B as A
-    right = float(np.mean([1 - shares[0], shares[1]]))
+
+    def judged(pixels: torch.Tensor) -> Judged:
+        called_b, features = measure.judge_pictures(judge, pixels)
+        return Judged(float(called_b.mean()), features)
+
+    real_a, real_b = (judged(pixels) for pixels in real)
+    a_as_b, b_as_a = (judged(fake) for fake, _ in ways)
+    right = float(np.mean([1 - real_a.called_b, real_b.called_b]))
     metrics = {
-        "translated_ab": shares[2],
-        "translated_ba": 1 - shares[3],
-        "kid_ab": measures.kid(features[2], features[1]),
-        "kid_ba": measures.kid(features[3], features[0]),
+        "translated_ab": a_as_b.called_b,
+        "translated_ba": 1 - b_as_a.called_b,
+        "kid_ab": measures.kid(a_as_b.features, real_b.features),
+        "kid_ba": measures.kid(b_as_a.features, real_a.features),
         "cycle_error": float(np.mean([(cycled.float() - pixels.float()).abs().mean() for pixels, (_, cycled) in
                                       zip(real, ways)])),
         "spread": float(np.mean([measure.spread(fake) / measure.spread(pixels) for pixels, (fake, _) in
                                  zip(real, ways)])),
     }  # fmt: skip
     a, b = domains
-    apart = measures.kid(features[0], features[1])
+    apart = measures.kid(real_a.features, real_b.features)
     count = " + ".join(str(len(pixels)) for pixels in real)
     rows = [
-        [f"{a} called {b} after translation", f"{shares[2]:.1%}", f"{shares[0]:.1%}"],
-        [f"{b} called {a} after translation", f"{1 - shares[3]:.1%}", f"{1 - shares[1]:.1%}"],
+        [f"{a} called {b} after translation", f"{a_as_b.called_b:.1%}", f"{real_a.called_b:.1%}"],
+        [f"{b} called {a} after translation", f"{1 - b_as_a.called_b:.1%}", f"{1 - real_b.called_b:.1%}"],
         [f"KID of translated {a} to real {b}", f"{metrics['kid_ab']:.4f}", f"{apart:.4f}"],
         [f"KID of translated {b} to real {a}", f"{metrics['kid_ba']:.4f}", f"{apart:.4f}"],
         ["error after there and back, 0..255", f"{metrics['cycle_error']:.1f}", "0"],

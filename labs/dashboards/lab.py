@@ -29,6 +29,7 @@ from visdom import Visdom
 
 from labkit.base.console import say
 from labkit.runs import compat, live, plots, records
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -102,35 +103,22 @@ def train(network: Network, points: torch.Tensor, labels: torch.Tensor, config: 
           writer: SummaryWriter) -> np.ndarray:  # fmt: skip
     """Train in place. Logs to both dashboards as it goes and returns the maps on the way, (FRAMES, SIDE, SIDE)."""
     optimizer = torch.optim.Adam(network.parameters(), lr=config.lr)
-    step, maps = 0, torch.zeros(FRAMES, SIDE, SIDE)
-    saved = run.restore()
-    if saved:
-        step, maps = saved["step"], saved["maps"]
-        network.load_state_dict(saved["network"])
-        optimizer.load_state_dict(saved["optimizer"])
-
-    def make_state() -> dict[str, Any]:
-        return {"step": step, "maps": maps, "network": network.state_dict(), "optimizer": optimizer.state_dict()}
-
-    with run.progress(config.steps, start=step, unit="step") as bar:
-        while step < config.steps:
-            logits = network(points)
-            loss = F.binary_cross_entropy_with_logits(logits, labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            frame, step = step * FRAMES // config.steps, step + 1
-            if step * FRAMES // config.steps > frame:
-                accuracy = ((logits > 0).float() == labels).float().mean().item()
-                # The run sends these to visdom and TensorBoard by itself, live.
-                run.log(step, train_loss=loss, train_accuracy=accuracy)
-                maps[frame] = torch.from_numpy(make_map(network, run.device))
-                for name, values in network.named_parameters():
-                    writer.add_histogram(name.replace(".", "/"), values.detach().cpu().numpy(), step)
-                    writer.add_histogram(f"gradient/{name}", values.grad.cpu().numpy(), step)
-            bar.advance(1, loss=loss.item())
-            run.checkpoint(step, make_state, last=step == config.steps)
-    return maps.numpy()
+    parts = {"network": network, "optimizer": optimizer}
+    loop = Loop(run, config.steps, parts, saved=run.restore(), looks=FRAMES)
+    for _ in loop:
+        logits = network(points)
+        loss = F.binary_cross_entropy_with_logits(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        if loop.time_to_look:
+            accuracy = ((logits > 0).float() == labels).float().mean()
+            loop.log(train_loss=loss, train_accuracy=accuracy)  # the run sends these to visdom and TensorBoard, live
+            loop.keep(torch.from_numpy(make_map(network, run.device)))
+            for name, values in network.named_parameters():
+                writer.add_histogram(name.replace(".", "/"), values.detach().cpu().numpy(), loop.step)
+                writer.add_histogram(f"gradient/{name}", values.grad.cpu().numpy(), loop.step)
+    return torch.stack(loop.looks).numpy()
 
 
 # ---- visdom: environments hold windows, which visdom calls panes ----

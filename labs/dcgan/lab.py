@@ -12,7 +12,7 @@ to measure pictures that have no right answer.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,9 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.data import idx, pickles
 from labkit.runs import compat, plots
+from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
+from labkit.runs.loop import Loop
 from labkit.runs.measures import kid
 from labkit.runs.options import option
 from labkit.runs.run import Run
@@ -113,17 +115,6 @@ def to_pixels(pictures: torch.Tensor, output: str) -> torch.Tensor:
     return (255 * x).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
 
 
-@lru_cache(maxsize=1)
-def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
-
-
-def batch_indices(number: int, count: int, size: int, seed: int) -> torch.Tensor:
-    """Which pictures batch `number` holds, counted from the start of training: every picture once in each epoch."""
-    epoch, position = divmod(number, count // size)
-    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
-
-
 # ---- networks ----
 
 
@@ -173,75 +164,58 @@ def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tens
     classes = judge.head.out_features
     optimizer_g = make_optimizer(generator, config, config.lr)
     optimizer_d = make_optimizer(discriminator, config, config.lr_d or config.lr)
+    batches = Batches(len(pixels), config.batch_size, run.seed)
     fixed_z, fixed_labels = fixed_vectors(config, run, classes)
-    step, sums = 0, torch.zeros(5)
-    looks = torch.zeros(LOOKS, SHOWN, *pixels.shape[1:], dtype=torch.uint8)
-    saved = run.restore()
-    if saved:
-        step, sums, looks = saved["step"], saved["sums"], saved["looks"]
-        for part, name in ((generator, "generator"), (discriminator, "discriminator"),
-                           (optimizer_g, "optimizer_g"), (optimizer_d, "optimizer_d")):  # fmt: skip
-            part.load_state_dict(saved[name])
-    sums = sums.to(run.device)
 
-    def make_state() -> dict[str, Any]:
-        return {"step": step, "sums": sums.cpu(), "looks": looks, "generator": generator.state_dict(),
-                "discriminator": discriminator.state_dict(), "optimizer_g": optimizer_g.state_dict(),
-                "optimizer_d": optimizer_d.state_dict()}  # fmt: skip
+    def read_batch(number: int) -> tuple[torch.Tensor, torch.Tensor]:
+        chosen = batches[number]
+        return to_network(pixels[chosen].to(run.device), config.output), labels[chosen].to(run.device)
 
-    def random_batch() -> tuple[torch.Tensor, torch.Tensor]:
+    def generate() -> tuple[torch.Tensor, torch.Tensor]:
         z = torch.randn(config.batch_size, config.latent, device=run.device)
-        return z, torch.randint(classes, (config.batch_size,), device=run.device)
+        asked = torch.randint(classes, (config.batch_size,), device=run.device)
+        return generator(z, asked), asked
 
-    every = max(1, config.steps // 50)
-    with run.progress(config.steps, start=step, unit="step") as bar:
-        while step < config.steps:
-            if config.decay:
-                for optimizer, lr in ((optimizer_g, config.lr), (optimizer_d, config.lr_d or config.lr)):
-                    optimizer.param_groups[0]["lr"] = lr * (1 - step / config.steps)
-            for k in range(config.d_steps):
-                chosen = batch_indices(step * config.d_steps + k, len(pixels), config.batch_size, run.seed)
-                real = to_network(pixels[chosen].to(run.device), config.output)
-                real_labels = labels[chosen].to(run.device)
-                z, fake_labels = random_batch()
-                with compat.autocast(run.device, dtype):
-                    with torch.no_grad():
-                        fake = generator(z, fake_labels)
-                    # two calls: batch norm sees only real pictures, or only generated ones
-                    real_logits, fake_logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
-                wanted = targets(config.batch_size, config.smooth, config.smooth_by, config.flip, run.device)
-                loss_d = discriminator_loss(config.loss, real_logits, fake_logits, *wanted)
-                if config.loss == "wgan-gp":
-                    critic = lambda between: discriminator(between, real_labels)  # noqa: E731, B023
-                    loss_d = loss_d + config.penalty * gradient_penalty(critic, real, fake)
-                optimizer_d.zero_grad()
-                loss_d.backward()
-                optimizer_d.step()
-            for _ in range(config.g_steps):
-                z, fake_labels = random_batch()
-                with compat.autocast(run.device, dtype):
-                    logits = discriminator(generator(z, fake_labels), fake_labels)
-                loss_g = generator_loss(config.loss, logits)
-                optimizer_g.zero_grad()
-                loss_g.backward()
-                optimizer_g.step()
-            step += 1
-            sums += torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(),
-                                 fake_logits.detach().mean(), gradient_norm(generator.parameters())])  # fmt: skip
-            bar.advance(1)
-            if step % every == 0 or step == config.steps:
-                since = step - (step - 1) // every * every
-                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit", "generator_gradient")
-                run.log(step, **dict(zip(names, (sums / since).tolist())))
-                sums.zero_()
-            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
-                drawn = draw(generator, fixed_z, fixed_labels, config.output)
-                look = step * LOOKS // config.steps - 1
-                looks[look] = drawn[:SHOWN]
-                run.log(step, **measure(drawn, judge, test_features))
-                show_progress(run, looks[: look + 1], step, config)
-            run.checkpoint(step, make_state, last=step == config.steps)
-    return looks
+    wanted = partial(targets, config.batch_size, config.smooth, config.smooth_by, config.flip, run.device)
+    parts = {"generator": generator, "discriminator": discriminator, "optimizer_g": optimizer_g,
+             "optimizer_d": optimizer_d}  # fmt: skip
+    loop = Loop(run, config.steps, parts, saved=run.restore(), looks=LOOKS)
+    for step in loop:
+        if config.decay:
+            for optimizer, lr in ((optimizer_g, config.lr), (optimizer_d, config.lr_d or config.lr)):
+                optimizer.param_groups[0]["lr"] = lr * (1 - step / config.steps)
+        # The discriminator's move: up the gradient of E log D(x) + E log(1 - D(G(z))).
+        for k in range(config.d_steps):
+            real, real_labels = read_batch(step * config.d_steps + k)
+            with compat.autocast(run.device, dtype):
+                with torch.no_grad():
+                    fake, fake_labels = generate()
+                # two calls: batch norm sees only real pictures, or only generated ones
+                real_logits, fake_logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
+            loss_d = discriminator_loss(config.loss, real_logits, fake_logits, *wanted())
+            if config.loss == "wgan-gp":
+                loss_d = loss_d + config.penalty * gradient_penalty(discriminator, real, fake, real_labels)
+            descend(optimizer_d, loss_d)
+        # The generator's move: up the gradient of E log D(G(z)).
+        for _ in range(config.g_steps):
+            with compat.autocast(run.device, dtype):
+                logits = discriminator(*generate())
+            loss_g = generator_loss(config.loss, logits)
+            descend(optimizer_g, loss_g)
+        loop.average(discriminator_loss=loss_d, generator_loss=loss_g, real_logit=real_logits.mean(),
+                     fake_logit=fake_logits.mean(), generator_gradient=gradient_norm(generator))  # fmt: skip
+        if loop.time_to_look:
+            drawn = draw(generator, fixed_z, fixed_labels, config.output)
+            loop.log(**measure(drawn, judge, test_features))
+            show_progress(loop, drawn)
+    return torch.stack(loop.looks)
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """One step of `optimizer` against the gradient of `loss`."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
 
 def fixed_vectors(config: Config, run: Run, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -265,11 +239,12 @@ def plain(pixels: torch.Tensor) -> np.ndarray:
     return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
 
 
-def show_progress(run: Run, looks: torch.Tensor, step: int, config: Config) -> None:
-    """What the fixed vectors became so far, uint8 (looks, SHOWN, 32, 32, C); also live, in visdom and TensorBoard."""
-    rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(len(looks))]
-    run.figure("progress", plots.gallery(plain(looks.flatten(0, 1)), SHOWN, rows),
-               "The same random vectors all through the training: a column is one vector.", step)  # fmt: skip
+def show_progress(loop: Loop, drawn: torch.Tensor) -> None:
+    """What the fixed vectors became now, uint8 (JUDGED, 32, 32, C), below what they were at the looks before."""
+    loop.keep(drawn[:SHOWN])
+    rows = [f"step {step:,}" for step in loop.look_steps]
+    loop.figure("progress", plots.gallery(plain(torch.cat(loop.looks)), SHOWN, rows),
+                "The same random vectors all through the training: a column is one vector.")  # fmt: skip
 
 
 def show_results(run: Run, generator: Generator, config: Config, real: torch.Tensor, classes: int) -> None:

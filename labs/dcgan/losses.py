@@ -5,9 +5,10 @@ Logits are what the discriminator says before a sigmoid: x > 0 means "real". σ(
 
 from __future__ import annotations
 
-from typing import Callable, Iterable
+from typing import Callable
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 KINDS = ("nonsaturating", "minimax", "wgan-gp", "lsgan")
@@ -56,20 +57,22 @@ def targets(count: int, smooth: str, amount: float, flip: float, device: torch.d
     return real, fake
 
 
-def gradient_penalty(critic: Callable[[torch.Tensor], torch.Tensor], real: torch.Tensor,
-                     fake: torch.Tensor) -> torch.Tensor:  # fmt: skip
+def gradient_penalty(critic: Callable[..., torch.Tensor], real: torch.Tensor, fake: torch.Tensor,
+                     *told: torch.Tensor) -> torch.Tensor:  # fmt: skip
     """Mean of (|gradient| - 1)² at one random point between each real and each generated picture, both (N, C, H, W).
+
+    What the critic is `told` beside the pictures, such as their classes, does not change between the two.
 
     The Wasserstein distance wants a critic whose slope is 1 at most; this asks for it where the two sets meet.
     Source: Gulrajani et al., Improved Training of Wasserstein GANs (2017), equation 3 without its factor of 10.
     """
     share = torch.rand(len(real), 1, 1, 1, device=real.device)
     between = (real + share * (fake - real)).detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
+    (gradient,) = torch.autograd.grad(critic(between, *told).sum(), between, create_graph=True)
     length = (gradient.flatten(1).pow(2).sum(dim=1) + 1e-12).sqrt()  # (N,); a root has no slope at 0
     return ((length - 1) ** 2).mean()
 
 
-def gradient_norm(parameters: Iterable[torch.Tensor]) -> torch.Tensor:
-    """The length of all gradients together: what a vanishing gradient is seen by."""
-    return torch.stack([p.grad.pow(2).sum() for p in parameters if p.grad is not None]).sum().sqrt()
+def gradient_norm(network: nn.Module) -> torch.Tensor:
+    """The length of all gradients of `network` together: what a vanishing gradient is seen by."""
+    return torch.stack([p.grad.pow(2).sum() for p in network.parameters() if p.grad is not None]).sum().sqrt()

@@ -8,7 +8,6 @@ checkpoints.
 from __future__ import annotations
 
 import logging
-import time
 from typing import Any
 
 import torch
@@ -17,6 +16,7 @@ from detectron2.modeling import build_model
 from detectron2.solver import build_lr_scheduler, build_optimizer, get_default_optimizer_params
 from torch import nn
 
+from labkit.runs.loop import Loop
 from labkit.runs.run import Run
 from labs.detectron2 import data, evaluation, pictures, weights
 
@@ -35,16 +35,14 @@ def make_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
 class Pictures(HookBase):
     """Draws what the model finds in a few pictures, several times during the training."""
 
-    def __init__(self, run: Run, cfg: Any, records: list[dict[str, Any]]) -> None:
-        self.run, self.cfg, self.records = run, cfg, records
-        self.steps = {(k + 1) * cfg.SOLVER.MAX_ITER // LOOKS for k in range(LOOKS)}
+    def __init__(self, loop: Loop, cfg: Any, records: list[dict[str, Any]]) -> None:
+        self.loop, self.cfg, self.records = loop, cfg, records
 
     def after_step(self) -> None:
-        step = self.trainer.iter + 1
-        if step in self.steps:
-            model = self.trainer.model
+        if self.loop.time_to_look:
+            model, step = self.trainer.model, self.loop.step
             model.eval()
-            pictures.show_predictions(self.run, self.cfg, model, self.records, f"step_{step:06}",
+            pictures.show_predictions(self.loop.run, self.cfg, model, self.records, f"step_{step:06}",
                                       f"What the model finds after {step:,} steps.")  # fmt: skip
             model.train()
 
@@ -52,36 +50,18 @@ class Pictures(HookBase):
 class Numbers(HookBase):
     """Logs the mean of every loss, and saves a checkpoint when one is due. The last hook: a stop leaves from here."""
 
-    def __init__(self, run: Run, cfg: Any, bar: Any, scheduler: Any, facts: dict[str, Any]) -> None:
-        self.run, self.cfg, self.bar, self.scheduler, self.facts = run, cfg, bar, scheduler, facts
-        self.sums: dict[str, float] = {}
-        self.count, self.images, self.seconds = 0, 0, 0.0
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
 
     def before_step(self) -> None:
-        self.began = time.perf_counter()
+        self.loop.begin_step()
 
     def after_step(self) -> None:
-        step, batch = self.trainer.iter + 1, self.cfg.SOLVER.IMS_PER_BATCH
-        last = step == self.cfg.SOLVER.MAX_ITER
-        for name, (value, _) in self.trainer.storage.latest().items():
-            if name.startswith("loss") or name == "total_loss":
-                self.sums[name] = self.sums.get(name, 0.0) + value
-        self.count += 1
-        self.images, self.seconds = self.images + batch, self.seconds + time.perf_counter() - self.began
-        self.bar.advance(batch, loss=self.trainer.storage.latest()["total_loss"][0])
-        if step % LOG_EVERY == 0 or last:
-            means = {name: value / self.count for name, value in self.sums.items()}
-            lr = self.trainer.optimizer.param_groups[0]["lr"]
-            self.run.log(step, train_loss=means.pop("total_loss"), **means, lr=lr)
-            self.run.time(step, images_per_second=self.images / self.seconds)
-            self.sums, self.count = {}, 0
-        self.run.checkpoint(step, self.state, last=last)
-
-    def state(self) -> dict[str, Any]:
-        trainer = self.trainer
-        return {**self.facts, "step": trainer.iter + 1, "model": trainer.model.state_dict(), "sums": self.sums,
-                "count": self.count, "optimizer": trainer.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict()}  # fmt: skip
+        found = {name: value for name, (value, _) in self.trainer.storage.latest().items()}
+        losses = {name: value for name, value in found.items() if name.startswith("loss")}
+        lr = self.trainer.optimizer.param_groups[0]["lr"]
+        self.loop.average({"lr": lr}, train_loss=found["total_loss"], **losses)
+        self.loop.end_step()
 
 
 def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, float]]:
@@ -90,25 +70,18 @@ def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, f
     optimizer = make_optimizer(cfg, model)
     scheduler = build_lr_scheduler(cfg, optimizer)
     saved = run.restore()
-    start = saved["step"] if saved else 0
-    if saved:
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-        scheduler.load_state_dict(saved["scheduler"])
-    else:
+    loop = Loop(run, cfg.SOLVER.MAX_ITER, {"model": model, "optimizer": optimizer, "scheduler": scheduler}, saved=saved,
+                facts={"cfg": cfg.dump(), "things": names.things, "stuff": names.stuff, "sample": run.sample},
+                unit="img", per_step=cfg.SOLVER.IMS_PER_BATCH, log_every=LOG_EVERY, looks=LOOKS)  # fmt: skip
+    if not saved:
         path = weights.initial(cfg)
         if path:
             weights.load(model, path, whole=False)
-    batch, total = cfg.SOLVER.IMS_PER_BATCH, cfg.SOLVER.MAX_ITER
-    facts = {"cfg": cfg.dump(), "things": names.things, "stuff": names.stuff, "sample": run.sample}
     with torch.random.fork_rng(devices=[]):  # a loader takes a number from the generator when it starts
-        trainer = SimpleTrainer(model, data.train_loader(cfg, run.seed, start), optimizer)
-    with run.progress(total * batch, start=start * batch) as bar:
-        numbers = Numbers(run, cfg, bar, scheduler, facts)
-        if saved:
-            numbers.sums, numbers.count = saved["sums"], saved["count"]
-        looks = Pictures(run, cfg, evaluation.records(cfg)[:3])
-        trainer.register_hooks([hooks.LRScheduler(optimizer, scheduler), looks, numbers])
-        logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)  # a stop is no failure
-        trainer.train(start, total)
-    return model, {"images_per_second": numbers.images / max(numbers.seconds, 1e-9)} if numbers.images else {}
+        trainer = SimpleTrainer(model, data.train_loader(cfg, run.seed, loop.done), optimizer)
+    looks = Pictures(loop, cfg, evaluation.records(cfg)[:3])
+    trainer.register_hooks([hooks.LRScheduler(optimizer, scheduler), looks, Numbers(loop)])
+    logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)  # a stop is no failure
+    with loop.bar:
+        trainer.train(loop.done, loop.total)
+    return model, {"images_per_second": loop.rate}

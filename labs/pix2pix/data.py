@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import cv2
@@ -76,10 +77,10 @@ def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
 def classes_of(labels: torch.Tensor) -> torch.Tensor:
     """The nearest of COLOURS for every pixel of uint8 (N, S, S, 3): int64 (N, S, S). JPEG shifts colours a little."""
     colours = torch.from_numpy(COLOURS.astype(np.float32)).to(labels.device)
-    nearest, best = torch.zeros(labels.shape[:3], dtype=torch.long, device=labels.device), None
-    for k, colour in enumerate(colours):
+    nearest = torch.zeros(labels.shape[:3], dtype=torch.long, device=labels.device)
+    smallest = torch.full(labels.shape[:3], math.inf, device=labels.device)  # the distance to it so far
+    for k, colour in enumerate(colours):  # colour by colour: all distances at once would be 12 times the memory
         distance = ((labels.float() - colour) ** 2).sum(dim=3)
-        closer = torch.ones_like(nearest, dtype=torch.bool) if best is None else distance < best
-        best = distance if best is None else torch.min(best, distance)
-        nearest[closer] = k
+        nearest[distance < smallest] = k
+        smallest = torch.min(smallest, distance)
     return nearest

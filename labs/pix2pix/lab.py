@@ -25,6 +25,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.runs import compat, plots, records
 from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -86,59 +87,38 @@ def train(generator: UNet, discriminator: PatchGAN, photos: torch.Tensor, labels
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     optimizer_g = torch.optim.Adam(generator.parameters(), lr=config.lr, betas=(0.5, 0.999))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=(0.5, 0.999))
-    step, sums = 0, torch.zeros(4)
-    looks = torch.zeros(LOOKS, len(shown[0]), config.size, config.size, 3, dtype=torch.uint8)
-    saved = run.restore()
-    if saved:
-        step, sums, looks = saved["step"], saved["sums"], saved["looks"]
-        for part, name in ((generator, "generator"), (discriminator, "discriminator"),
-                           (optimizer_g, "optimizer_g"), (optimizer_d, "optimizer_d")):  # fmt: skip
-            part.load_state_dict(saved[name])
-    sums = sums.to(run.device)
-
-    def make_state() -> dict[str, Any]:
-        return {"step": step, "sums": sums.cpu(), "looks": looks, "sample": run.sample,
-                "generator": generator.state_dict(), "discriminator": discriminator.state_dict(),
-                "optimizer_g": optimizer_g.state_dict(), "optimizer_d": optimizer_d.state_dict()}  # fmt: skip
-
-    every = max(1, config.steps // 50)
-    with run.progress(config.steps, start=step, unit="step") as bar:
-        while step < config.steps:
-            given, true = (part.to(run.device) for part in batch(photos, labels, step, config, run.seed))
-            real = fake = torch.zeros((), device=run.device)
+    parts = {"generator": generator, "discriminator": discriminator, "optimizer_g": optimizer_g,
+             "optimizer_d": optimizer_d}  # fmt: skip
+    loop = Loop(run, config.steps, parts, saved=run.restore(), facts={"sample": run.sample}, looks=LOOKS)
+    for step in loop:
+        given, true = (part.to(run.device) for part in batch(photos, labels, step, config, run.seed))
+        loss_d = real_logit = fake_logit = judged = None
+        with compat.autocast(run.device, dtype):
+            drawn = generator(given)
+        # The discriminator's move: up the gradient of E log D(given, true) + E log(1 - D(given, G(given))), halved.
+        if config.gan_weight:
             with compat.autocast(run.device, dtype):
-                drawn = generator(given)
-            if config.gan_weight:
-                with compat.autocast(run.device, dtype):
-                    real, fake = discriminator(given, true), discriminator(given, drawn.detach())
-                loss_d = discriminator_loss(real, fake)
-                optimizer_d.zero_grad()
-                loss_d.backward()
-                optimizer_d.step()
-                with compat.autocast(run.device, dtype):
-                    judged = discriminator(given, drawn)
-            loss_g = generator_loss(judged if config.gan_weight else None, drawn, true, config)
-            optimizer_g.zero_grad()
-            loss_g.backward()
-            optimizer_g.step()
-            step += 1
-            sums += torch.stack([discriminator_loss(real, fake).detach(), loss_g.detach(), real.detach().mean(),
-                                 fake.detach().mean()])  # fmt: skip
-            bar.advance(1)
-            if step % every == 0 or step == config.steps:
-                means = (sums / (step - (step - 1) // every * every)).tolist()
-                sums.zero_()
-                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
-                logged = dict(zip(names, means)) if config.gan_weight else {"generator_loss": means[1]}
-                run.log(step, **logged)
-            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
-                look = step * LOOKS // config.steps - 1
-                looks[look] = draw(generator, shown[0], run)
-                rows = ["given", *(f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)), "true"]
-                sheet = torch.cat([shown[0], looks[: look + 1].flatten(0, 1), shown[1]])
-                run.figure("progress", plots.gallery(sheet.numpy(), len(shown[0]), rows),
-                           "Test pairs all through the training: given, drawn, true.", step)  # fmt: skip
-            run.checkpoint(step, make_state, last=step == config.steps)
+                real, fake = discriminator(given, true), discriminator(given, drawn.detach())
+            loss_d, real_logit, fake_logit = discriminator_loss(real, fake), real.mean(), fake.mean()
+            descend(optimizer_d, loss_d)
+            with compat.autocast(run.device, dtype):
+                judged = discriminator(given, drawn)
+        # The generator's move: up the gradient of E log D(given, G(given)), and down that of the distance.
+        loss_g = generator_loss(judged, drawn, true, config)
+        descend(optimizer_g, loss_g)
+        loop.average(discriminator_loss=loss_d, generator_loss=loss_g, real_logit=real_logit, fake_logit=fake_logit)
+        if loop.time_to_look:
+            loop.keep(draw(generator, shown[0], run))
+            rows = ["given", *(f"step {step:,}" for step in loop.look_steps), "true"]
+            loop.figure("progress", plots.gallery(torch.cat([shown[0], *loop.looks, shown[1]]).numpy(), len(shown[0]),
+                        rows), "Test pairs all through the training: given, drawn, true.")  # fmt: skip
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """One step of `optimizer` against the gradient of `loss`."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
 
 def batch(photos: torch.Tensor, labels: torch.Tensor, step: int, config: Config, seed: int

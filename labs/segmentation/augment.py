@@ -17,12 +17,14 @@ GREY = (0.299, 0.587, 0.114)  # how much red, green and blue add to how bright a
 def windows(stored: torch.Tensor, crop: int) -> torch.Tensor:
     """Every crop of every picture of `stored` (N, S, S, ...): (N, places, places, crop, crop, ...), without copies.
 
-    The crops overlap in memory, so `windows[i, y, x]` with three index vectors gathers a whole batch in one operation.
+    `unfold(dim, size, step)` describes all windows along a dimension as a tensor over the same memory, in which they
+    overlap: torch.arange(4).unfold(0, 3, 1) is [[0, 1, 2], [1, 2, 3]], from four numbers stored. Along both sides, this
+    gives the crop from row y and column x on as `windows[i, y, x]`, and with three index vectors a whole batch in one
+    operation.
     """
-    count, side = stored.shape[:2]
-    places, rest = side - crop + 1, stored.shape[3:]
-    n, y, x, *inner = stored.stride()
-    return stored.as_strided((count, places, places, crop, crop, *rest), (n, y, x, y, x, *inner))
+    views = stored.unfold(1, crop, 1).unfold(2, crop, 1)  # (N, places, places, ..., crop, crop)
+    rest = range(3, stored.dim())  # the channels, of pixels; labels have none
+    return views.permute(0, 1, 2, views.dim() - 2, views.dim() - 1, *rest)
 
 
 class Plan(NamedTuple):

@@ -11,7 +11,6 @@ panoptic segments, and what pixel accuracy, mIoU and panoptic quality do and do 
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from labkit.base.errors import UserError
 from labkit.base.paths import shown
 from labkit.runs import compat, records
 from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.loop import Loop
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
@@ -127,7 +127,7 @@ def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config
           facts: dict[str, Any]) -> float:  # fmt: skip
     """Train `model` in place and log after every epoch. `facts` go into the checkpoints.
 
-    Returns the pictures per second since this process began, without the tests.
+    Returns the pictures per second, without the tests.
     """
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
@@ -135,53 +135,36 @@ def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config
     classes, batch_size = len(facts["classes"]), min(config.batch_size, len(pictures))
     steps_per_epoch = len(pictures) // batch_size  # the few pictures left over are others in every epoch
     total = config.epochs * steps_per_epoch
-    step, loss_sum, matrix = 0, 0.0, torch.zeros(classes, classes, dtype=torch.int64)  # of the epoch so far
-    saved = run.restore()
-    if saved:
-        step, loss_sum, matrix = saved["step"], saved["loss_sum"], saved["matrix"]
-        model.load_state_dict(saved["model"])
-        optimizer.load_state_dict(saved["optimizer"])
-
-    def make_state() -> dict[str, Any]:
-        return {**facts, "step": step, "loss_sum": loss_sum, "matrix": matrix, "model": model.state_dict(),
-                "optimizer": optimizer.state_dict()}  # fmt: skip
-
-    seen, seconds = 0, 0.0
-    with run.progress(total * batch_size, start=step * batch_size) as bar:
-        for epoch in range(step // steps_per_epoch, config.epochs):
-            plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch)
-            for position in range(step % steps_per_epoch, steps_per_epoch):
-                began = time.perf_counter()
-                lr = poly(config, step, total)
-                for group in optimizer.param_groups:
-                    group["lr"] = lr
-                part = slice(position * batch_size, (position + 1) * batch_size)
-                pixels, labels = augment.gather(pictures, plan, part, config.crop, run.device)
-                with compat.autocast(run.device, dtype):
-                    logits = model(pixels)
-                logits, labels = logits.float(), labels.long()
-                loss = cross_entropy(logits, labels)
-                if config.dice:
-                    loss = loss + config.dice * dice_loss(logits, labels)
-                model.zero_grad()
-                loss.backward()
-                optimizer.step()
-                step, loss_sum = step + 1, loss_sum + loss.item()
-                guessed = logits.detach().argmax(dim=1).cpu().numpy()
-                matrix += torch.from_numpy(metrics.confusion(labels.cpu().numpy(), guessed, classes))
-                bar.advance(batch_size, loss=loss.item())
-                seen, seconds = seen + batch_size, seconds + time.perf_counter() - began
-                if step % steps_per_epoch == 0:
-                    predicted, test_loss = evaluate(model, test, classes, run.device)
-                    tested = metrics.confusion(test.labels.numpy(), predicted, classes)
-                    run.log(step, train_loss=loss_sum / steps_per_epoch, test_loss=test_loss,
-                            train_miou=metrics.mean_iou(matrix.numpy()), test_miou=metrics.mean_iou(tested),
-                            train_accuracy=metrics.pixel_accuracy(matrix.numpy()),
-                            test_accuracy=metrics.pixel_accuracy(tested), lr=lr)  # fmt: skip
-                    run.time(step, images_per_second=seen / seconds)
-                    loss_sum, matrix = 0.0, torch.zeros_like(matrix)
-                run.checkpoint(step, make_state, last=step == total)
-    return seen / max(seconds, 1e-9)
+    matrix = torch.zeros(classes, classes, dtype=torch.int64)  # right and wrong pixels of the epoch so far
+    loop = Loop(run, total, {"model": model, "optimizer": optimizer, "matrix": matrix}, saved=run.restore(),
+                facts=facts, unit="img", per_step=batch_size, epoch=steps_per_epoch)  # fmt: skip
+    for epoch in loop.epochs():
+        plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch)
+        for positions in loop.batches():
+            lr = poly(config, loop.done, total)
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            pixels, labels = augment.gather(pictures, plan, positions, config.crop, run.device)
+            with compat.autocast(run.device, dtype):
+                logits = model(pixels)
+            logits, labels = logits.float(), labels.long()
+            loss = cross_entropy(logits, labels)
+            if config.dice:
+                loss = loss + config.dice * dice_loss(logits, labels)
+            model.zero_grad()
+            loss.backward()
+            optimizer.step()
+            guessed = logits.detach().argmax(dim=1).cpu().numpy()
+            matrix += torch.from_numpy(metrics.confusion(labels.cpu().numpy(), guessed, classes))
+            loop.average(train_loss=loss.item())
+        predicted, test_loss = evaluate(model, test, classes, run.device)
+        tested = metrics.confusion(test.labels.numpy(), predicted, classes)
+        loop.log(**loop.means(), test_loss=test_loss,
+                 train_miou=metrics.mean_iou(matrix.numpy()), test_miou=metrics.mean_iou(tested),
+                 train_accuracy=metrics.pixel_accuracy(matrix.numpy()), test_accuracy=metrics.pixel_accuracy(tested),
+                 lr=lr)  # fmt: skip
+        matrix.zero_()
+    return loop.rate
 
 
 # ---- your own picture ----

@@ -14,14 +14,26 @@ import numpy as np
 VOID = 255  # the label of pixels that nobody annotated; no measure counts them
 
 
+def count_pairs(first: np.ndarray, second: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """How many pixels have each value of `first` (row) together with each value of `second` (column): (rows, columns).
+
+        first     0 0 1 1     the table    [[1, 0, 1],     0 with 0 once, 0 with 2 once
+        second    0 2 2 2                   [0, 0, 2]]     1 with 2 twice
+
+    Read line by line, the entry of a pair is in place row * columns + column, here 0, 2, 5, 5; `bincount` says how
+    often each place occurs.
+    """
+    places = first.astype(np.int64) * columns + second
+    return np.bincount(places.ravel(), minlength=rows * columns).reshape(rows, columns)
+
+
 # ---- pixels ----
 
 
 def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
     """How many pixels of each true class (row) were given each class (column): int64 (classes, classes)."""
     valid = labels != VOID
-    pairs = labels[valid].astype(np.int64) * classes + predicted[valid]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+    return count_pairs(labels[valid], predicted[valid], classes, classes)
 
 
 def pixel_accuracy(matrix: np.ndarray) -> float:
@@ -84,8 +96,10 @@ def segments_of(predicted: np.ndarray, things: Sequence[bool], smallest: int = 1
         parts = mask.astype(np.int32)
         if things[label]:
             _, parts = cv2.connectedComponents(mask.astype(np.uint8), connectivity=8)
-        sizes = np.bincount(parts.ravel())
+        sizes = np.bincount(parts.ravel())  # pixels of part 0, 1, 2, ...; part 0 is all that is not of this class
         kept = 1 + np.flatnonzero(sizes[1:] >= smallest)
+        # The parts that are kept get the next free numbers, all others 0, which is no segment. With 3 segments so far
+        # and parts of 90, 7, 2 and 5 pixels, smallest=4 makes number_of [0, 4, 0, 5]; every pixel looks its part up.
         number_of = np.zeros(len(sizes), np.int64)
         number_of[kept] = len(labels) + 1 + np.arange(len(kept))
         numbers += number_of[parts]
@@ -97,9 +111,9 @@ class PanopticCounts(NamedTuple):
     """What panoptic quality is made of, each by class (classes,)."""
 
     iou: np.ndarray  # sum over the matched pairs
-    matched: np.ndarray  # true positives
-    extra: np.ndarray  # predicted segments without a true one: false positives
-    missed: np.ndarray  # true segments that nothing was matched with: false negatives
+    matched: np.ndarray  # TP, true positives: pairs of a true and a predicted segment
+    extra: np.ndarray  # FP, false positives: predicted segments without a true one
+    missed: np.ndarray  # FN, false negatives: true segments without a predicted one
 
 
 def add(pictures: Sequence[PanopticCounts]) -> PanopticCounts:
@@ -108,41 +122,50 @@ def add(pictures: Sequence[PanopticCounts]) -> PanopticCounts:
 
 
 def match(truth: Segments, predicted: Segments, classes: int) -> PanopticCounts:
-    """Match the segments of one picture: a pair of one class matches when its IoU is over one half.
+    """Match the T true and the P predicted segments of one picture, and count what did not match.
 
-    No segment can be in two such pairs, so nothing has to be searched. Pixels without a true segment do not count in
-    the union; a predicted segment that lies mostly on such pixels or on a crowd of its class is not held against it.
+    A true and a predicted segment of one class match when their IoU is over one half. A segment can have only one such
+    partner, for the partner holds more than half of its pixels; so there is nothing to search or to choose.
+
+    VOID pixels, which have no true segment, count in no union. Two kinds of segments are never a mistake: a true crowd
+    needs no partner, and a predicted segment needs none if more than half of it is on VOID and crowds of its class.
     """
-    rows, columns = len(truth.labels) + 1, len(predicted.labels) + 1
-    pairs = truth.numbers.astype(np.int64) * columns + predicted.numbers
-    common = np.bincount(pairs.ravel(), minlength=rows * columns).reshape(rows, columns)
-    true_areas, areas = common.sum(axis=1)[1:], common.sum(axis=0)[1:]
-    inner, on_void = common[1:, 1:], common[0, 1:]
-    union = true_areas[:, None] + areas[None, :] - inner - on_void[None, :]
-    overlap = inner / np.maximum(union, 1)
-
     true_labels, labels = np.array(truth.labels, np.int64), np.array(predicted.labels, np.int64)
     crowd = np.array(truth.crowd, bool)
-    alike = true_labels[:, None] == labels[None, :]
-    pair = alike & (overlap > 0.5) & ~crowd[:, None]
-    excused = on_void + (inner * (alike & crowd[:, None])).sum(axis=0) > 0.5 * areas
 
-    def by_class(which: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-        return np.bincount(which, weights=weights, minlength=classes)
+    common = count_pairs(truth.numbers, predicted.numbers, len(true_labels) + 1, len(labels) + 1)
+    true_areas, areas = common.sum(axis=1)[1:], common.sum(axis=0)[1:]  # (T,), (P,): from 1 on, for 0 is no segment
+    on_void = common[0, 1:]  # (P,)
+    intersection = common[1:, 1:]  # (T, P), an entry for every pair, as in the next lines
+    union = true_areas[:, None] + (areas - on_void)[None, :] - intersection
+    pair_iou = intersection / np.maximum(union, 1)  # two empty segments: 0 / 1
+
+    same_class = true_labels[:, None] == labels[None, :]
+    matched = same_class & (pair_iou > 0.5) & ~crowd[:, None]  # at most one in each row and in each column
+    has_prediction, has_truth = matched.any(axis=1), matched.any(axis=0)  # (T,), (P,)
+    on_crowd = (intersection * (same_class & crowd[:, None])).sum(axis=0)  # (P,)
+    excused = on_void + on_crowd > 0.5 * areas
+
+    def by_class(of: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
+        """How many segments there are of each class, given the class `of` each; or the sum of their `values`."""
+        return np.bincount(of, weights=values, minlength=classes)
 
     return PanopticCounts(
-        iou=by_class(true_labels, (overlap * pair).sum(axis=1)),
-        matched=by_class(true_labels[pair.any(axis=1)]),
-        extra=by_class(labels[~pair.any(axis=0) & ~excused]),
-        missed=by_class(true_labels[~pair.any(axis=1) & ~crowd & (true_areas > 0)]),
+        iou=by_class(true_labels, (pair_iou * matched).sum(axis=1)),
+        matched=by_class(true_labels[has_prediction]),  # TP
+        extra=by_class(labels[~has_truth & ~excused]),  # FP
+        missed=by_class(true_labels[~has_prediction & ~crowd & (true_areas > 0)]),  # FN
     )
 
 
 def panoptic_quality(counts: PanopticCounts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(PQ, SQ, RQ) by class, each (classes,); nan for a class without any segment.
 
-    Segmentation quality SQ: the mean IoU of the matched pairs, 0 where there are none. Recognition quality RQ:
-    TP / (TP + FP/2 + FN/2), the F1 score of finding segments. Panoptic quality PQ = SQ * RQ.
+        SQ = sum of IoU / TP            segmentation quality: the mean IoU of the matched pairs, 0 where there are none
+        RQ = TP / (TP + FP/2 + FN/2)    recognition quality: the F1 score of finding segments
+        PQ = SQ * RQ = sum of IoU / (TP + FP/2 + FN/2)
+
+    Source: Kirillov et al. (2019), equations 1 and 2.
     """
     sq = np.divide(counts.iou, np.maximum(counts.matched, 1))
     rq = _ratio(counts.matched, counts.matched + counts.extra / 2 + counts.missed / 2)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,15 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.data import idx, pickles
 from labkit.runs import compat, plots
+from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
+from labkit.runs.loop import Loop
 from labkit.runs.measures import kid
 from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
-from labs.stylegan.models import LAYERS, Discriminator, Generator, spread
+from labs.stylegan.models import LAYERS, Discriminator, Generator, same_for_all_layers
 
 # Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
 
@@ -86,24 +87,13 @@ def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
     return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
 
 
-@lru_cache(maxsize=1)
-def shuffled(count: int, seed: int, epoch: int) -> torch.Tensor:
-    return torch.randperm(count, generator=torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch))
-
-
-def batch_indices(step: int, count: int, size: int, seed: int) -> torch.Tensor:
-    """Which pictures the batch of `step` holds: every picture once in each epoch."""
-    epoch, position = divmod(step, count // size)
-    return shuffled(count, seed, epoch)[position * size : (position + 1) * size]
-
-
 # ---- training ----
 
 
 def random_styles(generator: Generator, config: Config, device: torch.device) -> torch.Tensor:
     """Styles (N, LAYERS, D) of a batch: for a share of them the layers from a random one on have another w."""
     w = generator.mapping(torch.randn(2 * config.batch_size, config.latent, device=device))
-    first, second = spread(w[: config.batch_size]), spread(w[config.batch_size :])
+    first, second = same_for_all_layers(w[: config.batch_size]), same_for_all_layers(w[config.batch_size :])
     change_at = torch.randint(1, LAYERS, (config.batch_size, 1), device=device)
     change_at[torch.rand(config.batch_size, 1, device=device) >= config.mixing] = LAYERS
     changed = torch.arange(LAYERS, device=device) >= change_at  # (N, LAYERS)
@@ -128,71 +118,51 @@ def train(generator: Generator, average: Generator, discriminator: Discriminator
         groups.append({"params": list(generator.mapping.parameters()), "lr": 0.1 * config.lr})
     optimizer_g = torch.optim.Adam(groups, betas=(0.0, 0.99))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), lr=config.lr, betas=(0.0, 0.99))
-    step, sums, penalties = 0, torch.zeros(4), torch.zeros(2)
-    looks = torch.zeros(LOOKS, SHOWN, *pixels.shape[1:], dtype=torch.uint8)
     parts = {"generator": generator, "average": average, "discriminator": discriminator, "optimizer_g": optimizer_g,
              "optimizer_d": optimizer_d}  # fmt: skip
-    saved = run.restore()
-    if saved:
-        step, sums, penalties, looks = saved["step"], saved["sums"], saved["penalties"], saved["looks"]
-        for name, part in parts.items():
-            part.load_state_dict(saved[name])
-    sums, penalties = sums.to(run.device), penalties.to(run.device)
+    batches = Batches(len(pixels), config.batch_size, run.seed)
+    loop = Loop(run, config.steps, parts, saved=run.restore(), looks=LOOKS)
+    for step in loop:
+        # The discriminator's move: up the gradient of E log D(x) + E log(1 - D(G(styles))), its slope at x held down.
+        real = to_network(pixels[batches[step]].to(run.device))
+        with compat.autocast(run.device, dtype):
+            with torch.no_grad():
+                fake = generator(random_styles(generator, config, run.device))
+            real_logits, fake_logits = discriminator(real), discriminator(fake)
+        loss_d = discriminator_loss(real_logits, fake_logits)
+        r1 = r1_penalty(discriminator, real) if config.r1 and step % config.r1_every == 0 else None
+        descend(optimizer_d, loss_d if r1 is None else loss_d + config.r1 * config.r1_every * r1)
+        # The generator's move: up the gradient of E log D(G(styles)), its filters kept unlike.
+        with compat.autocast(run.device, dtype):
+            logits = discriminator(generator(random_styles(generator, config, run.device)))
+        loss_g = generator_loss(logits)
+        penalised = loss_g
+        if config.orthogonal:
+            penalised = loss_g + config.orthogonal * orthogonal_penalty(conv.weight for conv in generator.convs)
+        descend(optimizer_g, penalised)
+        update_average(average, generator, config.average)
+        loop.average(discriminator_loss=loss_d, generator_loss=loss_g, real_logit=real_logits.mean(),
+                     fake_logit=fake_logits.mean(), r1=r1)  # fmt: skip
+        if loop.time_to_look:
+            drawn = draw(average, same_for_all_layers(fixed_w(average, config, run)))
+            measured = measure(drawn, judge, test_features)
+            loop.log(kid=measured["kid"], class_entropy=measured["class_entropy"])
+            show_progress(loop, drawn)
 
-    def make_state() -> dict[str, Any]:
-        return {"step": step, "sums": sums.cpu(), "penalties": penalties.cpu(), "looks": looks,
-                **{name: part.state_dict() for name, part in parts.items()}}  # fmt: skip
 
-    every = max(1, config.steps // 50)
-    with run.progress(config.steps, start=step, unit="step") as bar:
-        while step < config.steps:
-            real = to_network(pixels[batch_indices(step, len(pixels), config.batch_size, run.seed)].to(run.device))
-            with compat.autocast(run.device, dtype):
-                with torch.no_grad():
-                    fake = generator(random_styles(generator, config, run.device))
-                real_logits, fake_logits = discriminator(real), discriminator(fake)
-            loss_d = discriminator_loss(real_logits, fake_logits)
-            penalised = loss_d
-            if config.r1 and step % config.r1_every == 0:
-                r1 = r1_penalty(discriminator, real)
-                penalised = loss_d + config.r1 * config.r1_every * r1
-                penalties += torch.stack([r1.detach(), torch.ones_like(r1)])
-            optimizer_d.zero_grad()
-            penalised.backward()
-            optimizer_d.step()
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """One step of `optimizer` against the gradient of `loss`."""
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
 
-            with compat.autocast(run.device, dtype):
-                logits = discriminator(generator(random_styles(generator, config, run.device)))
-            loss_g = generator_loss(logits)
-            regularised = loss_g
-            if config.orthogonal:
-                regularised = loss_g + config.orthogonal * orthogonal_penalty(conv.weight for conv in generator.convs)
-            optimizer_g.zero_grad()
-            regularised.backward()
-            optimizer_g.step()
-            update_average(average, generator, config.average)
-            step += 1
-            sums += torch.stack([loss_d.detach(), loss_g.detach(), real_logits.detach().mean(),
-                                 fake_logits.detach().mean()])  # fmt: skip
-            bar.advance(1)
-            if step % every == 0 or step == config.steps:
-                names = ("discriminator_loss", "generator_loss", "real_logit", "fake_logit")
-                logged = dict(zip(names, (sums / (step - (step - 1) // every * every)).tolist()))
-                if penalties[1]:
-                    logged["r1"] = float(penalties[0] / penalties[1])
-                run.log(step, **logged)
-                sums.zero_()
-                penalties.zero_()
-            if step * LOOKS // config.steps > (step - 1) * LOOKS // config.steps:
-                drawn = draw(average, spread(fixed_w(average, config, run)))
-                look = step * LOOKS // config.steps - 1
-                looks[look] = drawn[:SHOWN]
-                measured = measure(drawn, judge, test_features)
-                run.log(step, kid=measured["kid"], class_entropy=measured["class_entropy"])
-                rows = [f"step {(k + 1) * config.steps // LOOKS:,}" for k in range(look + 1)]
-                run.figure("progress", plots.gallery(plain(looks[: look + 1].flatten(0, 1)), SHOWN, rows),
-                           "The same random vectors all through: a column is one vector.", step)  # fmt: skip
-            run.checkpoint(step, make_state, last=step == config.steps)
+
+def show_progress(loop: Loop, drawn: torch.Tensor) -> None:
+    """What the fixed vectors became now, uint8 (JUDGED, 32, 32, C), below what they were at the looks before."""
+    loop.keep(drawn[:SHOWN])
+    rows = [f"step {step:,}" for step in loop.look_steps]
+    loop.figure("progress", plots.gallery(plain(torch.cat(loop.looks)), SHOWN, rows),
+                "The same random vectors all through: a column is one vector.")  # fmt: skip
 
 
 # ---- measures and pictures ----
@@ -237,7 +207,7 @@ def truncate(w: torch.Tensor, mean: torch.Tensor, psi: float) -> torch.Tensor:
 def show_truncation(run: Run, generator: Generator, w: torch.Tensor, mean: torch.Tensor, judge: Judge,
                     test_features: np.ndarray) -> None:  # fmt: skip
     """The same vectors at every psi, and what it does to the measures."""
-    by_psi = {psi: draw(generator, spread(truncate(w, mean, psi))) for psi in PSIS}
+    by_psi = {psi: draw(generator, same_for_all_layers(truncate(w, mean, psi))) for psi in PSIS}
     sheet = torch.cat([pictures[:SHOWN] for pictures in by_psi.values()])
     run.figure("truncation", plots.gallery(plain(sheet), SHOWN, [f"ψ = {psi:g}" for psi in PSIS]),
                "The truncation trick: the same vectors, drawn towards the mean style; 0 is the mean.")  # fmt: skip
@@ -252,9 +222,10 @@ def show_truncation(run: Run, generator: Generator, w: torch.Tensor, mean: torch
 def show_mixing(run: Run, generator: Generator, w: torch.Tensor) -> None:
     """Rows give the coarse styles (4 x 4 and 8 x 8), columns the finer ones; and one style with new noise."""
     coarse, fine, split = w[:6], w[6:12], 3
-    mixed = spread(coarse).repeat_interleave(6, dim=0).clone()  # (36, LAYERS, D)
-    mixed[:, split:] = spread(fine).repeat(6, 1, 1)[:, split:]
-    drawn, sources, tops = (draw(generator, styles) for styles in (mixed, spread(coarse), spread(fine)))
+    mixed = same_for_all_layers(coarse).repeat_interleave(6, dim=0).clone()  # (36, LAYERS, D)
+    mixed[:, split:] = same_for_all_layers(fine).repeat(6, 1, 1)[:, split:]
+    drawn, sources, tops = (draw(generator, styles)
+                            for styles in (mixed, same_for_all_layers(coarse), same_for_all_layers(fine)))  # fmt: skip
     sheet = [torch.full_like(tops[:1], 255), tops]
     for k in range(6):
         sheet += [sources[k : k + 1], drawn[6 * k : 6 * k + 6]]
@@ -262,7 +233,7 @@ def show_mixing(run: Run, generator: Generator, w: torch.Tensor) -> None:
                "Style mixing: the coarse styles of the left picture with the fine styles of the top one.")  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        same = draw(generator, spread(w[:3]).repeat_interleave(SHOWN, dim=0), new_noise=True)
+        same = draw(generator, same_for_all_layers(w[:3]).repeat_interleave(SHOWN, dim=0), new_noise=True)
     run.figure("noise", plots.gallery(plain(same), SHOWN), "A row is one style with ten times new noise.")
 
 
@@ -278,11 +249,11 @@ def main(config: Config, run: Run) -> dict[str, float]:
     average = copy.deepcopy(generator).eval()
     judge = train_judge(pixels, labels, run.device)
     test_features, _ = judge.look(test[:JUDGED])
-    before = measure(draw(average, spread(fixed_w(average, config, run))), judge, test_features)
+    before = measure(draw(average, same_for_all_layers(fixed_w(average, config, run))), judge, test_features)
     train(generator, average, discriminator, pixels, judge, test_features, config, run)
 
     w = fixed_w(average, config, run)
-    drawn = draw(average, spread(w))
+    drawn = draw(average, same_for_all_layers(w))
     after = measure(drawn, judge, test_features)
     real = measure(pixels[-JUDGED:], judge, test_features)
     rows = [[name, *(f"{value:.3f}" for value in found.values())]

@@ -32,11 +32,17 @@ class Mapping(nn.Module):
 
 
 class StyledConv(nn.Module):
-    """A style module: a convolution whose filters w strengthens and weakens, one by one for each input channel.
+    """A style module: a convolution whose filters are strengthened and weakened, input channel by input channel.
 
-    Modulate: w_ijk' = s_i w_ijk. Demodulate: divide each filter by its length, so that the output keeps its scale. Both
-    are done to the input and to the output instead of to the filters, which gives the same numbers and needs no filters
-    of its own for every picture: conv(x, s w) / |s w| = conv(s x, w) / |s w|.
+    A linear layer turns the style w of a picture into one number s_i for each input channel i. With the filter f_j of
+    output channel j:
+
+        modulate       f_ij' = s_i f_ij
+        demodulate     f_j'' = f_j' / |f_j'|      so that the output keeps its scale
+
+    Both are done to the input and to the output instead of to the filters, which gives the same numbers and spares
+    filters of their own for every picture: conv(x, s f) / |s f| = conv(s x, f) / |s f|.
+    Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN (2020), equations 1 and 3.
     """
 
     def __init__(self, c_in: int, c_out: int, kernel: int, size: int, demodulate: bool = True) -> None:
@@ -51,11 +57,11 @@ class StyledConv(nn.Module):
 
     def forward(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
         """x (N, c_in, H, W) and w (N, D): (N, c_out, H, W)."""
-        style, weight = self.style(w).float(), self.weight * self.scale  # (N, c_in), (c_out, c_in, k, k)
-        x = F.conv2d(x * style[:, :, None, None], weight, padding=weight.shape[2] // 2)
-        if self.demodulate:
-            squares = (style.pow(2)[:, None] * weight.pow(2).sum(dim=(2, 3))).sum(dim=2)  # (N, c_out)
-            x = x * (squares + 1e-8).rsqrt()[:, :, None, None]
+        style, filters = self.style(w).float(), self.weight * self.scale  # s (N, c_in), f (c_out, c_in, k, k)
+        x = F.conv2d(x * style[:, :, None, None], filters, padding=filters.shape[2] // 2)
+        if self.demodulate:  # |s f_j|² = sum over i of s_i² |f_ij|²
+            squared_lengths = (style.pow(2)[:, None] * filters.pow(2).sum(dim=(2, 3))).sum(dim=2)  # (N, c_out)
+            x = x * (squared_lengths + 1e-8).rsqrt()[:, :, None, None]
         return x + self.bias.view(1, -1, 1, 1)
 
 
@@ -108,8 +114,8 @@ def enlarge(x: torch.Tensor) -> torch.Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def spread(w: torch.Tensor) -> torch.Tensor:
-    """One w (N, D) for all style modules: (N, LAYERS, D)."""
+def same_for_all_layers(w: torch.Tensor) -> torch.Tensor:
+    """The w of each picture (N, D), given to every style module alike: styles (N, LAYERS, D)."""
     return w.unsqueeze(1).expand(-1, LAYERS, -1)
 
 

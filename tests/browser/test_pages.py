@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import urllib.parse
+from pathlib import Path
 
 import pytest
 from conftest import shoot
@@ -119,3 +121,15 @@ def test_what_scrolls_can_be_reached_with_the_keyboard(pages, page):
         unreachable = """[...document.querySelectorAll('main *')].filter(box => box.scrollWidth > box.clientWidth + 1
             && /auto|scroll/.test(getComputedStyle(box).overflowX) && box.tabIndex < 0).length"""
         assert page.evaluate(unreachable) == 0
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_a_script_that_is_not_ours_does_not_run(pages, page, context, name):
+    file = Path(urllib.parse.urlsplit(pages[name]).path)
+    attack = """<script>document.title = 'ran'</script><img src="data:," alt="" onerror="document.title = 'ran'">"""
+    file.write_text(file.read_text(encoding="utf-8").replace("<footer>", attack + "<footer>"), encoding="utf-8")
+    page.goto(pages[name])
+    page.wait_for_timeout(500)
+    assert page.title() != "ran"
+    assert len(context.watch.complaints) == 2 and all("Content Security Policy" in each for each in context.watch.complaints)
+    context.watch.complaints.clear()

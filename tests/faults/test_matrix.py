@@ -35,7 +35,7 @@ def data(tmp_path, monkeypatch):
     monkeypatch.delenv("LAB_MIRROR", raising=False)
     monkeypatch.setattr(registry, "REGISTRY", tmp_path / "registry")
     for name, value in {"SLOW_AFTER_S": 0.4, "READ_TIMEOUT_S": 0.4, "PROBE_TIMEOUT_S": 1.0, "PAUSE_S": 0.01}.items():
-        monkeypatch.setattr(download, name, value)
+        monkeypatch.setattr(addresses, name, value)
     return tmp_path / "data"
 
 

@@ -52,6 +52,25 @@ def test_both_estimators_have_the_gradient_of_the_mean(kind):
     assert a.grad.item() / count == pytest.approx(0.5, abs=0.01)
 
 
+def test_the_score_function_has_the_value_of_f_and_the_gradient_of_the_formula():
+    """The sum of (f(z) - b) ∇ log q(z), where b is the mean of f over the other rows."""
+    torch.manual_seed(0)
+    mean, log_variance = torch.randn(4, 2, requires_grad=True), torch.randn(4, 2, requires_grad=True)
+    noise = torch.randn(4, 2)
+    z = (mean + (0.5 * log_variance).exp() * noise).detach()
+    f = z.pow(3).sum(dim=1)
+    values = losses.expectation("score", lambda z: z.pow(3).sum(dim=1), mean, log_variance, noise)
+    assert torch.equal(values, f)
+    got = torch.autograd.grad(values.sum(), (mean, log_variance))
+    expected = [torch.zeros(4, 2), torch.zeros(4, 2)]
+    for row in range(4):
+        better = f[row] - sum(f[other] for other in range(4) if other != row) / 3
+        log_q = distributions.Normal(mean[row], (0.5 * log_variance[row]).exp()).log_prob(z[row]).sum()
+        for total, gradient in zip(expected, torch.autograd.grad(log_q, (mean, log_variance))):
+            total += better * gradient
+    assert all(torch.allclose(one, other, rtol=1e-4, atol=1e-4) for one, other in zip(got, expected))
+
+
 def test_the_elbo_is_a_bound_which_the_right_code_reaches():
     """Where p(x|z) does not depend on z and q(z|x) = N(0, 1), the negative ELBO is -log p(x) itself."""
     model = models.Autoencoder(4, 2, variational=True)

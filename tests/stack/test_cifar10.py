@@ -109,6 +109,8 @@ def test_crop_windows_are_what_a_plain_loop_crops() -> None:
             for x in range(5):
                 assert torch.equal(windows[i, y, x], padded[i, y : y + 32, x : x + 32])
     assert torch.equal(windows[:, shift, shift], pixels)
+    assert windows.stride()[1:3] == windows.stride()[3:5]  # no copies: the next window begins a row or column further on
+    assert torch.arange(5).unfold(0, 3, 1).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]  # the example
 
 
 def test_a_gathered_picture_is_its_own_crop_and_mirrored_only_left_to_right() -> None:

@@ -101,6 +101,34 @@ def test_tones_are_those_of_pillow() -> None:
             assert np.array_equal(np.array(result), got[name][i].numpy()), (name, i)
 
 
+def test_histograms_are_counted_row_by_row() -> None:
+    counts = augmix.histograms(torch.tensor([[0, 2, 2, 1, 2], [255, 255, 7, 7, 7]]))
+    assert counts.shape == (2, 256) and counts.sum(dim=1).tolist() == [5, 5]
+    assert counts[0, :4].tolist() == [1, 1, 3, 0] and counts[1, [7, 255]].tolist() == [3, 2]
+
+
+def test_random_numbers_are_found_by_name() -> None:
+    own = augment.by_name(torch.tensor([[0.1, 0.2, 0.3, 0.4]]), ("rotation", "cutout"))
+    assert {name: columns.tolist() for name, columns in own.items()} == {
+        name: torch.tensor([row]).tolist() for name, row in (("rotation", [0.1]), ("cutout", [0.2, 0.3]), ("coin", [0.4]))
+    }
+    every = tuple(augment.DRAWS)
+    widths = {name: columns.shape[1] for name, columns in augment.by_name(chances(2, augment.draws(every)), every).items()}
+    assert widths == {**augment.DRAWS, "coin": 1}
+    chance = augmix.named(torch.arange(25).expand(4, 25))
+    assert all(len(columns) == 4 for columns in chance)
+    assert [columns[0].tolist() for columns in chance] == [
+        [0, 1, 2], 3, [4, 11, 18], [[5, 6, 7], [12, 13, 14], [19, 20, 21]], [[8, 9, 10], [15, 16, 17], [22, 23, 24]],
+    ]  # fmt: skip
+
+
+def test_a_picture_whose_chain_has_ended_is_left_as_it_is() -> None:
+    pixels = noise(augmix.OPERATIONS + 1) // 5 * 4 + 20  # 20 to 224: autocontrast leaves alone what is 0 to 255
+    numbers = torch.tensor([*range(augmix.OPERATIONS), augmix.ENDED])
+    done = augmix.operate(pixels, numbers, torch.full((len(numbers),), 0.9))
+    assert [not torch.equal(new, old) for new, old in zip(done, pixels)] == (numbers != augmix.ENDED).tolist()
+
+
 def test_augmix_is_the_mixture_written_out() -> None:
     """One picture through a plain loop over its chains, with the operations of the lab."""
     pixels, u = scenes(5), chances(5, 25, seed=3)
@@ -288,10 +316,10 @@ class Desk:
         self.hold_at, self.logged, self.epochs = hold_at, [], []
         self.state: Any = None
 
-    def progress(self, total: int, start: int = 0) -> Any:
+    def progress(self, total: int, start: int = 0, unit: str = "img") -> Any:
         return contextlib.nullcontext(self)
 
-    def advance(self, count: int) -> None:
+    def advance(self, count: int, **shown: float) -> None:
         pass
 
     def part_of(self, batch: slice) -> slice:

@@ -19,8 +19,8 @@ import pytest
 import torch
 import toys
 
-from labkit.runs import live, records
-from labkit.runs import run as run_module
+from labkit.runs import live, provenance, records
+from labkit.runs import start as start_module
 from labkit.runs.run import Run
 
 
@@ -80,7 +80,7 @@ def test_everything_about_a_run_is_in_its_folder(capfd):
     page = (folder / "report.html").read_text(encoding="utf-8")
     for text in ("A toy &lt;that&gt; learns a sign", "玩具 &amp; 符号", "A note &amp; more.", "&lt;one&gt;", "0.7500"):
         assert text in page
-    assert "http-equiv" not in page
+    assert 'http-equiv="refresh"' not in page
     out, err = capfd.readouterr()
     assert out == ""
     assert "device: cpu (no CUDA device)" in err and "16/16 step" in err and "accuracy 0.7500" in err
@@ -105,7 +105,7 @@ def test_two_runs_in_one_second_get_two_folders(monkeypatch):
         def now(cls, tz=None):
             return datetime(2026, 1, 2, 3, 4, 5, tzinfo=timezone.utc)
 
-    monkeypatch.setattr(run_module, "datetime", Frozen)
+    monkeypatch.setattr(start_module, "datetime", Frozen)
     assert toys.run("--epochs", "1") == toys.run("--epochs", "1") == 0
     assert [folder.name for folder in toys.folders()] == ["20260102-030405", "20260102-030405-2"]
 
@@ -144,6 +144,23 @@ def test_a_smoke_run_must_learn(capsys):
     assert toys.run("--smoke", "--mode", "weak") == 1
     assert "the smoke run did not learn: accuracy 0.1 < 0.5" in capsys.readouterr().err
     assert records.table()[0].status == "failed"
+
+
+def test_the_device_that_was_asked_for(monkeypatch, capsys):
+    monkeypatch.setenv("LAB_DEVICE", "cpu")
+    assert toys.run("--smoke") == 0
+    assert read(toys.folders()[-1], "env.json")["device_reason"] == "LAB_DEVICE=cpu"
+    monkeypatch.setenv("LAB_DEVICE", "gpu")
+    assert toys.run("--smoke") == 2
+    assert "LAB_DEVICE is gpu, and it can be cuda or cpu.\n  next: unset LAB_DEVICE" in capsys.readouterr().err
+    monkeypatch.setenv("LAB_DEVICE", "cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert toys.run("--smoke") == toys.run() == 2
+    said = capsys.readouterr().err
+    assert said.count("LAB_DEVICE is cuda, and there is no CUDA device.\n  next: unset LAB_DEVICE, or invoke doctor") == 2
+    assert len(toys.folders()) == 1
+    monkeypatch.setattr(provenance, "_cuda_problem", lambda: "")
+    assert provenance.choose_device(smoke=True) == (torch.device("cuda"), "LAB_DEVICE=cuda")
 
 
 def test_what_is_not_a_number_is_null():

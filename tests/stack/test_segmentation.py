@@ -181,6 +181,12 @@ def test_segnet_puts_each_maximum_back_where_it_came_from() -> None:
 # ---- measures ----
 
 
+def test_pairs_are_counted_as_in_the_worked_example() -> None:
+    first, second = np.array([[0, 0], [1, 1]]), np.array([[0, 2], [2, 2]])
+    assert metrics.count_pairs(first, second, 2, 3).tolist() == [[1, 0, 1], [0, 0, 2]]
+    assert metrics.count_pairs(first[:0], second[:0], 2, 3).tolist() == [[0, 0, 0], [0, 0, 0]]
+
+
 def test_the_measures_of_pixels_are_scikit_learns() -> None:
     random_state = np.random.RandomState(0)
     labels = random_state.choice([0, 1, 2, 3, VOID], (4, 20, 30), p=[0.5, 0.2, 0.1, 0.1, 0.1]).astype(np.uint8)
@@ -308,6 +314,18 @@ def test_labels_move_with_their_pixels_and_a_crop_stays_in_its_picture() -> None
         assert torch.equal(labels[k], expected.flip(1) if plan.flip[k + 1] else expected)
         assert y + 8 <= max(int(pictures.sizes[i, 0]), 8)
     assert torch.equal(numbered().pixels, pictures.pixels)  # what is gathered is a copy
+
+
+def test_windows_are_every_crop_and_no_copy() -> None:
+    pictures = numbered()
+    assert torch.arange(4).unfold(0, 3, 1).tolist() == [[0, 1, 2], [1, 2, 3]]  # the example
+    for stored in (pictures.pixels, pictures.labels):
+        windows = augment.windows(stored, 8)
+        places = stored.shape[1] - 8 + 1
+        assert windows.shape == (len(stored), places, places, 8, 8, *stored.shape[3:])
+        assert windows.data_ptr() == stored.data_ptr()
+        for y, x in ((0, 0), (0, places - 1), (1, 2), (places - 1, places - 1)):
+            assert torch.equal(windows[:, y, x], stored[:, y : y + 8, x : x + 8])
 
 
 def test_the_plan_follows_from_seed_and_epoch() -> None:

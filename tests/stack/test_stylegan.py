@@ -54,6 +54,12 @@ def test_grouped_convolution_over_all_pictures_at_once_gives_the_same():
     assert torch.allclose(layer(x, w), grouped, atol=1e-5)
 
 
+def test_one_w_is_the_style_of_every_layer():
+    w = torch.randn(3, 8)
+    styles = models.same_for_all_layers(w)
+    assert styles.shape == (3, models.LAYERS, 8) and all(torch.equal(styles[:, k], w) for k in range(models.LAYERS))
+
+
 def test_styles_and_noise_reach_their_own_sizes_only():
     torch.manual_seed(0)
     generator = models.Generator(1, 4, 8, 2).eval()

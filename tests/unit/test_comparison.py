@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 
 import pytest
+from test_report import ATTACK, ATTACK_NAME, BROKEN, WRONG, Page, change, places, replaced
 
 from labkit.base.errors import UserError
 from labkit.cli.program import name_positionals
@@ -29,6 +32,7 @@ def make(tmp_path, monkeypatch):
         for part, content in files.items():
             (folder / f"{part}.json").write_text(json.dumps(content))
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        (folder / "report.html").touch()
         return folder
 
     return make
@@ -80,3 +84,108 @@ def test_a_history_with_a_last_line_that_was_cut_off(make):
 def test_the_runs_of_report_need_no_option():
     assert name_positionals(["report", "a", "b"]) == ["report", "--run=a", "--run=b"]
     assert name_positionals(["report"]) == ["report"] and name_positionals(["lab", "x"]) == ["lab", "x"]
+
+
+# ---- what is in a run folder may have been written by anybody ----
+
+ROWS = [{"step": k, "train_loss": 1 / k, "test_loss": 2 / k} for k in range(1, 4)]
+INJECTIONS = {
+    "lab": lambda text: ("config", {"lab": text}),
+    "option": lambda text: ("config", {"options": {text: 1}}),
+    "value of an option": lambda text: ("config", {"options": {"lr": text}}),
+    "status": lambda text: ("summary", {"status": text}),
+    "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
+    "fact": lambda text: ("env", {"harmless": None, text: "1"}),
+    "value of a fact": lambda text: ("env", {"cpu": text}),
+    "package": lambda text: ("env", {"packages": {text: "1"}}),
+    "version": lambda text: ("env", {"packages": {"torch": text}}),
+    "data set": lambda text: ("env", {"data": {text: {"kind": "sample"}}}),
+    "kind of data": lambda text: ("env", {"data": {"mnist": {"kind": text}}}),
+}
+
+
+def compare(*folders):
+    return comparison.render(folders).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("place", INJECTIONS)
+def test_text_stays_text(make, place):
+    folders = [make("one", {"accuracy": 0.5}, rows=ROWS), make("two", {"accuracy": 0.7}, rows=ROWS)]
+    change(folders[1], *INJECTIONS[place]("harmless"))
+    harmless = Page(compare(*folders))
+    change(folders[1], *INJECTIONS[place](ATTACK))
+    attacked = Page(compare(*folders))
+    assert attacked.elements == harmless.elements and attacked.links == harmless.links
+    assert any(ATTACK in text for text in attacked.texts)
+
+
+@pytest.mark.parametrize("logged", ["{}", "{}/line", "loss/{}"])
+def test_names_of_lines_stay_text(make, logged):
+    pages = []
+    for number, name in enumerate(("harmless", ATTACK.replace("/", "|"))):  # a slash parts the panel from the line
+        rows = [{"step": 1, logged.format(name): 1.0, "loss": 1.0}]
+        pages.append(Page(compare(make(f"a{number}", {}, rows=rows), make(f"b{number}", {}, rows=rows))))
+    assert pages[0].elements == pages[1].elements
+    assert any(ATTACK.replace("/", "|") in text for text in pages[1].texts)
+
+
+def test_a_name_of_a_run_stays_text_and_leads_to_its_report(make, tmp_path):
+    page = Page(compare(make(ATTACK_NAME, {}), make("javascript:alert(1)", {})))
+    assert page.names >= {"script"} and page.elements.count(("script",)) == 1 and "img" not in page.names
+    assert page.links[1] == "./toy/javascript%3Aalert%281%29/report.html" and page.links[0].startswith("toy/%3C")
+    assert f"toy/{ATTACK_NAME}" in page.texts
+
+
+def test_a_report_that_is_missing_or_lies_outside_is_no_link(make, tmp_path):
+    folders = [make("one", {}), make("two", {})]
+    (folders[0] / "report.html").unlink()
+    (folders[1] / "report.html").unlink()
+    (tmp_path / "secret.html").touch()
+    (folders[1] / "report.html").symlink_to(tmp_path / "secret.html")
+    page = Page(compare(*folders))
+    assert page.links == [] and "toy/one" in page.texts
+
+
+def test_what_lies_outside_of_the_folders_is_not_shown(make, tmp_path):
+    folders = [make("one", {}), make("two", {})]
+    (tmp_path / "secret").write_text(json.dumps({"step": 1, "secret": 7, "options": {"secret": 7}}))
+    for name in ("config.json", "env.json", "metrics.jsonl"):
+        (folders[1] / name).unlink()
+        (folders[1] / name).symlink_to(tmp_path / "secret")
+    assert "secret" not in compare(*folders)
+
+
+@pytest.mark.parametrize("part", ["config", "env", "summary"])
+def test_whatever_is_in_the_files_there_is_a_page(make, part):
+    folders = [make("one", {"accuracy": 0.5}, rows=ROWS), make("two", {"accuracy": 0.7}, rows=ROWS)]
+    path = folders[1] / f"{part}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for place in places(content):
+        for wrong in WRONG:
+            path.write_text(json.dumps(replaced(content, place, "HERE")).replace('"HERE"', wrong), encoding="utf-8")
+            Page(compare(*folders))
+    for broken in BROKEN:
+        path.write_bytes(broken)
+        Page(compare(*folders))
+
+
+def test_whatever_was_logged_there_is_a_page(make):
+    folder, other = make("one", {}), make("two", {}, rows=ROWS)
+    lines = [
+        row for wrong in WRONG for row in (wrong, f'{{"step": {wrong}, "loss": 1}}', f'{{"step": 1, "loss": {wrong}}}')
+    ]
+    lines += [
+        '{"loss": 1}', '{"step": 1e99, "loss": 1e99}', '{"step": -1e99, "loss": -1e99}', '{"step": 1, "loss": 1e-320}',
+    ]  # fmt: skip
+    for logged in [*lines, "\n".join(lines)]:
+        (folder / "metrics.jsonl").write_text(logged)
+        Page(compare(folder, other))
+        Page(compare(folder))
+
+
+def test_the_page_may_run_only_our_script(make):
+    text = compare(make("one", {}), make("two", {}))
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL).group(1)
+    hashed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', text).group(1)
+    assert "default-src 'none'" in policy and f"script-src 'sha256-{hashed}'" in policy

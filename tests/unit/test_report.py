@@ -7,6 +7,7 @@ import html.parser
 import json
 import os
 import re
+from urllib.parse import unquote
 
 import pytest
 
@@ -19,23 +20,65 @@ EVIL = "<script>alert('x')</script> & \"quoted\""
 VOID = {"meta", "link", "img", "br", "hr"}
 
 
+# What would be an element, an attribute or the end of one, wherever it stood; in a name of a file without the slashes.
+ATTACK = (
+    "</title></style></td><script>alert(1)</script><img src=x onerror=alert(1)>\" onclick=\"alert(1)' onfocus='alert(1)"
+)
+ATTACK_NAME = ATTACK.replace("/", "")
+
+
 class Page(html.parser.HTMLParser):
-    """Checks that every element is closed, and collects what the page would fetch."""
+    """Checks that every element is closed, and collects them, their links, all text, and what the page would fetch."""
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.fetched, self.names = [], [], set()
+        self.open, self.fetched, self.names, self.elements, self.links, self.texts = [], [], set(), [], [], []
         self.feed(text)
         assert self.open == []
 
     def handle_starttag(self, tag, attributes):
         self.names.add(tag)
+        self.elements.append((tag, *(name for name, _ in attributes)))
         if tag not in VOID:
             self.open.append(tag)
         self.fetched += [value for name, value in attributes if name in ("src", "href") and tag != "a"]
+        self.links += [value for name, value in attributes if name == "href" and tag == "a"]
+        self.texts += [value for _, value in attributes]
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def change(folder, part, changes):
+    """Put `changes` into a JSON file of a run folder."""
+    path = folder / f"{part}.json"
+    path.write_text(json.dumps({**json.loads(path.read_text(encoding="utf-8")), **changes}), encoding="utf-8")
+
+
+def places(content, path=()):
+    """The paths to all values in `content`, of JSON, itself first."""
+    yield path
+    pairs = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for key, value in pairs:
+        yield from places(value, (*path, key))
+
+
+def replaced(content, path, new):
+    """A copy of `content` with `new` at `path`."""
+    if not path:
+        return new
+    copy = content.copy()
+    copy[path[0]] = replaced(content[path[0]], path[1:], new)
+    return copy
+
+
+# What nobody expects at most places, beside NaN as text of JSON. The last is deeper than Python can go.
+WRONG = ["null", "true", "-7", "1e999", "NaN", "1" + "0" * 400, '"text"', "[]", "{}", '[[1], {"a": 2}, null]', '"\\ud800"',
+         "[" * 20_000 + "]" * 20_000]  # fmt: skip
+BROKEN = [b"", b"{", b"[]", b"7", b"\xff\xfe\x00", b"[" * 100_000]
 
 
 @pytest.fixture
@@ -101,7 +144,7 @@ def test_the_reader_sees_result_options_environment_and_commands(make):
         "torch 2.11.0", "no CUDA device", "abc", "uncommitted changes",
     ):  # fmt: skip
         assert shown in text
-    assert "--resume" not in text and "http-equiv" not in text
+    assert "--resume" not in text and 'http-equiv="refresh"' not in text
     assert "--predict" not in text  # nothing was given
     assert text.index("Note ") < text.index("Gallery ") < text.index("Table ")
     assert '<td class="number">12.5 %</td>' in text and "<td>cat</td>" in text
@@ -117,7 +160,15 @@ def test_the_kind_of_data_is_said_aloud(make, data, banner):
 
 
 def test_a_stopped_run_says_how_to_go_on(make):
-    assert "invoke lab cifar10 --resume=20260101-000000" in render(make(status="stopped"))
+    assert "./inv lab cifar10 --resume=20260101-000000" in render(make(status="stopped"))
+
+
+@pytest.mark.parametrize("written", ["invoke lab cifar10 -- --lr 1", "./inv lab cifar10 -- --lr 1"])
+def test_commands_are_shown_as_they_work_in_a_fresh_clone(make, written):
+    folder = make(data="sample")
+    change(folder, "config", {"command": written})
+    text = render(folder)
+    assert ">./inv lab cifar10 -- --lr 1<" in text and ">./inv data cifar10<" in text and "invoke" not in text
 
 
 def test_running_refreshes_and_killed_does_not(make):
@@ -145,5 +196,126 @@ def test_durations():
 def test_of_very_many_files_only_the_first_are_listed(tmp_path):
     for number in range(report.MOST_FILES + 7):
         (tmp_path / f"{number:04}.png").touch()
-    listed = report._files(tmp_path)
+    listed = render(tmp_path)
     assert listed.count("<a href=") == report.MOST_FILES and "and 7 more" in listed
+
+
+# ---- what is in a run folder may have been written by anybody ----
+
+INJECTIONS = {
+    "title": lambda text: ("config", {"title": text}),
+    "Chinese title": lambda text: ("config", {"title_zh": text}),
+    "lab": lambda text: ("config", {"lab": text}),
+    "start": lambda text: ("config", {"started": text}),
+    "command": lambda text: ("config", {"command": text}),
+    "option": lambda text: ("config", {"options": {text: 1}}),
+    "value of an option": lambda text: ("config", {"options": {"lr": text}}),
+    "status": lambda text: ("summary", {"status": text}),
+    "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
+    "error": lambda text: ("summary", {"error": text}),
+    "traceback": lambda text: ("summary", {"error": "it", "traceback": text}),
+    "processor": lambda text: ("env", {"cpu": text}),
+    "device": lambda text: ("env", {"device": "cuda", "device_reason": text}),
+    "package": lambda text: ("env", {"packages": {text: "1"}}),
+    "version": lambda text: ("env", {"packages": {"torch": text}}),
+    "data set": lambda text: ("env", {"data": {text: {"kind": "sample"}}}),
+    "kind of data": lambda text: ("env", {"data": {"cifar10": {"kind": text}}}),
+    "source of data": lambda text: ("env", {"data": {"cifar10": {"kind": "unverified", "source": text}}}),
+    "note": lambda text: ("report", {"items": [{"kind": "note", "caption": text}]}),
+    "caption": lambda text: ("report", {"items": [{"kind": "figure", "name": "gallery", "caption": text}]}),
+    "name of a figure": lambda text: ("report", {"items": [{"kind": "figure", "name": text}]}),
+    "name of a table": lambda text: ("report", {"items": [{"kind": "table", "name": text}]}),
+    "column": lambda text: ("tables/classes", {"columns": [text], "rows": [["a"]]}),
+    "cell": lambda text: ("tables/classes", {"columns": ["a"], "rows": [[text]]}),
+}
+
+
+@pytest.mark.parametrize("place", INJECTIONS)
+def test_text_stays_text(make, place):
+    folder = make()
+    change(folder, *INJECTIONS[place]("harmless"))
+    harmless = Page(render(folder))
+    change(folder, *INJECTIONS[place](ATTACK))
+    attacked = Page(render(folder))
+    assert attacked.elements == harmless.elements and attacked.links == harmless.links
+    assert any(ATTACK in text for text in attacked.texts)
+
+
+def test_names_of_files_stay_text_and_lead_to_the_files(make):
+    folder = make()
+    names = ["javascript:alert(1)", "data:text", ATTACK_NAME, "a b%20?#c&amp;", "plots/curves/" + ATTACK_NAME + ".png"]
+    for name in names:
+        (folder / name).write_bytes(PNG)
+    (folder / "harmless").touch()
+    page = Page(render(folder))
+    assert "script" not in page.names and not any(
+        name.startswith("on") for element in page.elements for name in element
+    )
+    assert not [link for link in page.links if re.match(r"\s*[\w+.-]+:", link)]
+    assert {"./javascript%3Aalert%281%29", "./data%3Atext", "harmless"} <= set(page.links)
+    assert all(name in page.texts for name in names)
+    assert {unquote(link) for link in page.links} >= {"./javascript:alert(1)", *names[2:]}
+
+
+def test_a_name_that_is_no_text(make):
+    folder = make()
+    (folder / os.fsdecode(b"half \xe6.txt")).touch()
+    assert "half%20%E6.txt" in Page(render(folder)).links
+
+
+def test_what_lies_outside_of_the_folder_is_not_shown(make, tmp_path):
+    folder = make()
+    secret = PNG + b"secret"
+    (tmp_path / "secret.png").write_bytes(secret)
+    (tmp_path / "secret.json").write_text(json.dumps({"columns": ["secret"], "rows": [["secret"]], "title": "secret"}))
+    for name in ("plots/gallery.png", "plots/curves/loss.png"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / "secret.png")
+    for name in ("tables/classes.json", "config.json", "env.json"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(tmp_path / "secret.json")
+    (folder / "circle").symlink_to("circle")
+    (folder / "within.png").symlink_to("plots/within.png")
+    (folder / "plots" / "within.png").write_bytes(PNG)
+    up = os.path.relpath(tmp_path, folder / "plots")
+    outside = [f"{up}/secret", str(tmp_path / "secret"), "long" * 1000, "nul\0"]
+    items = [{"kind": kind, "name": name} for kind in ("figure", "table") for name in outside]
+    change(folder, "report", {"items": [*json.loads((folder / "report.json").read_text())["items"], *items]})
+    text = render(folder)
+    page = Page(text)
+    assert base64.b64encode(PNG).decode() not in text and base64.b64encode(secret).decode() not in text
+    assert "img" not in page.names and not [
+        shown for shown in page.texts if "secret" in shown and "missing" not in shown
+    ]
+    assert "The file plots/gallery.png is missing." in text and text.count(" is missing.") == 3 + len(items)
+    assert "within.png" in page.links and "plots/gallery.png" in page.texts
+    assert not {"plots/gallery.png", "config.json", "tables/classes.json"} & set(page.links)
+
+
+def test_a_picture_that_is_none(make):
+    folder = make()
+    (folder / "plots" / "gallery.png").write_bytes(b"<svg onload='alert(1)'/>")
+    assert "The file plots/gallery.png is missing." in render(folder)
+
+
+@pytest.mark.parametrize("part", ["config", "env", "summary", "report", "tables/classes"])
+def test_whatever_is_in_the_files_there_is_a_page(make, part):
+    folder = make(error="it", traceback="there", logging_share=0.1)
+    path = folder / f"{part}.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    for place in places(content):
+        for wrong in WRONG:
+            text = json.dumps(replaced(content, place, "HERE")).replace('"HERE"', wrong)
+            path.write_text(text, encoding="utf-8")
+            Page(render(folder))
+    for broken in BROKEN:
+        path.write_bytes(broken)
+        Page(render(folder))
+    path.unlink()
+    path.mkdir()
+    Page(render(folder))
+
+
+def test_the_page_may_run_nothing(make):
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', render(make())).group(1)
+    assert "default-src 'none'" in policy and "script-src" not in policy

@@ -1,0 +1,42 @@
+"""The pages of runs, each one file that needs nothing else: templates, filled in and escaped by Jinja2.
+
+What a page is told comes from run folders, which anybody may have written (`door` says more). So every value is
+escaped, and a page may run and load nothing but what we put into it: its style, its script, which the policy in
+base.html knows by its hash, and the pictures that are written out in it.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from labkit.base.files import write_text
+
+ENGINE = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(str(Path(__file__).parent)),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+def write(target: Path, **shown: Any) -> Path:
+    """Write the page `target` from the template of the same name with what is `shown`, and return `target`."""
+    text = ENGINE.get_template(target.name).render(shown)
+    # Names of files, and JSON, may hold halves of characters, which no file can.
+    write_text(target, text.encode("utf-8", "replace").decode("utf-8"))
+    return target
+
+
+def fingerprint(script: str) -> str:
+    """How a Content-Security-Policy names the file `script` of this folder: "sha256-…"."""
+    text = ENGINE.get_template(script).render()
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+
+
+ENGINE.filters["fingerprint"] = fingerprint
