@@ -9,6 +9,7 @@ ROOT = Path(__file__).resolve().parent
 
 # Started by an invoke of the user's own: ./inv takes over, with the pinned one (made first if missing).
 if Path(sys.argv[0]).name in ("invoke", "inv"):
+    os.environ["LAB_COMMAND"] = Path(sys.argv[0]).name  # what messages call it
     os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
 
 from invoke import Collection, Context, Exit, task  # noqa: E402
@@ -31,7 +32,7 @@ def call(name: str, *arguments: object) -> None:
 
 
 WHERE = "auto (default), here (inside our image), docker or venv (a native environment)"
-STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `invoke doctor` chooses"
+STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `./inv doctor` chooses"
 DRY = "print the exact command instead of running it"
 
 
@@ -41,8 +42,8 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
 
     Safe to repeat: what is there already is kept, what was interrupted is finished.
 
-      invoke setup                  the stack that fits this machine
-      invoke setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
+      ./inv setup                  the stack that fits this machine
+      ./inv setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
     call("stacks.setup", stack, where, mirror, dry or c.config.run.dry)
 
@@ -64,8 +65,8 @@ def doctor(c: Context, stack: str = "") -> None:
 def export(c: Context, format: str = "pip", stack: str = "", mirror: str = "", output: str = "") -> None:
     """Write a stack as a file for conda, pip or uv.
 
-      invoke export --format conda --stack notes --output environment.yml
-      invoke export --format pip --mirror cn > requirements.txt
+      ./inv export --format conda --stack notes --output environment.yml
+      ./inv export --format pip --mirror cn > requirements.txt
     """
     call("stacks.export", format, stack, mirror, output)
 
@@ -111,10 +112,10 @@ def labs(c: Context) -> None:
 
 @task(
     help={
-        "name": "which lab; `invoke labs` lists them",
+        "name": "which lab; `./inv labs` lists them",
         "smoke": "a short proof on the built-in sample that everything works and learns",
         "sample": "train on the built-in sample data instead of the real data set",
-        "resume": "go on with a stopped run: its name (`invoke runs`) or latest",
+        "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
         "gpus": "train on so many GPUs of this machine together; without a GPU: in so many processes",
         "nodes": "train on several machines together: their addresses with commas between, the same on each machine",
         "stack": STACK,
@@ -138,20 +139,20 @@ def lab(
 
     The lab's own options come after `--`:
 
-      invoke lab cifar10                                      the default recipe
-      invoke lab cifar10 --smoke                              a quick proof, no network needed
-      invoke lab cifar10 -- --model resnet18 --epochs 20      another model
-      invoke lab cifar10 -- --help                            all options of the lab
-      invoke lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
-      invoke lab cifar10 --gpus 4                             four GPUs share every batch
-      invoke lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
+      ./inv lab cifar10                                      the default recipe
+      ./inv lab cifar10 --smoke                              a quick proof, no network needed
+      ./inv lab cifar10 -- --model resnet18 --epochs 20      another model
+      ./inv lab cifar10 -- --help                            all options of the lab
+      ./inv lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
+      ./inv lab cifar10 --gpus 4                             four GPUs share every batch
+      ./inv lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
     """
     call("labs.lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
 
 
 CONFIG = "tiny (default), tiny_panoptic, tiny_semantic, or a config of the model zoo, such as mask_rcnn_R_50_FPN_3x"
-DATASET = "coco for COCO itself (invoke data coco); default: its drawn sample"
-WEIGHTS = "a run (`invoke runs`), a file, or a name of the model zoo; default: what was trained last with this config"
+DATASET = "coco for COCO itself (./inv data coco); default: its drawn sample"
+WEIGHTS = "a run (`./inv runs`), a file, or a name of the model zoo; default: what was trained last with this config"
 
 
 @task(
@@ -177,8 +178,8 @@ def demo(
 ) -> None:
     """Draw what detectron2 finds in pictures of yours.
 
-      invoke detectron2.demo --input photo.jpg                                     by what you trained last
-      invoke detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
+      ./inv detectron2.demo --input photo.jpg                                     by what you trained last
+      ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
     """
     options = {"input": input, "config": config, "weights": weights, "threshold": threshold}
     call("labs.detectron2", "demo", options, "", stack, where, dry or c.config.run.dry)
@@ -188,7 +189,7 @@ def demo(
     help={
         "config": CONFIG,
         "dataset": DATASET,
-        "resume": "go on with a stopped run: its name (`invoke runs`) or latest",
+        "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
         "stack": STACK,
         "where": WHERE,
         "dry": DRY,
@@ -205,8 +206,8 @@ def train(
 ) -> None:
     """Train a detectron2 config; KEY VALUE pairs after `--` change its settings.
 
-      invoke detectron2.train
-      invoke detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
+      ./inv detectron2.train
+      ./inv detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
     """
     options = {"config": config, "dataset": dataset}
     call("labs.detectron2", "train", options, resume, stack, where, dry or c.config.run.dry)
@@ -232,9 +233,9 @@ def evaluate(
 
 @task(help={"python": "the environment's interpreter, such as ENV/bin/python", "stack": STACK})
 def install(c: Context, python: str, stack: str = "") -> None:
-    """Install the stack's detectron2 into an environment of your own, such as one made from `invoke export`.
+    """Install the stack's detectron2 into an environment of your own, such as one made from `./inv export`.
 
-      invoke detectron2.install --stack notes --python ENV/bin/python
+      ./inv detectron2.install --stack notes --python ENV/bin/python
     """
     call("stacks.detectron2_install", python, stack)
 
@@ -249,7 +250,7 @@ SERVICE_HELP = {"port": PORT, "stop": STOP, "status": STATUS, "stack": STACK, "w
     help={
         **SERVICE_HELP,
         "public": "let other machines in too; they need the password that is printed",
-        "replay": "rebuild the windows of a run (`invoke runs`) from what it logged",
+        "replay": "rebuild the windows of a run (`./inv runs`) from what it logged",
     }
 )
 def visdom(
@@ -266,8 +267,8 @@ def visdom(
 
     Labs draw their curves there while they run. What is drawn stays over --stop and a new start.
 
-      invoke visdom                     start it, or find it
-      invoke visdom --replay=latest     the windows of a run that is over
+      ./inv visdom                     start it, or find it
+      ./inv visdom --replay=latest     the windows of a run that is over
     """
     call("services.service", "visdom", port, stop, status, stack, where, public, replay)
 
@@ -305,7 +306,7 @@ def datasets(c: Context) -> None:
 
 @task(
     help={
-        "name": "which data set; `invoke datasets` lists them",
+        "name": "which data set; `./inv datasets` lists them",
         "split": "only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
         "subset": "only so many pictures, fetched one by one (coco)",
         "categories": "with --subset: pictures that show any of these, such as person,dog",
@@ -334,11 +335,11 @@ def data(
 ) -> None:
     """Download a data set; or import, verify or delete it.
 
-    invoke data cifar10                                     download (continues an interrupted one)
-    invoke data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
-    invoke data coco --subset 200 --categories person,dog   a few pictures with their annotations
-    invoke data cifar10 --mirror cn                         ask hosts in mainland China first
-    LAB_MIRROR=http://server/data/ invoke data cifar10      ask one mirror of yours before all others
+    ./inv data cifar10                                     download (continues an interrupted one)
+    ./inv data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
+    ./inv data coco --subset 200 --categories person,dog   a few pictures with their annotations
+    ./inv data cifar10 --mirror cn                         ask hosts in mainland China first
+    LAB_MIRROR=http://server/data/ ./inv data cifar10      ask one mirror of yours before all others
     """
     call("data.data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
 
@@ -354,8 +355,8 @@ def data(
 def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "") -> None:
     """Put stacks and data sets into one file, or take them out of it, for a machine without a network.
 
-    invoke bundle create class.tar --stacks cpu --data cifar10,mnist
-    invoke bundle use class.tar
+    ./inv bundle create class.tar --stacks cpu --data cifar10,mnist
+    ./inv bundle use class.tar
 
     Every byte is compared with the hashes in the bundle. Without any network, ./inv itself is made from it as well:
     tar xf class.tar wheels; PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels ./inv bundle use class.tar
@@ -369,12 +370,12 @@ def runs(c: Context) -> None:
     call("runs.runs_table")
 
 
-@task(help={"run": "name of a run (`invoke runs`); default: the newest"}, iterable=["run"])
+@task(help={"run": "name of a run (`./inv runs`); default: the newest"}, iterable=["run"])
 def report(c: Context, run: list) -> None:
     """Open the report of a run, or a comparison of several.
 
-      invoke report                                     the newest run
-      invoke report 20261123-171500 20261123-180000     side by side: curves, results, what was different
+      ./inv report                                     the newest run
+      ./inv report 20261123-171500 20261123-180000     side by side: curves, results, what was different
     """
     call("runs.report", run)
 
@@ -383,7 +384,7 @@ def report(c: Context, run: list) -> None:
 def test(c: Context, stack: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.
 
-    What follows `--` goes to pytest: `invoke test --stack notes -- -k resume -x`
+    What follows `--` goes to pytest: `./inv test --stack notes -- -k resume -x`
     """
     call("upkeep.test", stack)
 

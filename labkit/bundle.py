@@ -37,7 +37,7 @@ def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) ->
     Every data set is verified first. UserError when there is nothing to put in, something is missing or has changed.
     """
     if not stack_names and not data_names:
-        raise UserError("a bundle needs something in it", "invoke bundle create FILE --stacks cpu --data cifar10")
+        raise UserError("a bundle needs something in it", "./inv bundle create FILE --stacks cpu --data cifar10")
     chosen = [catalog.load(name) for name in stack_names]
     contents: dict[str, Path] = {}
     known: dict[str, str] = {}
@@ -88,7 +88,7 @@ def use(path: Path) -> list[str]:
     is altered, missing or not announced; then nothing is changed.
     """
     if not path.is_file():
-        raise UserError(f"{shown(path)} does not exist", "invoke bundle use FILE")
+        raise UserError(f"{shown(path)} does not exist", "./inv bundle use FILE")
     here = paths.data_dir()
     with writing(here, "export LAB_DATA=/a/folder/of/yours"):
         here.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""`invoke test`: the tools' tests, then the tests inside each stack family, and one closing line over all of them.
+"""`./inv test`: the tools' tests, then the tests inside each stack family, and one closing line over all of them.
 
 tests/unit and tests/faults run with the development tools' Python and never see torch; so do tests/containers, where an
 engine answers, and tests/browser, where there is a Chromium; tests/stack runs inside each stack, by that stack's own
@@ -42,7 +42,7 @@ class Count:
 def run_all(only: str, arguments: list[str]) -> int:
     """Run the tests, all or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
     if only and only not in FAMILIES:
-        raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "invoke test --stack notes")
+        raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "./inv test --stack notes")
     found = machine.probe()
     counts = [] if only else tools(found, arguments)
     counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
 
 
 @pytest.fixture

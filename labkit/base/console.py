@@ -6,11 +6,22 @@ Standard output stays free for what a program may want to read (`--dry`, tables 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-console = Console(stderr=True, highlight=False, soft_wrap=True)
+from labkit.base.command import as_typed
+
+
+class Words(Console):
+    """A console that names commands as the user types them."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        super().print(*(as_typed(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+console = Words(stderr=True, highlight=False, soft_wrap=True)
 
 
 def say(message: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from labkit.base.command import as_typed
+
 
 class UserError(Exception):
     """A mistake or an obstacle that the user can do something about.
@@ -16,7 +18,7 @@ class UserError(Exception):
         self.next_command = next_command
 
     def __str__(self) -> str:
-        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+        return as_typed(f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message)
 
 
 def nearest(word: str, known: list[str]) -> str:

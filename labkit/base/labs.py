@@ -49,7 +49,7 @@ def find(name: str) -> Lab:
     """The lab called `name`. Raises UserError that offers the nearest name where there is none."""
     path = LABS / name / "lab.toml"
     if not name or "/" in name or not path.exists():
-        raise UserError(f"there is no lab '{name}' ({nearest(name, names())}).", "invoke labs")
+        raise UserError(f"there is no lab '{name}' ({nearest(name, names())}).", "./inv labs")
     return load(path)
 
 
@@ -90,7 +90,7 @@ def dataset_for(lab: Lab, arguments: list[str]) -> str:
     if asked is not None and asked not in lab.datasets:
         raise UserError(
             f"lab {lab.name} knows no data set '{asked}' ({nearest(asked, list(lab.datasets))}).",
-            f"invoke lab {lab.name} -- --dataset {lab.datasets[0]}",
+            f"./inv lab {lab.name} -- --dataset {lab.datasets[0]}",
         )
     return asked or lab.datasets[0]
 

@@ -1,4 +1,4 @@
-"""`invoke datasets`, `data` and `bundle`."""
+"""`./inv datasets`, `data` and `bundle`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def datasets_table() -> None:
         used = [lab.name for lab in labs.table() if row.name in lab.datasets]
         table.add_row(row.name, row.title, row.state, row.size, row.licence, ", ".join(used))
     OUT.print(table)
-    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (LAB_DATA moves it); invoke data NAME downloads one.")
+    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (LAB_DATA moves it); ./inv data NAME downloads one.")
 
 
 def data(
@@ -40,9 +40,9 @@ def data(
     if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
         raise UserError("a download, --path, --verify, --import and --delete are done one at a time.")
     if subset and not (subset.isdigit() and int(subset)):
-        raise UserError(f"--subset: {subset} is no number of pictures.", f"invoke data {name} --subset=200")
+        raise UserError(f"--subset: {subset} is no number of pictures.", f"./inv data {name} --subset=200")
     if unverified and not import_:
-        raise UserError("--unverified goes with --import only.", f"invoke data {name} --import=PATH --unverified")
+        raise UserError("--unverified goes with --import only.", f"./inv data {name} --import=PATH --unverified")
     if path:
         print(samples.locate(name).path)
         return None
@@ -73,10 +73,10 @@ def bundle(action: str, file: str, stack_names: str, data_names: str) -> int | N
     path = runner.caller_folder() / Path(file).expanduser()
     if action == "create":
         bundles.create(path, listed(stack_names), listed(data_names))
-        say(f"{paths.shown(path)} is ready. On the other machine: invoke bundle use {path.name}")
+        say(f"{paths.shown(path)} is ready. On the other machine: ./inv bundle use {path.name}")
     elif action == "use":
         for line in bundles.use(path):
             say(line)
     else:
-        raise UserError(f"there is no action {action}: create or use.", "invoke bundle create FILE --data cifar10")
+        raise UserError(f"there is no action {action}: create or use.", "./inv bundle create FILE --data cifar10")
     return None

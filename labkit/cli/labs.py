@@ -1,4 +1,4 @@
-"""`invoke labs`, `lab`, `detectron2` and `shell`: have everything ready, then become the lab's process."""
+"""`./inv labs`, `lab`, `detectron2` and `shell`: have everything ready, then become the lab's process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def labs_table() -> None:
     for lab in labs.table():
         table.add_row(str(lab.unit), lab.name, lab.title, lab.title_zh, lab.sections, ", ".join(lab.datasets))
     OUT.print(table)
-    OUT.print("\ninvoke lab NAME trains one; invoke lab NAME -- --help shows its options.")
+    OUT.print("\n./inv lab NAME trains one; ./inv lab NAME -- --help shows its options.")
 
 
 def lab(
@@ -33,7 +33,7 @@ def lab(
     if name in ("--help", "-h"):
         return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
-        raise UserError(f"the lab's name comes first, before {name}.", "invoke lab NAME " + name)
+        raise UserError(f"the lab's name comes first, before {name}.", "./inv lab NAME " + name)
     return start_lab(name, passed_on(), smoke, sample, resume, gpus, nodes, stack, where, dry)
 
 
@@ -83,7 +83,7 @@ def start_lab(
     place, machine = prepare(place, where, choice, machine)
     if place == "docker":
         refuse_second(machine.engine, name)
-    if not prepare_data(wanted, f"invoke lab {name}"):
+    if not prepare_data(wanted, f"./inv lab {name}"):
         flags = ["--sample"]
     runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).replace_process()
     return None
@@ -106,7 +106,7 @@ def announce(
     for number, address in enumerate(group.machines):
         command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
         say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")
-    say(f"Type the same `invoke lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
+    say(f"Type the same `./inv lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
 
 
 def refuse_second(engine: Engine, name: str) -> None:
@@ -116,7 +116,7 @@ def refuse_second(engine: Engine, name: str) -> None:
         watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
         raise UserError(
             f"lab {name} is still running in container {running[0]}, whose terminal was closed.",
-            f"{watch} to watch it, or {stop} to let it save, then invoke lab {name} --resume=latest",
+            f"{watch} to watch it, or {stop} to let it save, then ./inv lab {name} --resume=latest",
         )
 
 
@@ -128,8 +128,8 @@ def prepare_data(name: str, command: str) -> bool:
         state = obtain.ensure(name)
     except Unreachable as error:
         warn(error.message)
-        warn(f"So this run trains on the built-in sample of {name}. To train on the real data: invoke data {name}")
-        warn(f"where there is a network, or invoke data {name} --import=PATH; then {command} again.")
+        warn(f"So this run trains on the built-in sample of {name}. To train on the real data: ./inv data {name}")
+        warn(f"where there is a network, or ./inv data {name} --import=PATH; then {command} again.")
         return False
     say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
     return True

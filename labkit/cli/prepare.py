@@ -8,13 +8,13 @@ import sys
 import webbrowser
 
 from labkit.base import paths
-from labkit.base.console import Console, say, warn
+from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
 from labkit.stacks import catalog, containers, images, native, selection, visdom_page
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
-OUT = Console(highlight=False)  # tables go to standard output
+OUT = Words(highlight=False)  # tables go to standard output
 INSIDE_IMAGE = bool(os.environ.get("LAB_IMAGE"))
 
 
@@ -61,14 +61,14 @@ def prepare(
         try:
             visdom_page.ensure(choice.stack)
         except UserError as error:
-            warn(f"{error.message} All else works, and `invoke visdom` will try again.")
+            warn(f"{error.message} All else works, and `./inv visdom` will try again.")
     return place, machine
 
 
 def usable(machine: machines.Machine) -> Engine:
     """The container engine, or the reason why there is none."""
     if machine.engine.problem:
-        raise UserError(f"images need a container engine: {machine.engine.problem}.", "invoke doctor")
+        raise UserError(f"images need a container engine: {machine.engine.problem}.", "./inv doctor")
     return machine.engine
 
 

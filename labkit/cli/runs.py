@@ -1,4 +1,4 @@
-"""`invoke runs` and `report`."""
+"""`./inv runs` and `report`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def runs_table() -> None:
     if rows:
         OUT.print(table)
     else:
-        OUT.print("No run yet: invoke lab cifar10")
+        OUT.print("No run yet: ./inv lab cifar10")
 
 
 def report(names: list[str]) -> None:

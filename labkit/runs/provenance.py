@@ -33,7 +33,7 @@ def choose_device(smoke: bool) -> tuple[torch.device, str]:
     if not problem:
         return torch.device("cuda"), "LAB_DEVICE=cuda" if asked else torch.cuda.get_device_name()
     if asked:
-        raise UserError(f"LAB_DEVICE is cuda, and there is {problem}.", "unset LAB_DEVICE, or invoke doctor")
+        raise UserError(f"LAB_DEVICE is cuda, and there is {problem}.", "unset LAB_DEVICE, or ./inv doctor")
     return torch.device("cpu"), problem
 
 

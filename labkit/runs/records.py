@@ -68,15 +68,15 @@ def find(name: str, lab: str = "") -> Path:
     if name == "latest":
         found = [run for run in known if lab in ("", run.lab)]
         if not found:
-            raise UserError(f"there is no run{f' of {lab}' if lab else ''} yet", f"invoke lab {lab or 'NAME'}")
+            raise UserError(f"there is no run{f' of {lab}' if lab else ''} yet", f"./inv lab {lab or 'NAME'}")
         return found[0].folder
     found = [run for run in known if name in (run.name, run.folder.name)]
     found = [run for run in found if run.lab == lab] or found
     if not found:
         hint = nearest(name, [run.folder.name for run in known[:5]]) if known else "there is none yet"
-        raise UserError(f"there is no run {name}; {hint}", "invoke runs")
+        raise UserError(f"there is no run {name}; {hint}", "./inv runs")
     if len(found) > 1:
-        raise UserError(f"{name} may be {' or '.join(run.name for run in found)}; say which", "invoke runs")
+        raise UserError(f"{name} may be {' or '.join(run.name for run in found)}; say which", "./inv runs")
     return found[0].folder
 
 
@@ -146,7 +146,7 @@ def number(value: float) -> str:
 
 def resume_command(lab: str, name: str) -> str:
     """What to type to continue the run whose folder is called `name`."""
-    return f"invoke lab {lab} --resume={name}"
+    return f"./inv lab {lab} --resume={name}"
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Run:
         self._save_every_s = save_every_s
         lock = records.lock(folder)
         if lock is None:
-            raise UserError(f"the run {folder.name} is going on in another process", "invoke runs")
+            raise UserError(f"the run {folder.name} is going on in another process", "./inv runs")
         self._lock: int = lock
         self._stop_asked_at: float | None = None
         self._history: dict[str, tuple[list[int], list[float]]] = {}

@@ -79,7 +79,7 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     manifest_path = lab_file.with_name("lab.toml")
     manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
     if processes.count() > 1 and not manifest.get("distributed"):
-        raise UserError(f"the lab {lab} trains in one process only", f"invoke lab {lab}")
+        raise UserError(f"the lab {lab} trains in one process only", f"./inv lab {lab}")
     processes.join()
     if processes.rank() > 0:
         run, config = _follow(config_class)
@@ -200,12 +200,12 @@ def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run
         command = records.resume_command(found.lab, found.folder.name)
         raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
     if found.status == "finished":
-        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"invoke report {found.name}")
+        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"./inv report {found.name}")
     facts = records.load_json(found.folder / "config.json")
     try:
         config = config_class(**facts["options"])
     except (KeyError, TypeError):
-        raise UserError(f"the run {found.name} was started by another version of {lab}", f"invoke lab {lab}") from None
+        raise UserError(f"the run {found.name} was started by another version of {lab}", f"./inv lab {lab}") from None
     asked = {options.flag(name): (value, facts["options"][name]) for name, value in request.typed.items()}
     if request.seed is not None:
         asked["--seed"] = (request.seed, facts["seed"])
@@ -226,7 +226,7 @@ def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run
 def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     """What to type to repeat the run."""
     stack = os.environ.get("LAB_STACK", "")
-    words = ["invoke", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
+    words = ["./inv", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
     words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
     after: list[str] = []

@@ -63,7 +63,7 @@ def wanted_port(name: str, asked: str) -> int:
     """The port that was asked for, else $VISDOM_PORT (as labs look for it), else the usual one. Raises UserError."""
     text = asked or (os.environ.get("VISDOM_PORT", "") if name == "visdom" else "") or str(ports.SERVICES[name])
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise UserError(f"'{text}' is no port: a number from 1024 to 65535.", f"invoke {name}")
+        raise UserError(f"'{text}' is no port: a number from 1024 to 65535.", f"./inv {name}")
     return int(text)
 
 
@@ -71,7 +71,7 @@ def require_free(name: str, port: int) -> None:
     """Raise a UserError that says who holds the port, where somebody does, and which one is free."""
     held_by = ports.holder(port)
     if held_by:
-        raise UserError(f"port {port} is taken by {held_by}.", f"invoke {name} --port {ports.free_port(port + 1)}")
+        raise UserError(f"port {port} is taken by {held_by}.", f"./inv {name} --port {ports.free_port(port + 1)}")
 
 
 def find(name: str, engine: Engine) -> Service | None:
@@ -141,13 +141,13 @@ def start_container(name: str, engine: Engine, choice: Choice, address: str, por
     settings = {**containers.settings(engine, choice), **asked}
     command = [*containers.compose(engine, choice), "up", "--detach", "--no-deps", name]
     if subprocess.run(command, stdout=sys.stderr, env={**os.environ, **settings}).returncode != 0:
-        raise UserError(f"{name} could not be started (the engine's own message is above).", "invoke doctor")
+        raise UserError(f"{name} could not be started (the engine's own message is above).", "./inv doctor")
     deadline = time.monotonic() + START_S
     while not answers(name, port):
         if time.monotonic() > deadline or not find_container(name, engine):
             shown = [*containers.compose(engine, choice), "logs", "--no-log-prefix", name]
             said = subprocess.run(shown, env={**os.environ, **settings}, capture_output=True, text=True).stdout
-            refuse(name, said, f"invoke {name} --stop, then invoke doctor")
+            refuse(name, said, f"./inv {name} --stop, then ./inv doctor")
         time.sleep(0.2)
     found = find_container(name, engine)
     assert found is not None, "it has just answered"

@@ -92,7 +92,7 @@ def names() -> list[str]:
 def load(name: str) -> Stack:
     """The stack called `name`. Raises UserError that offers the nearest name where there is none."""
     if name not in names():
-        raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "invoke doctor")
+        raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "./inv doctor")
     path = STACKS / f"{name}.toml"
     table = tomlfile.load(path)
     builds = tuple(Build(**{**row, "lock": LOCKS / row["lock"]}) for row in table.pop("build", []))

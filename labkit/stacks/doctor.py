@@ -1,4 +1,4 @@
-"""`invoke doctor`: what this machine can do, what stands in the way, and the next command for each thing found.
+"""`./inv doctor`: what this machine can do, what stands in the way, and the next command for each thing found.
 
 `diagnose` is a pure function of the probes, the stacks and the facts, so every finding can be tested without the
 hardware.
@@ -78,7 +78,7 @@ def user(machine: Machine) -> Finding:
 def disk(machine: Machine, stack: catalog.Stack) -> Finding:
     what = f"{machine.disk_free_gb:.0f} GB free in {paths.shown(paths.ROOT)}"
     if machine.disk_free_gb < stack.disk_gb:
-        return Finding("problem", "disk", f"{what}, and stack {stack.name} takes {stack.disk_gb:g} GB", "invoke clean")
+        return Finding("problem", "disk", f"{what}, and stack {stack.name} takes {stack.disk_gb:g} GB", "./inv clean")
     return Finding("ok", "disk", what)
 
 
@@ -87,7 +87,7 @@ def data_folder(machine: Machine) -> Finding:
     what = f"{paths.shown(folder)}, {machine.data_free_gb:.0f} GB free"
     if machine.data_free_gb < 1:
         what += ": too little for most data sets"
-        return Finding("note", "data folder", what, "LAB_DATA=/larger/disk invoke doctor")
+        return Finding("note", "data folder", what, "LAB_DATA=/larger/disk ./inv doctor")
     return Finding("ok", "data folder", what)
 
 
@@ -142,7 +142,7 @@ def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
     if runs:
         return Finding("ok", "driver", f"{what} runs CUDA {', '.join(runs)}")
     what += f" is older than the {rows[0][key]} that CUDA {rows[0]['version']} needs"
-    return Finding("note", "driver", what, "upgrade the NVIDIA driver, then invoke doctor")
+    return Finding("note", "driver", what, "upgrade the NVIDIA driver, then ./inv doctor")
 
 
 def code(machine: Machine, facts: dict[str, Any]) -> Finding:
@@ -157,7 +157,7 @@ def code(machine: Machine, facts: dict[str, Any]) -> Finding:
     if able:
         return Finding("ok", "code for it", f"in stack {', '.join(able)}")
     what = "no stack has code for every GPU here, so the labs run on the CPU"
-    return Finding("note", "code for it", what, "invoke setup --stack cpu")
+    return Finding("note", "code for it", what, "./inv setup --stack cpu")
 
 
 def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, asked: str) -> Finding:
@@ -168,9 +168,9 @@ def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, ask
         return Finding("note", "stack", what, f"python scripts/lock.py --complete {choice.stack.name}")
     if choice.use_gpu or not machine.gpus:
         return Finding("ok", "stack", what)
-    offers = [f"invoke setup{f' --stack {asked}' if asked else ''} (on the CPU)"]
+    offers = [f"./inv setup{f' --stack {asked}' if asked else ''} (on the CPU)"]
     if not choice.recommended.startswith("cpu/"):
-        offers.append(f"invoke setup --stack {choice.recommended} (on the GPU)")
+        offers.append(f"./inv setup --stack {choice.recommended} (on the GPU)")
     advice = selection.upgrade(list(machine.gpus), machine.driver, machine.wsl, facts)
     offers += [advice] if advice else []
     return Finding("note", "stack", what, ", or ".join(offers))
@@ -192,7 +192,7 @@ def index(machine: Machine, facts: dict[str, Any]) -> Finding:
             f"export UV_DEFAULT_INDEX={mirror}",
         )  # fmt: skip
     what += f"; nor does the mirror {host_of(mirror)}: what is set up already still works"
-    return Finding("problem", "package index", what, "UV_DEFAULT_INDEX=https://another.mirror/simple invoke doctor")
+    return Finding("problem", "package index", what, "UV_DEFAULT_INDEX=https://another.mirror/simple ./inv doctor")
 
 
 def proxy(machine: Machine) -> Finding:
@@ -206,7 +206,7 @@ def proxy(machine: Machine) -> Finding:
         return Finding("ok", "proxy", what)
     if any(re.match(r"(127\.|localhost|\[::1\])", server) for server in servers):
         what += ": a container cannot reach this computer's own loopback, so building an image fails behind it"
-        remedy = "let the proxy listen on 172.17.0.1 too and set HTTPS_PROXY to that, or invoke setup --where venv"
+        remedy = "let the proxy listen on 172.17.0.1 too and set HTTPS_PROXY to that, or ./inv setup --where venv"
         return Finding("note", "proxy", what, remedy)
     if not engine.proxy:
         what += ": the engine itself has none, so it pulls images without it"
@@ -250,7 +250,7 @@ def image(machine: Machine, choice: selection.Choice) -> Finding:
     what = f"of stack {choice.stack.name}: {'older than its definition' if older else 'not built yet'}"
     if free is not None and free < needed:
         what += f"; {free:.0f} GB free in {machine.engine.folder}, and building takes {needed:g} GB"
-        return Finding("problem", "image", what, "docker system prune, or invoke setup --where venv")
+        return Finding("problem", "image", what, "docker system prune, or ./inv setup --where venv")
     room = f", {free:.0f} GB free in {machine.engine.folder}" if free is not None else ""
     return Finding("ok", "image", f"{what} (the first run does it){room}")
 
@@ -306,7 +306,7 @@ def detectron2(machine: Machine, choice: selection.Choice) -> Finding:
         return Finding("ok", "detectron2", f"comes with the environment of stack {name}, which is not made yet")
     if machine.detectron2[name]:
         return Finding("ok", "detectron2", machine.detectron2[name])
-    return Finding("note", "detectron2", f"not in the environment of stack {name}", f"invoke setup --stack {name}")
+    return Finding("note", "detectron2", f"not in the environment of stack {name}", f"./inv setup --stack {name}")
 
 
 def services(machine: Machine) -> list[Finding]:
@@ -318,7 +318,7 @@ def services(machine: Machine) -> list[Finding]:
             found.append(Finding("ok", service, f"is running on port {port}"))
         elif holder:
             what = f"its port {port} is held by {holder}"
-            found.append(Finding("note", service, what, f"invoke {service} --port {port + 1}"))
+            found.append(Finding("note", service, what, f"./inv {service} --port {port + 1}"))
     if not found and machine.ports:
         listed = ", ".join(f"{ports.SERVICES[service]} ({service})" for service in machine.ports)
         found.append(Finding("ok", "ports", f"free: {listed}"))

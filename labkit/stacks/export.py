@@ -1,4 +1,4 @@
-"""`invoke export`: a stack as a file, for those who install with conda, pip or an installer of their own."""
+"""`./inv export`: a stack as a file, for those who install with conda, pip or an installer of their own."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     for "pylock", which holds the address of every file, where the package index cannot be asked.
     """
     if form not in INSTALL:
-        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "invoke export --help")
+        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "./inv export --help")
     place = catalog.find_mirror(mirror) if mirror else {}
     if build.pending:
         warn(f"{catalog.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")
@@ -99,7 +99,7 @@ def pylock(stack: Stack, build: Build, text: str, place: dict[str, Any]) -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, env=uv_environment())
     if done.returncode != 0:
         said = last_words(done.stderr).rstrip(".")
-        raise UserError(f"the package index could not be asked: {said}.", "invoke doctor, or --format pip")
+        raise UserError(f"the package index could not be asked: {said}.", "./inv doctor, or --format pip")
     if build.pending:
         return done.stdout
     recorded = set(re.findall(r"sha256:([0-9a-f]{64})", text))
@@ -109,5 +109,5 @@ def pylock(stack: Stack, build: Build, text: str, place: dict[str, Any]) -> str:
         if set(found) <= recorded:
             kept.append(line)
         elif not line.startswith("    {"):
-            raise UserError(f"the package index has another file than the lock: {line.strip()[:120]}", "invoke doctor")
+            raise UserError(f"the package index has another file than the lock: {line.strip()[:120]}", "./inv doctor")
     return "\n".join(kept) + "\n"

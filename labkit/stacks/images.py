@@ -99,7 +99,7 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
         failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
     raise UserError(
         f"no base image for stack {stack.name}: {'; '.join(failures)}.",
-        f"LAB_REGISTRY=mirror.example.com invoke setup --stack {stack.name}, or without a container: --where venv",
+        f"LAB_REGISTRY=mirror.example.com ./inv setup --stack {stack.name}, or without a container: --where venv",
     )
 
 
@@ -175,7 +175,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     say(f"building {name} on {base} with {engine.builder}")
     environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
     if subprocess.run(command, stdout=sys.stderr, env=environment).returncode != 0:
-        raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "invoke doctor")
+        raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "./inv doctor")
     say(f"{name} is ready after {time.monotonic() - started:.0f} s")
     return name
 
@@ -198,7 +198,7 @@ def sbom(engine: Engine, stack: Stack, build: Build) -> str:
     """
     name = tag(stack, build)
     if not present(engine, name):
-        raise UserError(f"there is no image {name}.", f"invoke image.build --stack {stack.name}/{build.name}")
+        raise UserError(f"there is no image {name}.", f"./inv image.build --stack {stack.name}/{build.name}")
     tool = native.carried("sbom", stack.python)
     command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{tool}:/sbom:ro", name]
     document = json.loads(asked([*command, "python", "-c", CYCLONEDX]))
@@ -216,7 +216,7 @@ def asked(command: list[str]) -> str:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{command[0]} {command[1]} failed: {last}", "invoke doctor")
+        raise UserError(f"{command[0]} {command[1]} failed: {last}", "./inv doctor")
     return done.stdout
 
 

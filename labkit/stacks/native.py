@@ -120,7 +120,7 @@ def make(stack: Stack, build: Build) -> None:
     folder = VENV / stack.name
     if free_gb(VENV) < stack.disk_gb:
         free = f"only {free_gb(VENV):.1f} GB are free in {VENV}"
-        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}.", "invoke clean")
+        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}.", "./inv clean")
     started = time.monotonic()
     python = find_python(stack.native_python)
     said = output_of(python, "--version")
@@ -193,5 +193,5 @@ def run_uv(*arguments: str) -> None:
     if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above).",
-            "invoke doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
+            "./inv doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
         )

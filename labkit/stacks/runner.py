@@ -54,9 +54,9 @@ def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False)
     if asked not in ("", *PLACES):
         raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
     if asked == "here" and not inside_image:
-        raise UserError("--where here works inside one of our images only.", "invoke lab NAME --where venv")
+        raise UserError("--where here works inside one of our images only.", "./inv lab NAME --where venv")
     if asked == "docker" and engine.problem:
-        raise UserError(f"--where docker: {engine.problem}.", "invoke doctor, or --where venv")
+        raise UserError(f"--where docker: {engine.problem}.", "./inv doctor, or --where venv")
     if asked not in ("", "auto"):
         return asked, "you asked for it"
     if inside_image:

@@ -1,9 +1,9 @@
 """Autoencoders: squeeze a picture into a few numbers and draw it again; draw new ones; and the same pixel by pixel.
 
-    invoke lab autoencoder                             the variational autoencoder
-    invoke lab autoencoder -- --model ae               the plain one: it copies well and cannot invent
-    invoke lab autoencoder -- --preset pixelcnn        no code at all: each pixel from those before it
-    invoke lab autoencoder -- --gradient score         the VAE without reparameterisation: see why nobody does it
+    ./inv lab autoencoder                             the variational autoencoder
+    ./inv lab autoencoder -- --model ae               the plain one: it copies well and cannot invent
+    ./inv lab autoencoder -- --preset pixelcnn        no code at all: each pixel from those before it
+    ./inv lab autoencoder -- --gradient score         the VAE without reparameterisation: see why nobody does it
 
 You learn three ways to model pictures (section 87 of the notes), the reparameterisation trick against the score
 function (section 19), and one number that judges the last two alike: the probability of pictures never seen.
@@ -69,7 +69,7 @@ def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
     labels = idx.load(raw / "t10k-labels-idx1-ubyte")
     if pixels.shape[1:] != (SIDE, SIDE) or test.shape[1:] != (SIDE, SIDE) or labels.shape != test.shape[:1]:
-        raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "invoke data mnist --verify")
+        raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "./inv data mnist --verify")
     return *(torch.from_numpy((part > 127).astype(np.uint8)).unsqueeze(1) for part in (pixels, test)), labels
 
 

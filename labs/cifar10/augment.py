@@ -186,7 +186,7 @@ def names(text: str) -> tuple[str, ...]:
     for word in asked:
         if word not in DRAWS:
             raise UserError(f"--augment: there is no {word}; {nearest(word, list(DRAWS))}",
-                            f"invoke lab cifar10 -- --augment {','.join(DRAWS)}")  # fmt: skip
+                            f"./inv lab cifar10 -- --augment {','.join(DRAWS)}")  # fmt: skip
     return tuple(name for name in DRAWS if name in asked)
 
 

@@ -14,7 +14,7 @@ from labkit.runs.run import Run
 
 # What all variants of one comparison share, for only then can they be compared.
 SHARED = ("compare", "predict", "checkpoint", "dataset", "hold_out", "exact_test")
-EXAMPLE = "invoke lab cifar10 -- --compare optimizer=sgd,nag,adam"
+EXAMPLE = "./inv lab cifar10 -- --compare optimizer=sgd,nag,adam"
 
 
 @dataclass(frozen=True)

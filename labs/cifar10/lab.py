@@ -1,10 +1,10 @@
 """CIFAR-10: from 50,000 small pictures to a trained classifier, in minutes on two processor cores.
 
-    invoke lab cifar10                          the fast recipe
-    invoke lab cifar10 -- --preset quick        90 % in two minutes
-    invoke lab cifar10 -- --preset notes        Adam at 0.001 with ExponentialLR, as the notes advise (section 63)
-    invoke lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own picture
-    invoke lab cifar10 -- --compare optimizer=sgd,nag,adam    three runs in one, side by side
+    ./inv lab cifar10                          the fast recipe
+    ./inv lab cifar10 -- --preset quick        90 % in two minutes
+    ./inv lab cifar10 -- --preset notes        Adam at 0.001 with ExponentialLR, as the notes advise (section 63)
+    ./inv lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own picture
+    ./inv lab cifar10 -- --compare optimizer=sgd,nag,adam    three runs in one, side by side
 
 You learn how a classifier is built and judged (sections 60-79 of the notes): data and augmentation, backbone, loss with
 label smoothing, optimizer and learning rate, then accuracy, precision, recall and the wrong cases.
@@ -227,7 +227,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
         model = build_model(Config(**saved["state"]["config"]), len(classes)).to(run.device)
         model.load_state_dict(saved["state"]["model"])
     except (KeyError, TypeError, RuntimeError):
-        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab cifar10") from None
+        raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab cifar10") from None
     probabilities = classify(model, torch.from_numpy(pixels).unsqueeze(0), run.device)[0]
     top = probabilities.argsort()[::-1][:5]
     say(f"{config.predict} is, by the network of {chosen}:")
@@ -250,7 +250,7 @@ def latest_trained(config: Config) -> str:
         if found.lab == "cifar10" and all(options.get(name) == value for name, value in asked.items()):
             return str(found.folder)
     raise UserError(f"no {config.model} has been trained on {config.dataset} yet",
-                    f"invoke lab cifar10 -- --model {config.model} --dataset {config.dataset}")  # fmt: skip
+                    f"./inv lab cifar10 -- --model {config.model} --dataset {config.dataset}")  # fmt: skip
 
 
 # ---- the whole run ----
@@ -262,7 +262,7 @@ def check_options(config: Config) -> None:
     for asked, name in ((config.early_stop > 0, "--early-stop"), (config.schedule == "plateau", "--schedule plateau")):
         if asked and not config.hold_out:
             raise UserError(f"{name} watches the accuracy on held-out pictures, never on the test set, and --hold-out "
-                            "is 0", "invoke lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
+                            "is 0", "./inv lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
     if config.small_size > 32:
         raise UserError(f"--small-size {config.small_size} would enlarge the pictures, which have 32 x 32 pixels")
     if config.dropout >= 1:

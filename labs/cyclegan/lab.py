@@ -1,9 +1,9 @@
 """CycleGAN: turn apples into oranges and back, from two folders of pictures of which no two belong together.
 
-    invoke lab cyclegan                                   128 x 128 pixels, for a weak computer
-    invoke lab cyclegan -- --preset paper                 256 x 256, 9 blocks, 200 epochs: wants a GPU
-    invoke lab cyclegan -- --translate FOLDER             your own pictures, by the last trained generator
-    invoke lab cyclegan -- --dataset cyclegan --split horse2zebra      another pair
+    ./inv lab cyclegan                                   128 x 128 pixels, for a weak computer
+    ./inv lab cyclegan -- --preset paper                 256 x 256, 9 blocks, 200 epochs: wants a GPU
+    ./inv lab cyclegan -- --translate FOLDER             your own pictures, by the last trained generator
+    ./inv lab cyclegan -- --dataset cyclegan --split horse2zebra      another pair
 
 You learn how two generators and two discriminators train each other (sections 87-93 of the notes), what each loss asks
 for, how such a training fails, and how to measure pictures that have no right answer.
@@ -246,7 +246,7 @@ def translate_folder(config: Config, run: Run) -> dict[str, float]:
         gan = CycleGAN(trained).to(run.device)
         gan.load_state_dict(saved["state"]["gan"])
     except (TypeError, KeyError, RuntimeError):
-        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab cyclegan") from None
+        raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab cyclegan") from None
     dtype, _ = compat.fast_dtype(run.device)
     source, target = saved["state"]["domains"][:: 1 if config.direction == "ab" else -1]
     if saved["state"]["sample"]:
@@ -275,7 +275,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     if config.translate:
         return translate_folder(config, run)
     if config.size % 4:
-        raise UserError(f"--size {config.size} is not a multiple of 4", "invoke lab cyclegan -- --size 128")
+        raise UserError(f"--size {config.size} is not a multiple of 4", "./inv lab cyclegan -- --size 128")
     root, domains = find_data(config, run)
     side = round(config.size * LOAD)
     train_a, train_b = (read_domain(root / name, side) for name in ("trainA", "trainB"))
@@ -301,7 +301,7 @@ def find_data(config: Config, run: Run) -> tuple[Path, list[str]]:
     root = run.dataset(config.dataset) / part
     if not root.is_dir():
         raise UserError(f"{part} is not among the pictures of {config.dataset} here",
-                        f"invoke data {config.dataset} --split={part}")  # fmt: skip
+                        f"./inv data {config.dataset} --split={part}")  # fmt: skip
     return root, part.split("2") if part.count("2") == 1 else ["A", "B"]
 
 

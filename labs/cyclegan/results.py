@@ -125,6 +125,6 @@ def load_trained(checkpoint: str) -> tuple[dict[str, Any], str]:
                    and run.checkpoint.exists()]  # fmt: skip
         trained.sort(key=lambda run: run.data == "sample")  # on real data where there is one
         if not trained:
-            raise UserError("no CycleGAN has been trained yet", "invoke lab cyclegan")
+            raise UserError("no CycleGAN has been trained yet", "./inv lab cyclegan")
         checkpoint = str(trained[0].folder)
     return load_checkpoint(checkpoint, "cyclegan", {}), checkpoint

@@ -1,9 +1,9 @@
 """Dashboards: every kind of visdom pane and of tensorboardX record, filled by a small network that learns two spirals.
 
-    invoke visdom                   first, in another terminal, to watch live; without it nothing is lost
-    invoke lab dashboards           trains for a few seconds and fills both dashboards
-    invoke visdom --replay=latest   the same panes again, any time later
-    invoke tensorboard              the records
+    ./inv visdom                   first, in another terminal, to watch live; without it nothing is lost
+    ./inv lab dashboards           trains for a few seconds and fills both dashboards
+    ./inv visdom --replay=latest   the same panes again, any time later
+    ./inv tensorboard              the records
 
 You learn which picture answers which question while a network trains (sections 39-40 of the notes), and that both
 dashboards work after training too, with no network.
@@ -227,7 +227,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     server = live.connect(environment)
     if server:
         server.repeat(record)
-    say(f"visdom: {'environment ' + environment if server else 'no server; invoke visdom --replay=latest shows it'}")
+    say(f"visdom: {'environment ' + environment if server else 'no server; ./inv visdom --replay=latest shows it'}")
 
     write_records(writer, network, points, labels, maps, config.steps)
     writer.close()

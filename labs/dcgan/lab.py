@@ -1,9 +1,9 @@
 """DCGAN: two networks that play against each other, until one draws digits that nobody wrote.
 
-    invoke lab dcgan                            digits, in minutes on two processor cores
-    invoke lab dcgan -- --preset wgan-gp        the Wasserstein loss with gradient penalty
-    invoke lab dcgan -- --preset collapse       a failure: the generator draws the same few things
-    invoke lab dcgan -- --preset vanishing      a failure: the generator's gradient dies; with --loss nonsaturating not
+    ./inv lab dcgan                            digits, in minutes on two processor cores
+    ./inv lab dcgan -- --preset wgan-gp        the Wasserstein loss with gradient penalty
+    ./inv lab dcgan -- --preset collapse       a failure: the generator draws the same few things
+    ./inv lab dcgan -- --preset vanishing      a failure: the generator's gradient dies; with --loss nonsaturating not
 
 You learn what the two networks minimise, how each piece of advice in the notes (section 87) changes the game, and how
 to measure pictures that have no right answer.
@@ -90,7 +90,7 @@ def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.
         for split in ("train", "t10k"):
             pixels, labels = idx.load(raw / f"{split}-images-idx3-ubyte"), idx.load(raw / f"{split}-labels-idx1-ubyte")
             if pixels.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
-                raise UserError(f"{raw} holds no pictures of 28 x 28 with labels", "invoke data mnist --verify")
+                raise UserError(f"{raw} holds no pictures of 28 x 28 with labels", "./inv data mnist --verify")
             parts += [np.pad(pixels, ((0, 0), (2, 2), (2, 2)), "constant")[..., None], labels]  # (N, 32, 32, 1)
     else:
         folder = folder / "cifar-10-batches-py"
@@ -123,7 +123,7 @@ def build(config: Config, channels: int, classes: int) -> tuple[Generator, Discr
     if config.loss == "wgan-gp":
         if config.norm_d == "batch":
             raise UserError("the gradient penalty is of each picture by itself, and batch norm in the discriminator "
-                            "mixes them", "invoke lab dcgan -- --preset wgan-gp")  # fmt: skip
+                            "mixes them", "./inv lab dcgan -- --preset wgan-gp")  # fmt: skip
         if config.smooth != "none" or config.flip:
             raise UserError("the loss wgan-gp has no targets that --smooth or --flip could change")
     if config.flip >= 0.5 or config.smooth_by >= 0.5:

@@ -45,7 +45,7 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     known = files()
     if name not in known:
         hint = near(name, list(known), "mask_rcnn_R_50_FPN_3x and the like, or tiny")
-        raise UserError(f"--config: there is no {name}; {hint}", "invoke lab detectron2 -- --help")
+        raise UserError(f"--config: there is no {name}; {hint}", "./inv lab detectron2 -- --help")
     cfg = default()
     cfg.merge_from_file(str(known[name]))
     if known[name].parent != OWN:

@@ -42,14 +42,14 @@ class Names:
 def register(folder: Path, cfg: Any, work: Path) -> Names:
     """Make the COCO folder known to detectron2. `work` takes what has to be derived: parts, maps of the ground.
 
-    Where only one of train2017 and val2017 is there, as after `invoke data coco --subset`, every fifth of its pictures
+    Where only one of train2017 and val2017 is there, as after `./inv data coco --subset`, every fifth of its pictures
     is kept for evaluation. UserError where annotations and pictures do not fit together.
     """
     kind = "person_keypoints" if cfg.MODEL.KEYPOINT_ON else "instances"
     there = [split for split in SPLITS if (folder / "annotations" / f"{kind}_{split}.json").exists()]
     if not there:
         raise UserError(f"{shown(folder / 'annotations')} has no {kind}_train2017.json or {kind}_val2017.json",
-                        "invoke data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
+                        "./inv data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
     parts = [Part(folder, split, kind, cfg) for split in there]
     if len(parts) == 1:
         say(f"only {there[0]} is there: every fifth picture of it is kept for evaluation")
@@ -90,17 +90,17 @@ class Part:
             path = folder / "annotations" / f"panoptic_{split}.json"
             if not path.exists():
                 raise UserError(f"{shown(path)} is missing, and {cfg.MODEL.META_ARCHITECTURE} learns from it",
-                                f"invoke data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
+                                f"./inv data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
             self.content["panoptic"] = self._read(path)
             self._keep_common()
         images = self.content["instances"]["images"]
         missing = sorted({image["file_name"] for image in images} - {path.name for path in self.pictures.glob("*")})
         if missing:
             raise UserError(f"the annotations of {split} name {len(missing)} pictures that are not in "
-                            f"{shown(self.pictures)}: {missing[0]}", "invoke data coco --verify")  # fmt: skip
+                            f"{shown(self.pictures)}: {missing[0]}", "./inv data coco --verify")  # fmt: skip
         if not self.content["instances"]["annotations"]:
             raise UserError(f"the annotations of {split} hold not one object, so there is nothing to learn from or to "
-                            "be judged by", "invoke data coco")  # fmt: skip
+                            "be judged by", "./inv data coco")  # fmt: skip
 
     def _read(self, path: Path) -> dict[str, Any]:
         content = coco.parse(path.read_bytes(), shown(path))
@@ -204,7 +204,7 @@ class Stream(torch.utils.data.Dataset):
             picture: dict[str, Any] = self.mapper(record)
         except (OSError, ValueError) as error:
             problem = f"{shown(Path(record['file_name']))} cannot be used: {error}"
-            raise UserError(problem, "invoke data coco --verify") from None
+            raise UserError(problem, "./inv data coco --verify") from None
         return picture
 
 

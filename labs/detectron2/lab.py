@@ -1,10 +1,10 @@
 """detectron2: find, cut out and name objects with Mask R-CNN and its relatives; train, evaluate, demo.
 
-    invoke lab detectron2                                         tiny, on drawn pictures: train, evaluate, demo
-    invoke detectron2.demo --input photo.jpg                      your own picture, by what was trained last
-    invoke detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
-    invoke detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.BASE_LR 0.0025
-    invoke detectron2.eval --weights latest
+    ./inv lab detectron2                                         tiny, on drawn pictures: train, evaluate, demo
+    ./inv detectron2.demo --input photo.jpg                      your own picture, by what was trained last
+    ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
+    ./inv detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.BASE_LR 0.0025
+    ./inv detectron2.eval --weights latest
 
 You learn how detectron2 is put together (sections 80-86 of the notes): configs (configs.py, configs/), backbone
 (backbone.py), data and transforms (data.py), trainer and hooks (training.py), evaluators (evaluation.py), the demo
@@ -100,7 +100,7 @@ def judge(config: Config, run: Run) -> tuple[Any, nn.Module]:
     if list(things) != names.things:
         raise UserError(f"these weights know {len(things)} classes such as {things[0]}, and the data have "
                         f"{len(names.things)} such as {names.things[0]}",
-                        "invoke detectron2.eval --dataset coco, or without --dataset for the sample")  # fmt: skip
+                        "./inv detectron2.eval --dataset coco, or without --dataset for the sample")  # fmt: skip
     cfg.DATASETS.TEST = (names.val,)
     cfg.DATALOADER.NUM_WORKERS = 0 if run.device.type == "cpu" else cfg.DATALOADER.NUM_WORKERS
     (run.folder / "config.yaml").write_text(cfg.dump(), encoding="utf-8")
@@ -111,7 +111,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
     """Do the task; the measures that the report begins with."""
     if config.input:
         if config.task not in ("all", "demo"):
-            raise UserError("--input goes with --task demo", "invoke detectron2.demo --input photo.jpg")
+            raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
         return demo(config, run)
     metrics: dict[str, float] = {}
     if config.task in ("all", "train"):
@@ -128,7 +128,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
                                   config.threshold)  # fmt: skip
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if config.task == "train":
-        say(f"next: invoke detectron2.eval --config {config.config}, or invoke detectron2.demo")
+        say(f"next: ./inv detectron2.eval --config {config.config}, or ./inv detectron2.demo")
     return metrics
 
 
@@ -148,7 +148,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
             raise UserError(
                 "out of memory: lower SOLVER.IMS_PER_BATCH, then INPUT.MIN_SIZE_TRAIN and INPUT.MAX_SIZE_TRAIN, then "
                 "MODEL.ROI_HEADS.BATCH_SIZE_PER_IMAGE",
-                f"invoke lab detectron2 -- --config {config.config} SOLVER.IMS_PER_BATCH 1",
+                f"./inv lab detectron2 -- --config {config.config} SOLVER.IMS_PER_BATCH 1",
             ) from None
         raise
 

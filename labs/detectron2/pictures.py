@@ -83,7 +83,7 @@ def read(path: str) -> np.ndarray:
     """A picture of a data set, uint8 (H, W, 3) BGR."""
     picture = cv2.imread(path)
     if picture is None:
-        raise UserError(f"{shown(Path(path))} is not a picture that can be read", "invoke data coco --verify")
+        raise UserError(f"{shown(Path(path))} is not a picture that can be read", "./inv data coco --verify")
     return picture
 
 

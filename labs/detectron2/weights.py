@@ -77,7 +77,7 @@ def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
         fitting = [each for each in mine if records.load_json(each / "config.json")["options"]["config"] == config]
         wanted = str(fitting[0]) if fitting else ""
     if not wanted and stem not in zoo:
-        raise UserError(f"no {config} has been trained yet", f"invoke lab detectron2 -- --task train --config {config}")
+        raise UserError(f"no {config} has been trained yet", f"./inv lab detectron2 -- --task train --config {config}")
     wanted = wanted or stem
     name = wanted.rpartition("/")[2]
     if name in zoo and not Path(wanted).exists():
@@ -87,7 +87,7 @@ def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
         return path, {}
     if not path.exists() and wanted != "latest" and not any(found.name.endswith(wanted) for found in records.table()):
         raise UserError(f"--weights: {wanted} is no file, no run and not in the model zoo; {nearest(wanted, zoo)}",
-                        "invoke runs")  # fmt: skip
+                        "./inv runs")  # fmt: skip
     state = load_checkpoint(wanted, "detectron2", {"config": config})["state"]
     folder = path if path.is_dir() else records.find(wanted, "detectron2") if not path.is_file() else None
     return (folder / "checkpoints" / "last.pt" if folder else path), state

@@ -24,7 +24,7 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
     """Photographs and labels of `split`, uint8 RGB (N, side, side, 3) each, in the order of their file names."""
     paths = sorted((folder / "facades" / split).glob("*.jpg"))
     if not paths:
-        raise UserError(f"{shown(folder)} has no pairs in facades/{split}", "invoke data facades --verify")
+        raise UserError(f"{shown(folder)} has no pairs in facades/{split}", "./inv data facades --verify")
     photos, labels = [], []
     for path in paths:
         pair = read_picture(path)

@@ -1,9 +1,9 @@
 """pix2pix: a conditional GAN that turns the labels of a house front into a photograph, or the other way round.
 
-    invoke lab pix2pix                             from labels to a photograph
-    invoke lab pix2pix -- --direction to-labels    from a photograph to labels
-    invoke lab pix2pix -- --preset l1              without the discriminator: see it blur
-    invoke lab pix2pix -- --translate my.png       a picture, or a folder of them, through the last trained network
+    ./inv lab pix2pix                             from labels to a photograph
+    ./inv lab pix2pix -- --direction to-labels    from a photograph to labels
+    ./inv lab pix2pix -- --preset l1              without the discriminator: see it blur
+    ./inv lab pix2pix -- --translate my.png       a picture, or a folder of them, through the last trained network
 
 You learn what a conditional GAN is, why L1 alone blurs, what the skips of a U-Net carry, and how a discriminator that
 sees only patches makes pictures sharp (section 87 of the notes).
@@ -182,7 +182,7 @@ def translate(config: Config, run: Run) -> dict[str, float]:
         generator = UNet(trained.size, trained.width, trained.skips).to(run.device)
         generator.load_state_dict(saved["state"]["generator"])
     except (TypeError, KeyError, RuntimeError):
-        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab pix2pix") from None
+        raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab pix2pix") from None
     own = data.read_own(Path(config.translate), trained.size)
     given = torch.stack([pixels for _, pixels in own])
     drawn = draw(generator, given, run)
@@ -208,7 +208,7 @@ def latest_trained(config: Config) -> str:
         if found.checkpoint.exists() and options["direction"] == config.direction:
             return str(found.folder)
     raise UserError(f"no network has been trained {config.direction} yet",
-                    f"invoke lab pix2pix -- --direction {config.direction}")  # fmt: skip
+                    f"./inv lab pix2pix -- --direction {config.direction}")  # fmt: skip
 
 
 # ---- the whole run ----

@@ -25,7 +25,7 @@ from labs.segmentation.metrics import VOID, Segments
 
 OTHER = "other"  # the class of all that was not chosen as a class
 ROOM = np.array([124, 116, 104], np.uint8)  # fills the square beside a picture: about the mean of photographs, RGB
-GET = "invoke data coco"
+GET = "./inv data coco"
 
 
 @dataclass(frozen=True)

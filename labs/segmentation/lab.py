@@ -1,9 +1,9 @@
 """Segmentation: the class of every pixel, learned by U-Net, SegNet, PSPNet or DeepLabv3 from COCO's annotations.
 
-    invoke lab segmentation                             U-Net on a subset of COCO
-    invoke lab segmentation -- --model deeplabv3        another network: segnet, pspnet, deeplabv3
-    invoke lab segmentation -- --classes person,dog     only these classes, all else is "other"
-    invoke lab segmentation -- --predict photo.jpg      your own picture, by the last trained network
+    ./inv lab segmentation                             U-Net on a subset of COCO
+    ./inv lab segmentation -- --model deeplabv3        another network: segnet, pspnet, deeplabv3
+    ./inv lab segmentation -- --classes person,dog     only these classes, all else is "other"
+    ./inv lab segmentation -- --predict photo.jpg      your own picture, by the last trained network
 
 You learn how an encoder and a decoder turn a picture into a map of classes, how COCO stores instances, stuff and
 panoptic segments, and what pixel accuracy, mIoU and panoptic quality do and do not tell (sections 80-83 of the notes).
@@ -181,7 +181,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
         model = build_model(trained, len(names)).to(run.device)
         model.load_state_dict(saved["state"]["model"])
     except (TypeError, RuntimeError):
-        raise UserError(f"{chosen} was trained by another version of this lab", "invoke lab segmentation") from None
+        raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab segmentation") from None
     small = data.shrink(picture, trained.size)
     height, width = small.shape[:2]
     square = torch.from_numpy(data.square(small, trained.size)).unsqueeze(0)
@@ -213,7 +213,7 @@ def latest_trained(config: Config) -> str:
         options = records.load_json(found.folder / "config.json")["options"]
         if found.lab == "segmentation" and options["model"] == config.model:
             return str(found.folder)
-    raise UserError(f"no {config.model} has been trained yet", f"invoke lab segmentation -- --model {config.model}")
+    raise UserError(f"no {config.model} has been trained yet", f"./inv lab segmentation -- --model {config.model}")
 
 
 # ---- the whole run ----
@@ -240,7 +240,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     say(f"classes: {', '.join(classes.names)}")
     pictures, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))
     if len(pictures) < 2:
-        raise UserError(f"{train_split.name} has one annotated picture; 2 are the fewest", "invoke data coco")
+        raise UserError(f"{train_split.name} has one annotated picture; 2 are the fewest", "./inv data coco")
     run.note(about)
     model = build_model(config, len(classes.names))
     model[0].measure(torch.cat([pixels[:height, :width].reshape(-1, 3) for pixels, (height, width)

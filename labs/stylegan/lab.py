@@ -1,8 +1,8 @@
 """StyleGAN, small: a generator that is told the style of every size of detail, instead of being fed a random picture.
 
-    invoke lab stylegan                                  digits, 32 x 32
-    invoke lab stylegan -- --orthogonal 0.0001           with BigGAN's orthogonal regularisation
-    invoke lab stylegan -- --r1 0                        a failure: without its penalty the discriminator runs away
+    ./inv lab stylegan                                  digits, 32 x 32
+    ./inv lab stylegan -- --orthogonal 0.0001           with BigGAN's orthogonal regularisation
+    ./inv lab stylegan -- --r1 0                        a failure: without its penalty the discriminator runs away
 
 You learn the mapping network, style modules and noise (section 87 of the notes), and from BigGAN the truncation trick,
 which buys quality with variety, and orthogonal regularisation.
@@ -66,7 +66,7 @@ def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.
         pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
         labels = idx.load(raw / "train-labels-idx1-ubyte")
         if pixels.shape[1:] != (28, 28) or test.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
-            raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "invoke data mnist --verify")
+            raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "./inv data mnist --verify")
         pixels, test = (np.pad(part, ((0, 0), (2, 2), (2, 2)), "constant")[..., None] for part in (pixels, test))
     else:
         batches = [pickles.load(folder / "cifar-10-batches-py" / name)

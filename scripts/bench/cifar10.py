@@ -5,7 +5,7 @@
     python scripts/bench/cifar10.py accuracy --airbench PATH    time to accuracy against airbench94_muon
     python scripts/bench/cifar10.py profile                     where the time of a step goes
 
-Run it with a stack's Python from the repository (`invoke shell --stack cpu`), on a machine that does nothing else. Each
+Run it with a stack's Python from the repository (`./inv shell --stack cpu`), on a machine that does nothing else. Each
 measurement is appended to --results (JSON lines), and `accuracy` skips what is there already: so it can be stopped, and
 its seeds can be measured one by one. `report` prints all of it again as Markdown.
 

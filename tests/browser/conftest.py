@@ -89,7 +89,7 @@ def stack(request):
     """A stack that is installed natively."""
     found = catalog.load(request.param)
     if not native.ready(found, found.build()):
-        pytest.skip(f"stack {found.name} is not installed: invoke setup --where venv --stack {found.name}")
+        pytest.skip(f"stack {found.name} is not installed: ./inv setup --where venv --stack {found.name}")
     return found.name
 
 

@@ -44,7 +44,7 @@ def pages(tmp_path, monkeypatch):
     for number, (status, kind) in enumerate([("finished", "verified"), ("stopped", "sample"), ("failed", "unverified")]):
         folder = tmp_path / "cifar10" / f"20261123-17150{number}"
         (folder / "tables").mkdir(parents=True)
-        command = "invoke lab cifar10 --stack=cpu/index -- --optimizer adam --schedule exponential --label-smoothing 0.1"
+        command = "./inv lab cifar10 --stack=cpu/index -- --optimizer adam --schedule exponential --label-smoothing 0.1"
         files = {
             "config": {
                 "lab": "cifar10", "title": "CIFAR-10: image classification", "title_zh": "CIFAR-10 图像分类",

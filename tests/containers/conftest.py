@@ -86,7 +86,7 @@ class Image:
 
 @pytest.fixture(scope="session", params=["cpu", "notes"])
 def image(request, docker, base_images, tmp_path_factory):
-    """The image of each stack family, built by `invoke setup` as a user would."""
+    """The image of each stack family, built by `./inv setup` as a user would."""
     stack = catalog.load(request.param)
     os.environ["LAB_BASE_IMAGE"] = base_images[stack.python]  # the name of an image depends on it
     built = Image(docker, stack.name, base_images[stack.python])

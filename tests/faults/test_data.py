@@ -98,7 +98,7 @@ def test_mirrors_in_mainland_china_come_first(data, mirror, monkeypatch):
 def test_no_host_answers(data):
     with pytest.raises(addresses.Unreachable, match="connection refused") as caught:
         obtain.ensure("tiny")
-    assert "invoke data tiny --import=PATH" in caught.value.next_command
+    assert "./inv data tiny --import=PATH" in caught.value.next_command
     assert visible(data) == [] and store.state("tiny").kind == "absent"
     with pytest.raises(UserError, match="Tiny is not in"):
         samples.locate("tiny")

@@ -148,7 +148,7 @@ def test_accidents_of_visdom(inv):
     status, _, err = inv("visdom", "--port", str(free_port()))
     assert status == 2 and f"runs on port {port} already" in err
     status, _, err = inv("tensorboard", "--port", str(port), "--where", "venv", "--stack", inv.stack)
-    assert status == 2 and f"port {port} is taken by" in err and "invoke tensorboard --port" in err
+    assert status == 2 and f"port {port} is taken by" in err and "./inv tensorboard --port" in err
     assert f"process {process_of(inv, 'visdom')}" in err
 
     os.kill(process_of(inv, "visdom"), signal.SIGKILL)

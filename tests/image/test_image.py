@@ -1,4 +1,4 @@
-"""Run inside an image by `invoke image.test`: what is there is what the stack file and the lock say, and no more."""
+"""Run inside an image by `./inv image.test`: what is there is what the stack file and the lock say, and no more."""
 
 from __future__ import annotations
 

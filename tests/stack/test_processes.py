@@ -35,7 +35,7 @@ def words(group, program, *arguments):
 
 
 def spawn(program, *arguments, count=2, **environment):
-    """Start `program` in `count` processes, as `invoke lab NAME --gpus COUNT` does."""
+    """Start `program` in `count` processes, as `./inv lab NAME --gpus COUNT` does."""
     group = launch.plan(str(count), "")
     settings = {**os.environ, "PYTHONPATH": str(paths.ROOT), **launch.environment(group, 2, False), **environment}
     return subprocess.Popen(
@@ -89,7 +89,7 @@ def test_a_stop_saves_and_any_number_of_processes_goes_on():
     process.send_signal(signal.SIGINT)
     status, said = finish(process)
     stopped = toys.folders()[-1]
-    assert status == 130 and f"invoke lab toy --resume={stopped.name}" in said, said
+    assert status == 130 and f"./inv lab toy --resume={stopped.name}" in said, said
     assert said.count("everything saved\n") == 1 and "Traceback" not in said
     other = stopped.with_name(stopped.name + "-9")
     shutil.copytree(str(stopped), str(other))

@@ -87,7 +87,7 @@ def test_a_signal_saves_and_says_how_to_go_on(number):
     folder = toys.folders()[-1]
     assert stopped.returncode == 130
     assert "stopping after this step" in said
-    assert f"invoke lab toy --resume={folder.name}" in said
+    assert f"./inv lab toy --resume={folder.name}" in said
     assert records.read(folder).status == "stopped"
     assert toys.run("--resume", f"toy/{folder.name}") == 0
     assert_same_end(folder, whole)

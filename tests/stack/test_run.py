@@ -66,7 +66,7 @@ def test_everything_about_a_run_is_in_its_folder(capfd):
 
     config, env, summary = (read(folder, f"{name}.json") for name in ("config", "env", "summary"))
     assert config["options"] == {"epochs": 2, "lr": 0.1, "mode": "train"} and config["seed"] == env["seed"] == 7
-    assert config["command"] == "invoke lab toy -- --epochs 2 --seed 7" or os.environ.get("LAB_STACK")
+    assert config["command"] == "./inv lab toy -- --epochs 2 --seed 7" or os.environ.get("LAB_STACK")
     assert env["torch"] == torch.__version__ and env["threads"] == torch.get_num_threads()
     assert env["device"] == "cpu" and env["device_reason"] and env["cpu"] and env["packages"]["torch"]
     assert summary["status"] == "finished" and summary["metrics"]["accuracy"] == 0.75 and summary["seconds"] >= 0
@@ -114,13 +114,13 @@ def test_two_runs_in_one_second_get_two_folders(monkeypatch):
 def test_bad_input_makes_nothing(arguments, runs_folder, capsys):
     assert toys.run(*arguments) == 2
     said = capsys.readouterr().err
-    assert said.startswith("error: ") and "next: invoke lab toy -- --help" in said and "Traceback" not in said
+    assert said.startswith("error: ") and "next: ./inv lab toy -- --help" in said and "Traceback" not in said
     assert not runs_folder.exists()
 
 
 def test_a_refusal_leaves_no_empty_folder_but_keeps_work(capsys):
     assert toys.run("--mode", "refuse") == 2
-    assert "the toy refuses\n  next: invoke labs" in capsys.readouterr().err
+    assert "the toy refuses\n  next: ./inv labs" in capsys.readouterr().err
     assert toys.folders() == []
     assert toys.run("--mode", "refuse-late", "--epochs", "1") == 2
     (folder,) = toys.folders()
@@ -157,7 +157,7 @@ def test_the_device_that_was_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert toys.run("--smoke") == toys.run() == 2
     said = capsys.readouterr().err
-    assert said.count("LAB_DEVICE is cuda, and there is no CUDA device.\n  next: unset LAB_DEVICE, or invoke doctor") == 2
+    assert said.count("LAB_DEVICE is cuda, and there is no CUDA device.\n  next: unset LAB_DEVICE, or ./inv doctor") == 2
     assert len(toys.folders()) == 1
     monkeypatch.setattr(provenance, "_cuda_problem", lambda: "")
     assert provenance.choose_device(smoke=True) == (torch.device("cuda"), "LAB_DEVICE=cuda")

@@ -489,7 +489,7 @@ def test_what_is_wrong_with_the_files_is_named(spoil: Any, message: str, coco: P
     with pytest.raises(UserError, match=message) as caught:
         train, test, _ = data.find_splits(coco)
         load(test, data.choose_classes(train, [], 20))
-    assert caught.value.next_command.startswith("invoke data coco")
+    assert caught.value.next_command.startswith("./inv data coco")
 
 
 def test_an_outline_that_is_none_is_named(coco: Path) -> None:

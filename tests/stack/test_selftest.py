@@ -1,4 +1,4 @@
-"""The self-test that ends `invoke setup`, run inside this stack."""
+"""The self-test that ends `./inv setup`, run inside this stack."""
 
 from __future__ import annotations
 

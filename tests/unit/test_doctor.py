@@ -68,7 +68,7 @@ def proxied(address, **engine):
         ({"memory_gb": 3}, "system", "note", "little memory", ""),
         ({"root": True}, "user", "note", "as root too", "ordinary user"),
         ({"root": True, **without(rootless=True)}, "user", "ok", "root", ""),
-        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "invoke clean"),
+        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "./inv clean"),
         ({"data_free_gb": 0.5}, "data folder", "note", "too little", "LAB_DATA="),
         ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
         ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
@@ -128,8 +128,8 @@ def test_each_finding_says_what_to_do(changes, subject, level, says, type_next):
 def test_notes_on_a_new_gpu_is_refused_with_two_offers():
     finding = findings("notes", **RTX4090)["stack"]
     assert finding.level == "note" and "has no code for RTX 4090 (8.9)" in finding.what
-    assert "invoke setup --stack notes (on the CPU)" in finding.next_command
-    assert "invoke setup --stack cu130/index (on the GPU)" in finding.next_command
+    assert "./inv setup --stack notes (on the CPU)" in finding.next_command
+    assert "./inv setup --stack cu130/index (on the GPU)" in finding.next_command
 
 
 def test_a_build_without_hashes_is_noted_when_asked_for():
@@ -304,4 +304,4 @@ def test_which_detectron2_is_there():
     there = findings(detectron2={"cpu": "0.6, compiled"})["detectron2"]
     assert (there.level, there.what) == ("ok", "0.6, compiled")
     missing = findings(detectron2={"cpu": ""})["detectron2"]
-    assert (missing.level, missing.next_command) == ("note", "invoke setup --stack cpu")
+    assert (missing.level, missing.next_command) == ("note", "./inv setup --stack cpu")

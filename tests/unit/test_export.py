@@ -132,5 +132,5 @@ def test_pylock_of_other_bytes_is_refused(answering):
 
 
 def test_pylock_without_an_index_says_what_else_there_is(answering):
-    with pytest.raises(UserError, match=r"no such host.*\n  next: invoke doctor, or --format pip"):
+    with pytest.raises(UserError, match=r"no such host.*\n  next: ./inv doctor, or --format pip"):
         answering("", status=1)

@@ -78,7 +78,7 @@ def test_mistakes_are_answered_in_one_sentence(argv, sentence):
     with pytest.raises(UserError) as answer:
         parse(*argv)
     assert sentence in answer.value.message and "\n" not in answer.value.message
-    assert answer.value.next_command == "invoke lab cifar10 -- --help"
+    assert answer.value.next_command == "./inv lab cifar10 -- --help"
 
 
 def test_paths_arrive_absolute(tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_help_teaches(capsys):
     out, err = capsys.readouterr()
     assert err == ""
     for text in (
-        "invoke lab cifar10 -- [options]", "Learn CIFAR-10.", "--model fast|resnet18", "(default: 8)", "100 % of",
+        "./inv lab cifar10 -- [options]", "Learn CIFAR-10.", "--model fast|resnet18", "(default: 8)", "100 % of",
         "--flip", "(default: on)", "--predict PATH", "--seed N", "--resume RUN", "smoke: --epochs 2",
         "notes: --weight-decay 0.001 --no-flip",
     ):  # fmt: skip

@@ -163,7 +163,7 @@ def test_a_stopped_run_says_how_to_go_on(make):
     assert "./inv lab cifar10 --resume=20260101-000000" in render(make(status="stopped"))
 
 
-@pytest.mark.parametrize("written", ["invoke lab cifar10 -- --lr 1", "./inv lab cifar10 -- --lr 1"])
+@pytest.mark.parametrize("written", ["./inv lab cifar10 -- --lr 1", "./inv lab cifar10 -- --lr 1"])
 def test_commands_are_shown_as_they_work_in_a_fresh_clone(make, written):
     folder = make(data="sample")
     change(folder, "config", {"command": written})

@@ -54,7 +54,7 @@ def test_a_taken_port_names_its_holder_and_a_free_one():
         with pytest.raises(UserError, match=rf"port {port} is taken by .*process {os.getpid()}") as refused:
             control.require_free("visdom", port)
     offered = int(refused.value.next_command.split()[-1])
-    assert refused.value.next_command == f"invoke visdom --port {offered}" and offered > port
+    assert refused.value.next_command == f"./inv visdom --port {offered}" and offered > port
 
 
 def test_another_process_that_got_the_number_is_not_taken_for_the_service(monkeypatch, tmp_path):

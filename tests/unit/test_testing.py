@@ -1,4 +1,4 @@
-"""What `invoke test` counts."""
+"""What `./inv test` counts."""
 
 from __future__ import annotations
 

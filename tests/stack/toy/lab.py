@@ -35,7 +35,7 @@ BATCHES = 8
 
 def main(config: Config, run: Run) -> dict[str, float]:
     if config.mode == "refuse":
-        raise UserError("the toy refuses", "invoke labs")
+        raise UserError("the toy refuses", "./inv labs")
     generator = torch.Generator()
     generator.manual_seed(1)
     points = torch.randn(256, 4, generator=generator)
