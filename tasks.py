@@ -1,9 +1,11 @@
 """The front door: `./inv --list` shows the tasks, `./inv TASK --help` explains one. The work is in labkit/cli/."""
 
 import importlib
+import inspect
 import os
 import sys
 from pathlib import Path
+from typing import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parent
 
@@ -12,17 +14,50 @@ if Path(sys.argv[0]).name in ("invoke", "inv"):
     os.environ["LAB_COMMAND"] = Path(sys.argv[0]).name  # what messages call it
     os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
 
-from invoke import Collection, Context, Exit, task  # noqa: E402
+from invoke import Collection, Context, Exit, Task  # noqa: E402
+
+# What an option means, for every task that has it; a task names only what is its own.
+SHARED = {
+    "stack": "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `./inv doctor` chooses",
+    "where": "auto (default), here (inside our image), docker or venv (a native environment)",
+    "dry": "print the exact command instead of running it",
+    "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
+    "output": "write this file; default: print",
+    # detectron2
+    "config": "tiny (default), tiny_panoptic, tiny_semantic, or one of the model zoo, such as mask_rcnn_R_50_FPN_3x",
+    "dataset": "coco for COCO itself (./inv data coco); default: its drawn sample",
+    "weights": "a run (`./inv runs`), a file, or a name of the model zoo; default: trained last with this config",
+    # services
+    "port": "another port than the usual one",
+    "stop": "end it",
+    "status": "say whether it runs, and where",
+}
 
 
-def call(name: str, *arguments: object) -> None:
-    """Run the function labkit.cli.NAME ("labs.lab"); a mistake of the user ends with one sentence and exit status 2."""
+def command(called: str = "", several: Sequence[str] = (), **help: str) -> Callable[[Callable[..., None]], Task]:
+    """Make a task of a function, which has its name unless it is `called` otherwise.
+
+    `help` says what its own options mean; those in `several` may be given more than once.
+    """
+
+    def decorate(function: Callable[..., None]) -> Task:
+        options = list(inspect.signature(function).parameters)[1:]  # all but the context
+        known = {**SHARED, **help}
+        return Task(function, name=called or None, iterable=several, help={k: known[k] for k in options if k in known})
+
+    return decorate
+
+
+def call(function: str, c: Context, **options: object) -> None:
+    """Run labkit.cli.FUNCTION ("labs.lab"); a mistake of the user ends with one sentence and exit status 2."""
     from labkit.base.errors import UserError
 
-    module, _, function = name.partition(".")
+    if "dry" in options:
+        options["dry"] = options["dry"] or c.config.run.dry  # invoke has a --dry of its own, before the task
+    module, _, name = function.partition(".")
     try:
         # Imported here, and only the one module: `./inv --list` should not wait for all of labkit.
-        status = getattr(importlib.import_module(f"labkit.cli.{module}"), function)(*arguments)
+        status = getattr(importlib.import_module(f"labkit.cli.{module}"), name)(**options)
     except UserError as error:
         raise Exit(str(error), code=2) from None
     except KeyboardInterrupt:
@@ -31,12 +66,7 @@ def call(name: str, *arguments: object) -> None:
         sys.exit(status)
 
 
-WHERE = "auto (default), here (inside our image), docker or venv (a native environment)"
-STACK = "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `./inv doctor` chooses"
-DRY = "print the exact command instead of running it"
-
-
-@task(help={"stack": STACK, "where": WHERE, "mirror": "cn: packages from mirrors in mainland China", "dry": DRY})
+@command(mirror="cn: packages from mirrors in mainland China")
 def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: bool = False) -> None:
     """Choose the stack for this machine, install it and try it.
 
@@ -45,83 +75,73 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
       ./inv setup                  the stack that fits this machine
       ./inv setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
-    call("stacks.setup", stack, where, mirror, dry or c.config.run.dry)
+    call("stacks.setup", **locals())
 
 
-@task(help={"stack": STACK})
+@command()
 def doctor(c: Context, stack: str = "") -> None:
     """Say what works on this machine, what does not, and what to type."""
-    call("stacks.doctor", stack)
+    call("stacks.doctor", **locals())
 
 
-@task(
-    help={
-        "format": "pip (requirements.txt, the default), conda (environment.yml) or pylock (pylock.toml)",
-        "stack": STACK,
-        "mirror": "cn: take everything from mirrors in China",
-        "output": "write this file; default: print",
-    }
+@command(
+    format="pip (requirements.txt, the default), conda (environment.yml) or pylock (pylock.toml)",
+    mirror="cn: take everything from mirrors in China",
 )
 def export(c: Context, format: str = "pip", stack: str = "", mirror: str = "", output: str = "") -> None:
     """Write a stack as a file for conda, pip or uv.
 
-      ./inv export --format conda --stack notes --output environment.yml
-      ./inv export --format pip --mirror cn > requirements.txt
+    ./inv export --format conda --stack notes --output environment.yml
+    ./inv export --format pip --mirror cn > requirements.txt
     """
-    call("stacks.export", format, stack, mirror, output)
+    call("stacks.export", **locals())
 
 
-@task(help={"stack": STACK})
+@command()
 def devcontainer(c: Context, stack: str = "") -> None:
     """Prepare the image that VS Code's devcontainer uses.
 
     VS Code calls this by itself before it opens the folder in the container.
     """
-    call("stacks.devcontainer", stack)
+    call("stacks.devcontainer", **locals())
 
 
-@task(help={"stack": STACK})
+@command()
 def build(c: Context, stack: str = "") -> None:
     """Build the image of a stack, if it is not there already."""
-    call("stacks.image_build", stack)
+    call("stacks.image_build", **locals())
 
 
-@task(help={"stack": STACK})
+@command()
 def inside(c: Context, stack: str = "") -> None:
     """Test an image from the inside: versions, packages, user, OpenCV."""
-    call("stacks.image_test", stack)
+    call("stacks.image_test", **locals())
 
 
-@task(help={"stack": STACK, "output": "file to write; default: standard output"})
+@command(output="file to write; default: standard output")
 def sbom(c: Context, stack: str = "", output: str = "") -> None:
     """List everything inside an image, as CycloneDX JSON."""
-    call("stacks.image_sbom", stack, output)
+    call("stacks.image_sbom", **locals())
 
 
-@task
+@command()
 def prune(c: Context) -> None:
     """Remove the images that are older than their stack."""
-    call("stacks.image_prune")
+    call("stacks.image_prune", **locals())
 
 
-@task
+@command()
 def labs(c: Context) -> None:
     """List the labs in the order of the course."""
-    call("labs.labs_table")
+    call("labs.labs_table", **locals())
 
 
-@task(
-    help={
-        "name": "which lab; `./inv labs` lists them",
-        "smoke": "a short proof on the built-in sample that everything works and learns",
-        "sample": "train on the built-in sample data instead of the real data set",
-        "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
-        "gpus": "train on so many GPUs of this machine together; without a GPU: in so many processes",
-        "nodes": "train on several machines together: their addresses with commas between, the same on each machine",
-        "stack": STACK,
-        "where": WHERE,
-        "dry": DRY,
-    }
+@command(
+    name="which lab; `./inv labs` lists them",
+    smoke="a short proof on the built-in sample that everything works and learns",
+    sample="train on the built-in sample data instead of the real data set",
+    gpus="train on so many GPUs of this machine together; without a GPU: in so many processes",
+    nodes="train on several machines together: their addresses with commas between, the same on each machine",
 )
 def lab(
     c: Context,
@@ -147,24 +167,12 @@ def lab(
       ./inv lab cifar10 --gpus 4                             four GPUs share every batch
       ./inv lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
     """
-    call("labs.lab", name, smoke, sample, resume, gpus, nodes, stack, where, dry or c.config.run.dry)
+    call("labs.lab", **locals())
 
 
-CONFIG = "tiny (default), tiny_panoptic, tiny_semantic, or a config of the model zoo, such as mask_rcnn_R_50_FPN_3x"
-DATASET = "coco for COCO itself (./inv data coco); default: its drawn sample"
-WEIGHTS = "a run (`./inv runs`), a file, or a name of the model zoo; default: what was trained last with this config"
-
-
-@task(
-    help={
-        "input": "pictures, with commas; a folder; a video; or webcam. Default: pictures of the sample",
-        "config": CONFIG,
-        "weights": WEIGHTS,
-        "threshold": "draw objects with at least this score (default: 0.5)",
-        "stack": STACK,
-        "where": WHERE,
-        "dry": DRY,
-    }
+@command(
+    input="pictures, with commas; a folder; a video; or webcam. Default: pictures of the sample",
+    threshold="draw objects with at least this score (default: 0.5)",
 )
 def demo(
     c: Context,
@@ -178,23 +186,13 @@ def demo(
 ) -> None:
     """Draw what detectron2 finds in pictures of yours.
 
-      ./inv detectron2.demo --input photo.jpg                                     by what you trained last
-      ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
+    ./inv detectron2.demo --input photo.jpg                                     by what you trained last
+    ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
     """
-    options = {"input": input, "config": config, "weights": weights, "threshold": threshold}
-    call("labs.detectron2", "demo", options, "", stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", task="demo", **locals())
 
 
-@task(
-    help={
-        "config": CONFIG,
-        "dataset": DATASET,
-        "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
-        "stack": STACK,
-        "where": WHERE,
-        "dry": DRY,
-    }
-)
+@command()
 def train(
     c: Context,
     config: str = "",
@@ -206,17 +204,13 @@ def train(
 ) -> None:
     """Train a detectron2 config; KEY VALUE pairs after `--` change its settings.
 
-      ./inv detectron2.train
-      ./inv detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
+    ./inv detectron2.train
+    ./inv detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.MAX_ITER 9000
     """
-    options = {"config": config, "dataset": dataset}
-    call("labs.detectron2", "train", options, resume, stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", task="train", **locals())
 
 
-@task(
-    name="eval",
-    help={"config": CONFIG, "weights": WEIGHTS, "dataset": DATASET, "stack": STACK, "where": WHERE, "dry": DRY},
-)
+@command(called="eval")
 def evaluate(
     c: Context,
     config: str = "",
@@ -227,31 +221,21 @@ def evaluate(
     dry: bool = False,
 ) -> None:
     """Judge trained weights: AP, PQ, IoU, best and worst pictures."""
-    options = {"config": config, "weights": weights, "dataset": dataset}
-    call("labs.detectron2", "eval", options, "", stack, where, dry or c.config.run.dry)
+    call("labs.detectron2", task="eval", **locals())
 
 
-@task(help={"python": "the environment's interpreter, such as ENV/bin/python", "stack": STACK})
+@command(python="the environment's interpreter, such as ENV/bin/python")
 def install(c: Context, python: str, stack: str = "") -> None:
     """Install the stack's detectron2 into an environment of your own, such as one made from `./inv export`.
 
-      ./inv detectron2.install --stack notes --python ENV/bin/python
+    ./inv detectron2.install --stack notes --python ENV/bin/python
     """
-    call("stacks.detectron2_install", python, stack)
+    call("stacks.detectron2_install", **locals())
 
 
-PORT = "another port than the usual one"
-STOP = "end it"
-STATUS = "say whether it runs, and where"
-SERVICE_HELP = {"port": PORT, "stop": STOP, "status": STATUS, "stack": STACK, "where": WHERE}
-
-
-@task(
-    help={
-        **SERVICE_HELP,
-        "public": "let other machines in too; they need the password that is printed",
-        "replay": "rebuild the windows of a run (`./inv runs`) from what it logged",
-    }
+@command(
+    public="let other machines in too; they need the password that is printed",
+    replay="rebuild the windows of a run (`./inv runs`) from what it logged",
 )
 def visdom(
     c: Context,
@@ -270,18 +254,18 @@ def visdom(
       ./inv visdom                     start it, or find it
       ./inv visdom --replay=latest     the windows of a run that is over
     """
-    call("services.service", "visdom", port, stop, status, stack, where, public, replay)
+    call("services.service", name="visdom", **locals())
 
 
-@task(help=SERVICE_HELP)
+@command()
 def tensorboard(
     c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
 ) -> None:
     """Compare runs, live and finished: TensorBoard."""
-    call("services.service", "tensorboard", port, stop, status, stack, where)
+    call("services.service", name="tensorboard", **locals())
 
 
-@task(help=SERVICE_HELP)
+@command()
 def notebook(
     c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
 ) -> None:
@@ -289,35 +273,33 @@ def notebook(
 
     The address that is printed holds the token that opens it.
     """
-    call("services.service", "notebook", port, stop, status, stack, where)
+    call("services.service", name="notebook", **locals())
 
 
-@task(help={"stack": STACK, "where": WHERE, "dry": DRY})
+@command()
 def shell(c: Context, stack: str = "", where: str = "", dry: bool = False) -> None:
     """Open a shell in which `python` is a stack's own."""
-    call("labs.shell", stack, where, dry or c.config.run.dry)
+    call("labs.shell", **locals())
 
 
-@task
+@command()
 def datasets(c: Context) -> None:
     """List the data sets: what is here, how large, which licence."""
-    call("data.datasets_table")
+    call("data.datasets_table", **locals())
 
 
-@task(
-    help={
-        "name": "which data set; `./inv datasets` lists them",
-        "split": "only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
-        "subset": "only so many pictures, fetched one by one (coco)",
-        "categories": "with --subset: pictures that show any of these, such as person,dog",
-        "mirror": "ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
-        "path": "print where the data set lies, and nothing else",
-        "verify": "read every file again and compare it with the published hashes",
-        "import_": "take this archive or folder instead of downloading",
-        "unverified": "with --import: accept bytes that are not the published ones; every report will say so",
-        "delete": "remove the data set from this machine",
-        "yes": "with --delete: do not ask",
-    }
+@command(
+    name="which data set; `./inv datasets` lists them",
+    split="only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
+    subset="only so many pictures, fetched one by one (coco)",
+    categories="with --subset: pictures that show any of these, such as person,dog",
+    mirror="ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
+    path="print where the data set lies, and nothing else",
+    verify="read every file again and compare it with the published hashes",
+    import_="take this archive or folder instead of downloading",
+    unverified="with --import: accept bytes that are not the published ones; every report will say so",
+    delete="remove the data set from this machine",
+    yes="with --delete: do not ask",
 )
 def data(
     c: Context,
@@ -341,16 +323,14 @@ def data(
     ./inv data cifar10 --mirror cn                         ask hosts in mainland China first
     LAB_MIRROR=http://server/data/ ./inv data cifar10      ask one mirror of yours before all others
     """
-    call("data.data", name, split, subset, categories, mirror, path, verify, import_, unverified, delete, yes)
+    call("data.data", **locals())
 
 
-@task(
-    help={
-        "action": "create or use",
-        "file": "the bundle, one .tar file",
-        "stacks": "with create: these stacks, such as cpu,notes",
-        "data": "with create: these data sets, which must be here already",
-    }
+@command(
+    action="create or use",
+    file="the bundle, one .tar file",
+    stacks="with create: these stacks, such as cpu,notes",
+    data="with create: these data sets, which must be here already",
 )
 def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "") -> None:
     """Put stacks and data sets into one file, or take them out of it, for a machine without a network.
@@ -361,44 +341,44 @@ def bundle(c: Context, action: str, file: str, stacks: str = "", data: str = "")
     Every byte is compared with the hashes in the bundle. Without any network, ./inv itself is made from it as well:
     tar xf class.tar wheels; PIP_NO_INDEX=1 PIP_FIND_LINKS=wheels ./inv bundle use class.tar
     """
-    call("data.bundle", action, file, stacks, data)
+    call("data.bundle", **locals())
 
 
-@task
+@command()
 def runs(c: Context) -> None:
     """List the runs, the newest first; a name holds the time (UTC)."""
-    call("runs.runs_table")
+    call("runs.runs_table", **locals())
 
 
-@task(help={"run": "name of a run (`./inv runs`); default: the newest"}, iterable=["run"])
+@command(several=["run"], run="name of a run (`./inv runs`); default: the newest")
 def report(c: Context, run: list) -> None:
     """Open the report of a run, or a comparison of several.
 
-      ./inv report                                     the newest run
-      ./inv report 20261123-171500 20261123-180000     side by side: curves, results, what was different
+    ./inv report                                     the newest run
+    ./inv report 20261123-171500 20261123-180000     side by side: curves, results, what was different
     """
-    call("runs.report", run)
+    call("runs.report", **locals())
 
 
-@task(help={"stack": "only the tests inside this stack (cpu or notes)"})
+@command(stack="only the tests inside this stack (cpu or notes)")
 def test(c: Context, stack: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.
 
     What follows `--` goes to pytest: `./inv test --stack notes -- -k resume -x`
     """
-    call("upkeep.test", stack)
+    call("upkeep.test", **locals())
 
 
-@task
+@command()
 def lint(c: Context) -> None:
     """Check style and types (ruff, mypy, hadolint)."""
-    call("upkeep.lint")
+    call("upkeep.lint", **locals())
 
 
-@task(help={"dry": "only say what would be removed"})
+@command(dry="only say what would be removed")
 def clean(c: Context, dry: bool = False) -> None:
     """Remove environments, samples and caches; keep data and runs."""
-    call("upkeep.clean", dry or c.config.run.dry)
+    call("upkeep.clean", **locals())
 
 
 image = Collection("image")

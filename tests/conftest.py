@@ -16,7 +16,7 @@ os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
 def copy(tmp_path):
     """A copy of the working tree without what is made at run time, as after `git clone`."""
     target = tmp_path / "torch labs"  # with a space, since users have such folders
-    everywhere = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache")
+    everywhere = shutil.ignore_patterns(".git", ".venv", ".gpu", "__pycache__", ".*_cache")
     at_the_top = {"data", "runs"}  # labkit has rooms of the same names
 
     def left_out(folder, names):

@@ -69,10 +69,10 @@ def data(
     return None
 
 
-def bundle(action: str, file: str, stack_names: str, data_names: str) -> int | None:
+def bundle(action: str, file: str, stacks: str, data: str) -> int | None:
     path = runner.caller_folder() / Path(file).expanduser()
     if action == "create":
-        bundles.create(path, listed(stack_names), listed(data_names))
+        bundles.create(path, listed(stacks), listed(data))
         say(f"{paths.shown(path)} is ready. On the other machine: ./inv bundle use {path.name}")
     elif action == "use":
         for line in bundles.use(path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from typing import Any
 
 from rich.table import Table
 
@@ -27,18 +28,17 @@ def labs_table() -> None:
     OUT.print("\n./inv lab NAME trains one; ./inv lab NAME -- --help shows its options.")
 
 
-def lab(
-    name: str, smoke: bool, sample: bool, resume: str, gpus: str, nodes: str, stack: str, where: str, dry: bool
-) -> int | None:
+def lab(name: str, **asked: Any) -> int | None:
+    """The lab `name`, `asked` for as in `start_lab`; what follows `--` are its own options."""
     if name in ("--help", "-h"):
         return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "./inv lab NAME " + name)
-    return start_lab(name, passed_on(), smoke, sample, resume, gpus, nodes, stack, where, dry)
+    return start_lab(name, passed_on(), **asked)
 
 
-def detectron2(task: str, options: dict[str, str], resume: str, stack: str, where: str, dry: bool) -> int | None:
-    """The lab detectron2 with this task; what follows `--` are changes of the config."""
+def detectron2(task: str, stack: str, where: str, dry: bool, resume: str = "", **options: str) -> int | None:
+    """The lab detectron2 with this task and its `options`; what follows `--` are changes of the config."""
     words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
     if not resume:  # a resumed run keeps its own task
         words = ["--task", task, *words]

@@ -7,6 +7,7 @@ next command and exit status 2, and an option of a lab that was typed before `--
 from __future__ import annotations
 
 import re
+import signal
 
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
@@ -62,6 +63,7 @@ def explain(message: str, words: list[str], tasks: list[str]) -> str:
 
 
 def main() -> None:
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `./inv --list | head` ends as any other program does
     LabProgram(name="invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__).run()
 
 

@@ -23,8 +23,8 @@ def runs_table() -> None:
         OUT.print("No run yet: ./inv lab cifar10")
 
 
-def report(names: list[str]) -> None:
-    folders = [records.find(name) for name in names or ["latest"]]
+def report(run: list[str]) -> None:
+    folders = [records.find(name) for name in run or ["latest"]]
     page = comparison.render(folders) if len(folders) > 1 else reports.render(folders[0])
     OUT.print(str(page), soft_wrap=True)
     show(page.as_uri())

@@ -134,12 +134,12 @@ def doctor(stack: str) -> int | None:
     return None
 
 
-def export(form: str, stack: str, mirror: str, output: str) -> None:
+def export(format: str, stack: str, mirror: str, output: str) -> None:
     choice = choose(machines.probe(), stack)
     path = runner.caller_folder() / Path(output).expanduser()
     if output and path.exists():
         raise UserError(f"{paths.shown(path)} is there already.", f"rm {output}, or another name after --output")
-    text = exports.render(form, choice.stack, choice.build, mirror)
+    text = exports.render(format, choice.stack, choice.build, mirror)
     if not output:
         print(text, end="")
         return

@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any, ContextManager
 
@@ -42,6 +43,20 @@ def fast_dtype(device: torch.device) -> tuple[torch.dtype, str]:
     if "avx512_bf16" in found.flags and found.vendor == "AuthenticAMD":
         return torch.bfloat16, "an AMD processor with avx512_bf16"
     return torch.float32, "bfloat16 is not faster on this processor"
+
+
+def repeat_exactly() -> None:
+    """Make a GPU compute the same bits in every run, where PyTorch has a way to.
+
+    By itself it takes the fastest convolution, and lets many threads add to one place in whatever order they come.
+    Operations without another way (those of `torch.use_deterministic_algorithms`'s list) stay as they are.
+    """
+    torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = True, False
+    if MODERN:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS reads it when it begins
+        warnings.filterwarnings("ignore", message=".* does not have a deterministic implementation")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # it only finds defects, and takes time
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> ContextManager[Any]:

@@ -104,10 +104,13 @@ class Loop:
 
     def end_step(self) -> None:
         """Count the step and save where that is due; an epoch's last step is over only when the epoch is."""
+        at_epoch_end = self._epoch and self.step % self._epoch == 0
+        if at_epoch_end and self.run.device.type == "cuda":
+            torch.cuda.synchronize()  # a GPU computes behind our back: only now are the steps done
         self.done += 1
         self.seconds, self._timed = self.seconds + time.perf_counter() - self._began, self._timed + 1
         self.bar.advance(self.per_step, **self._shown)
-        if not self._epoch or self.done % self._epoch:
+        if not at_epoch_end:
             self._checkpoint()
 
     def save(self) -> None:

@@ -211,7 +211,7 @@ class Run:
         import numpy
         import torch
 
-        from labkit.runs import provenance
+        from labkit.runs import compat, provenance
 
         self.device, reason = provenance.choose_device(self.smoke)
         if processes.any_of(self.device.type == "cuda"):
@@ -220,6 +220,8 @@ class Run:
             processes.use_gpus()
         say(f"run: {paths.shown(self.folder)}")
         say(f"device: {self.device.type} ({reason})")
+        if self.device.type == "cuda":
+            compat.repeat_exactly()
         random.seed(self.seed)
         numpy.random.seed(self.seed)
         torch.manual_seed(self.seed)

@@ -81,7 +81,8 @@ def run_command(
     """The command that runs any program as the service lab, labelled `name`, with more `variables`."""
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
     command += ["--env", "VISDOM_SERVER=visdom"]  # where labkit/runs/live.py finds the service visdom from in there
-    command += ["--env", "LAB_COMMAND"] if "LAB_COMMAND" in os.environ else []
+    for variable in ("LAB_COMMAND", "LAB_DEVICE"):  # what the user set is true in there too
+        command += ["--env", variable] if variable in os.environ else []
     for variable, value in sorted(variables.items()):
         command += ["--env", f"{variable}={value}"]
     command += [] if sys.stdin.isatty() else ["--no-TTY"]

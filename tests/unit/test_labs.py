@@ -162,9 +162,9 @@ def test_groups_that_cannot_be(gpus, nodes, sentence):
 
 def test_only_some_labs_train_in_several_processes():
     with pytest.raises(UserError, match=r"one process only; --gpus and --nodes are for .*cifar10"):
-        tasks.lab("dashboards", False, False, "", "2", "", "cpu", "venv", True)
+        tasks.lab("dashboards", gpus="2", stack="cpu", where="venv", dry=True)
     with pytest.raises(UserError, match="--gpus 999: this machine has"):
-        tasks.lab("cifar10", False, True, "", "999", "", "cpu", "venv", True)
+        tasks.lab("cifar10", sample=True, gpus="999", stack="cpu", where="venv", dry=True)
 
 
 def test_where_a_lab_runs():
