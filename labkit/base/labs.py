@@ -27,6 +27,7 @@ class Lab:
     sample_first: bool  # the sample is enough to learn from: real data only where --dataset asks for them
     paths: tuple[str, ...]  # options that are paths, resolved against the caller's folder
     distributed: bool  # whether several processes can train it together (--gpus, --nodes)
+    exact_on_gpu: bool  # whether a GPU takes the slower way of an operation where only that repeats to the bit
     smoke: dict[str, Any]
     expect: tuple[dict[str, Any], ...]
 
@@ -64,6 +65,7 @@ def load(path: Path) -> Lab:
             sample_first=bool(row.pop("sample_first", False)),
             paths=tuple(row.pop("paths", ())),
             distributed=row.pop("distributed", False),
+            exact_on_gpu=row.pop("exact_on_gpu", True),
             expect=tuple(row.pop("expect", ())),
             **row,
         )

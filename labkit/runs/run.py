@@ -206,8 +206,11 @@ class Run:
         compat.save(content, self._checkpoint_path)
         self._saved_at = time.monotonic()
 
-    def begin(self) -> None:
-        """Choose the device, seed everything, and write down what the result depends on."""
+    def begin(self, exact: bool = True) -> None:
+        """Choose the device, seed everything, and write down what the result depends on.
+
+        `exact`: a GPU takes the slower way of an operation where only that repeats to the bit.
+        """
         import numpy
         import torch
 
@@ -220,7 +223,7 @@ class Run:
             processes.use_gpus()
         say(f"run: {paths.shown(self.folder)}")
         say(f"device: {self.device.type} ({reason})")
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and exact:
             compat.repeat_exactly()
         random.seed(self.seed)
         numpy.random.seed(self.seed)

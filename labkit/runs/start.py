@@ -101,7 +101,7 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
         with files.writing(run.folder):
             if processes.rank() == 0:
                 processes.share(json.dumps(run.facts).encode())
-            status = _train(main, config, run, manifest.get("smoke", {}))
+            status = _train(main, config, run, manifest)
             if status in (0, 130):
                 processes.leave()
             return status
@@ -115,13 +115,13 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
             say(f"report: {paths.shown(run.folder / 'report.html')}")
 
 
-def _train(main: Any, config: Any, run: Run, smoke: Mapping[str, Any]) -> int:
+def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int:
     """Run `main` and write down how it ended; the exit status."""
     handled = {number: signal.signal(number, run.ask_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     try:
-        run.begin()
+        run.begin(exact=manifest.get("exact_on_gpu", True))
         metrics = main(config, run)
-        failure = _smoke_failure(smoke, metrics) if run.smoke else ""
+        failure = _smoke_failure(manifest.get("smoke", {}), metrics) if run.smoke else ""
         if failure:
             run.record("failed", metrics, error=failure)
             warn(failure)
