@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import shlex
 import subprocess
 from typing import Any
@@ -14,7 +16,8 @@ from labkit.base.errors import UserError
 from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare
 from labkit.data import obtain
 from labkit.data.addresses import Unreachable
-from labkit.runs import launch
+from labkit.runs import launch, options
+from labkit.runs import resume as resuming
 from labkit.stacks import containers, runner, selection
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
@@ -59,9 +62,9 @@ def start_lab(
 ) -> int | None:
     """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
     lab = labs.find(name)
-    arguments = labs.resolve_paths(lab, words, runner.caller_folder())
-    asks_help = {"--help", "-h"} & set(arguments)
-    group = None if asks_help else launch.plan(gpus, nodes)
+    flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
+    request, config = parse(lab, [*flags, *words])  # every mistake in the options is found here
+    group = launch.plan(gpus, nodes)
     if group and not lab.distributed:
         able = ", ".join(other.name for other in labs.table() if other.distributed)
         raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}.")
@@ -71,22 +74,38 @@ def start_lab(
         where = "venv"
     place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
-    flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     if group:
-        announce(group, [lab.program.relative_to(paths.ROOT), *flags, *arguments], choice, place, machine)
-    wanted = "" if flags or asks_help else labs.dataset_for(lab, arguments)
-    if wanted and lab.sample_first and labs.option(arguments, "dataset") is None:
-        flags, wanted = ["--sample"], ""
+        announce(group, [lab.program.relative_to(paths.ROOT), *options.words(request)], choice, place, machine)
+    wanted, sample_will_do = options.dataset_for(config, lab.datasets)
+    if request.sample or request.resume:
+        wanted = ""
+    if wanted and sample_will_do:
+        request, wanted = dataclasses.replace(request, sample=True), ""
+    if not dry:
+        place, machine = prepare(place, where, choice, machine)
+        if place == "docker":
+            refuse_second(machine.engine, name)
+        if not prepare_data(wanted, f"./inv lab {name}"):
+            request = dataclasses.replace(request, sample=True)
+    files = options.files_of(config)
+    command = runner.lab_command(lab, options.words(request), choice, place, machine, group, files)
     if dry:
-        print(runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).shown())
-        return None
-    place, machine = prepare(place, where, choice, machine)
-    if place == "docker":
-        refuse_second(machine.engine, name)
-    if not prepare_data(wanted, f"./inv lab {name}"):
-        flags = ["--sample"]
-    runner.lab_command(lab, [*flags, *arguments], choice, place, machine, group).replace_process()
+        print(command.shown())
+    else:
+        command.replace_process()
     return None
+
+
+def parse(lab: labs.Lab, words: list[str]) -> tuple[options.Request, Any]:
+    """What `words` ask of the lab, and the Config that it will have, known without torch and without a stack."""
+    try:
+        module = importlib.import_module(f"labs.{lab.name}.config")
+    except ModuleNotFoundError as error:
+        raise UserError(f"lab {lab.name} has no config.py that works without its stack: {error}.") from None
+    request = options.parse(words, module.Config, module.PRESETS, lab.name, labs.about(lab), runner.caller_folder())
+    if request.resume:
+        return request, resuming.find(request, module.Config, lab.name)[2]
+    return request, options.build(module.Config, module.PRESETS, request)
 
 
 def announce(

@@ -41,6 +41,20 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
     return saved
 
 
+def latest_trained(lab: str, what: str, next_command: str, **options: Any) -> str:
+    """The folder of the newest finished run of `lab` with these `options`; on real data where there is one.
+
+    Raises UserError, which says that `what` has not been trained yet, where there is none.
+    """
+    trained = [run for run in records.table() if (run.lab, run.status) == (lab, "finished") and run.checkpoint.exists()]
+    for run in sorted(trained, key=lambda run: run.data == "sample"):
+        had = records.load_json(run.folder / "config.json").get("options", {})
+        # An option that was left out is None, and was "" or 0 in older runs.
+        if all((had.get(name) or None) == (value or None) for name, value in options.items()):
+            return str(run.folder)
+    raise UserError(f"no {what} has been trained yet", next_command)
+
+
 def random_state() -> dict[str, Any]:
     """The global generators of Python, NumPy and PyTorch, as tensors and plain containers."""
     import numpy

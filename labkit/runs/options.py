@@ -7,15 +7,15 @@ import dataclasses
 import math
 import re
 import shlex
-import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, NoReturn, Sequence
 
-from labkit.base import labs
 from labkit.base.errors import UserError, nearest
 
 Presets = Mapping[str, Mapping[str, Any]]
+KINDS = {"str": str, "int": int, "float": float, "bool": bool}
+SAVE_EVERY_S = 60.0
 
 
 def option(
@@ -24,15 +24,19 @@ def option(
     choices: Sequence[Any] = (),
     path: bool = False,
     at_least: float | None = None,
+    above: float | None = None,
     rest: bool = False,
+    instead: bool = False,
 ) -> Any:
     """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
 
-    The annotation (str, int, float or bool) says what is read. A `path` arrives absolute, and a missing file is
-    refused; only a word without a suffix may also be the name of a run. `rest` takes all words that belong to no
-    option, joined as a shell would read them.
+    The annotation says what is read: str, int, float or bool; with ` | None` it may be left out, and None means that.
+    A `path` arrives absolute, and a missing file is refused; only a word without a suffix may also be the name of a
+    run. `rest` takes all words that belong to no option, joined as a shell would read them. `instead`: with this
+    option the lab does something else than train on its data set, and reads none.
     """
-    extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "rest": rest}
+    extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "above": above, "rest": rest,
+             "instead": instead}  # fmt: skip
     return dataclasses.field(default=default, metadata=extra)
 
 
@@ -55,8 +59,18 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, about: str = "") -> Request:
-    """Read `argv`. Raises UserError for what is wrong with it; `--help` prints and leaves with status 0."""
+def parse(
+    argv: Sequence[str],
+    config_class: type,
+    presets: Presets,
+    lab: str,
+    about: str = "",
+    folder: Path | None = None,
+) -> Request:
+    """Read `argv`; paths in it start from `folder` (default: the current one).
+
+    Raises UserError for what is wrong with it; `--help` prints and leaves with status 0.
+    """
     words_for = next((field.name for field in dataclasses.fields(config_class) if field.metadata.get("rest")), "")
     parser = _Parser(
         usage=f"./inv lab {lab} -- [options]{' [words]' * bool(words_for)}",
@@ -66,7 +80,7 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
         allow_abbrev=False,
         add_help=False,
     )
-    _add_lab_options(parser.add_argument_group("options of this lab"), config_class)
+    _add_lab_options(parser.add_argument_group("options of this lab"), config_class, folder or Path.cwd())
     group = parser.add_argument_group("options of every lab")
     names = ", ".join(presets)
     if presets:
@@ -76,7 +90,8 @@ def parse(argv: Sequence[str], config_class: type, presets: Presets, lab: str, a
     group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0), help="random seed (default: 0)")
     group.add_argument("--resume", metavar="RUN", default="", help="continue a run that stopped: its name, or latest")
     group.add_argument(
-        "--save-every", metavar="SECONDS", type=_reader("--save-every", float, at_least=0), default=60.0,
+        "--save-every", metavar="SECONDS", type=_reader("--save-every", float, at_least=0),
+        default=SAVE_EVERY_S,
         help="time between checkpoints (default: 60)",
     )  # fmt: skip
     group.add_argument("--help", "-h", action="help", help="show this and leave")
@@ -115,15 +130,77 @@ def build(config_class: type, presets: Presets, request: Request) -> Any:
     return config_class(**{**presets.get(request.preset, {}), **request.typed})
 
 
+def words(request: Request) -> list[str]:
+    """The command line of `request`, as `parse` read it: paths absolute, defaults left out."""
+    said: list[str] = []
+    for name, value in request.typed.items():
+        if name != request.words_for:
+            off = "--no-" + flag(name)[2:]
+            said += [flag(name) if value else off] if isinstance(value, bool) else [flag(name), str(value)]
+    said += ["--preset", request.preset] if request.preset and not request.smoke else []
+    said += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
+    said += ["--seed", str(request.seed)] if request.seed is not None else []
+    said += [f"--resume={request.resume}"] if request.resume else []
+    said += ["--save-every", f"{request.save_every_s:g}"] if request.save_every_s != SAVE_EVERY_S else []
+    return said + shlex.split(request.typed.get(request.words_for, ""))
+
+
+def dataset_for(config: Any, known: Sequence[str]) -> tuple[str, bool]:
+    """The data set that a lab with this Config will read, "" for none, and whether its sample is enough.
+
+    `known` are the lab's data sets, the first being the default. A Config whose `dataset` was left out and is None
+    wants the sample.
+    """
+    fields = dataclasses.fields(config)
+    if not known or any(field.metadata["instead"] and getattr(config, field.name) for field in fields):
+        return "", False
+    asked = getattr(config, "dataset", known[0])
+    return asked or known[0], asked is None
+
+
+def files_of(config: Any) -> list[Path]:
+    """The existing files and folders that the path options name."""
+    fields = [field for field in dataclasses.fields(config) if field.metadata["path"]]
+    values = [getattr(config, field.name) or "" for field in fields]
+    named = [word for value in values for word in ([value] if Path(value).exists() else value.split(","))]
+    return [Path(word) for word in named if word and Path(word).exists()]
+
+
+def resolve(name: str, value: str, folder: Path) -> str:
+    """`value` of the path option `name` as an absolute path, or several with commas.
+
+    A word that is no path and has no suffix stays as it is: it may be the name of a run.
+    """
+    path = folder / Path(value).expanduser()
+    if path.exists():
+        return str(path.absolute())
+    if "," in value:
+        return ",".join(resolve(name, word, folder) for word in value.split(","))
+    if path.suffix:
+        raise UserError(f"{name}: there is no file {value}")
+    return value
+
+
+def from_record(config_class: type, recorded: Mapping[str, Any]) -> Any:
+    """The Config that a run wrote down. Raises TypeError for options that this version does not have.
+
+    Until 27 November 2026 an option that was left out was written as 0 or "".
+    """
+    values = dict(recorded)
+    for field in dataclasses.fields(config_class):
+        if "None" in str(field.type) and not values.get(field.name):
+            values[field.name] = None
+    return config_class(**values)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UserError(message[len("argument ") :] if message.startswith("argument ") else message)
 
 
-def _add_lab_options(group: Any, config_class: type) -> None:
-    kinds = typing.get_type_hints(config_class)
+def _add_lab_options(group: Any, config_class: type, folder: Path) -> None:
     for field in dataclasses.fields(config_class):
-        kind, extra = kinds[field.name], field.metadata
+        kind, extra = KINDS[str(field.type).replace(" | None", "")], field.metadata
         about = str(extra["help"]).replace("%", "%%")
         if extra["rest"]:
             group.description = f"[words]: {about}"
@@ -137,18 +214,26 @@ def _add_lab_options(group: Any, config_class: type) -> None:
                 "--no-" + name[2:], action="store_const", const=False, help=argparse.SUPPRESS, **keywords
             )
             continue
-        if field.default != "":
+        if field.default is not None:
             about += f" (default: {field.default})"
         metavar = {int: "N", float: "X", str: "PATH" if extra["path"] else "TEXT"}[kind]
         if extra["choices"]:
             metavar = "|".join(str(choice) for choice in extra["choices"])
-        read = _reader(name, kind, extra["choices"], extra["path"], extra["at_least"])
+        start = folder if extra["path"] else None
+        read = _reader(name, kind, extra["choices"], start, extra["at_least"], extra["above"])
         group.add_argument(name, metavar=metavar, type=read, help=about, **keywords)
 
 
 def _reader(
-    name: str, kind: type, choices: Sequence[Any] = (), path: bool = False, at_least: float | None = None
+    name: str,
+    kind: type,
+    choices: Sequence[Any] = (),
+    folder: Path | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
 ) -> Any:
+    """What reads the text of one option; `folder` is where a path starts, None where it is no path."""
+
     def read(text: str) -> Any:
         try:
             value = kind(text)
@@ -160,7 +245,9 @@ def _reader(
             raise UserError(f"{name}: there is no {text}; {nearest(text, [str(choice) for choice in choices])}")
         if at_least is not None and value < at_least:
             raise UserError(f"{name}: {text} is less than {at_least}")
-        return labs.resolve(name[2:], text, Path.cwd()) if path and text else value
+        if above is not None and value <= above:
+            raise UserError(f"{name}: {text} is not more than {above}")
+        return resolve(name, text, folder) if folder and text else value
 
     return read
 
@@ -177,6 +264,8 @@ def _describe(presets: Presets, words_for: str) -> str:
     def spelled(values: Mapping[str, Any]) -> str:
         words = []
         for name, value in values.items():
+            if value is None:
+                continue
             if isinstance(value, bool):
                 words.append(flag(name) if value else "--no-" + flag(name)[2:])
             else:

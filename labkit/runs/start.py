@@ -2,15 +2,19 @@
 
 A lab looks like this:
 
+    # labs/NAME/config.py, which needs no torch: a mistake is found before a stack is installed
     @dataclass(frozen=True)
     class Config:
         epochs: int = option(8, "passes over the training set", at_least=1)
 
+    PRESETS = {"smoke": {"epochs": 2}}
+
+    # labs/NAME/lab.py
     def main(config: Config, run: Run) -> dict[str, float]:
         ...
 
     if __name__ == "__main__":
-        start(main, Config, {"smoke": {"epochs": 2}})
+        start(main, Config, PRESETS)
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from typing import Any, Callable, Mapping, NoReturn, Sequence
 from labkit.base import console, files, paths, tomlfile
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.runs import options, processes, records
+from labkit.runs import options, processes, records, resume
 from labkit.runs.run import Helper, Run, Stopped
 
 FIRST_WORD_S = 3.0
@@ -84,7 +88,8 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     if processes.rank() > 0:
         run, config = _follow(config_class)
     elif request.resume:
-        run, config = _reopen(request, config_class, lab)
+        folder, facts, config = resume.find(request, config_class, lab)
+        run = Run(folder, facts, request.save_every_s)
         for source in lab_file.parent.glob("*.py"):
             copy = run.folder / "code" / source.name
             if not copy.exists() or copy.read_bytes() != source.read_bytes():
@@ -182,7 +187,7 @@ def _follow(config_class: type) -> tuple[Run, Any]:
         facts = json.loads(processes.share(b""))
     except RuntimeError:  # the connection was closed
         raise UserError("the first process could not begin; it says why") from None
-    return Helper(facts), config_class(**facts["options"])
+    return Helper(facts), options.from_record(config_class, facts["options"])
 
 
 def _make(folder: Path) -> bool:
@@ -193,56 +198,15 @@ def _make(folder: Path) -> bool:
     return True
 
 
-def _reopen(request: options.Request, config_class: type, lab: str) -> tuple[Run, Any]:
-    """The run that `--resume` names, with the Config that it started with."""
-    found = records.read(records.find(request.resume, lab))
-    if found.lab != lab:
-        command = records.resume_command(found.lab, found.folder.name)
-        raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
-    if found.status == "finished":
-        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"./inv report {found.name}")
-    facts = records.load_json(found.folder / "config.json")
-    try:
-        config = config_class(**facts["options"])
-    except (KeyError, TypeError):
-        raise UserError(f"the run {found.name} was started by another version of {lab}", f"./inv lab {lab}") from None
-    asked = {options.flag(name): (value, facts["options"][name]) for name, value in request.typed.items()}
-    if request.seed is not None:
-        asked["--seed"] = (request.seed, facts["seed"])
-    if request.preset:
-        asked["--preset"] = (request.preset, facts["preset"])
-    for name in ("smoke", "sample"):
-        if getattr(request, name):
-            asked[f"--{name}"] = (True, facts[name])
-    for name, (new, old) in asked.items():
-        if new != old:
-            raise UserError(
-                f"the run {found.name} was started with {name} {old}, and a resumed run keeps its options",
-                records.resume_command(lab, found.folder.name),
-            )
-    return Run(found.folder, facts, request.save_every_s), config
-
-
 def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     """What to type to repeat the run."""
     stack = os.environ.get("LAB_STACK", "")
     words = ["./inv", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
     words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
-    after: list[str] = []
-    if request.preset and not request.smoke:
-        after += ["--preset", request.preset]
-    for name, value in request.typed.items():
-        if name == request.words_for:
-            continue
-        if isinstance(value, bool):
-            after.append(options.flag(name) if value else "--no-" + options.flag(name)[2:])
-        else:
-            after += [options.flag(name), str(value)]
-    if request.seed:
-        after += ["--seed", str(request.seed)]
-    after += shlex.split(request.typed.get(request.words_for, ""))
-    return " ".join(shlex.quote(word) for word in [*words, *(["--", *after] if after else [])])
+    left_out = {"smoke": False, "sample": False, "save_every_s": options.SAVE_EVERY_S, "seed": request.seed or None}
+    own = options.words(dataclasses.replace(request, **left_out, preset="" if request.smoke else request.preset))
+    return " ".join(shlex.quote(word) for word in [*words, *(["--", *own] if own else [])])
 
 
 def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> str:

@@ -75,9 +75,13 @@ def lab_command(
     place: str,
     machine: Machine,
     group: launch.Group | None = None,
+    files: Sequence[Path] = (),
 ) -> Command:
-    """The command that runs `lab` with its own `arguments`, where there is a `group` in several processes."""
-    mounts = [path for path in labs.paths_among(lab, arguments) if paths.ROOT not in path.parents]
+    """The command that runs `lab` with its own `arguments`, where there is a `group` in several processes.
+
+    `files` are those of the user's that it reads.
+    """
+    mounts = [path for path in files if paths.ROOT not in path.parents]
     words, settings = [str(lab.program), *arguments], {}
     if group:
         words = [*launch.command(group, choice.stack.torch), *words]

@@ -11,14 +11,12 @@ in its first line what its columns are.
 from __future__ import annotations
 
 import math
-import re
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from labkit.base.errors import UserError, nearest
 from labs.cifar10.augmix import AUGMIX_DRAWS, augmix, warp
 
 
@@ -178,16 +176,6 @@ class Batch(NamedTuple):
     labels: torch.Tensor  # int64 (N,)
     others: torch.Tensor  # int64 (N,), the same as labels where nothing was mixed in
     weight: torch.Tensor  # float32 (N,), 0..1
-
-
-def names(text: str) -> tuple[str, ...]:
-    """The augmentations in `text`, "colour,cutmix" or "colour+cutmix", in the order of applying; "none" for no one."""
-    asked = [word.strip() for word in re.split("[,+]", text) if word.strip() not in ("", "none")]
-    for word in asked:
-        if word not in DRAWS:
-            raise UserError(f"--augment: there is no {word}; {nearest(word, list(DRAWS))}",
-                            f"./inv lab cifar10 -- --augment {','.join(DRAWS)}")  # fmt: skip
-    return tuple(name for name in DRAWS if name in asked)
 
 
 def draws(chosen: tuple[str, ...]) -> int:

@@ -1,60 +1,13 @@
-"""Several trainings in one run, which differ in one option: what they are, and the table and plot that end the run."""
+"""Several trainings in one run, which differ in one option: the table and plot that end the run."""
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from labkit.base.errors import UserError, nearest
-from labkit.runs import options, plots
+from labkit.runs import plots
 from labkit.runs.run import Run
-
-# What all variants of one comparison share, for only then can they be compared.
-SHARED = ("compare", "predict", "checkpoint", "dataset", "hold_out", "exact_test")
-EXAMPLE = "./inv lab cifar10 -- --compare optimizer=sgd,nag,adam"
-
-
-@dataclass(frozen=True)
-class Variant:
-    """One training of the run."""
-
-    label: str  # the value that it tries; "" where nothing is compared
-    config: Any
-    seed: int
-    offset: int = 0  # steps of the run before it began
-
-
-def variants(config: Any, seed: int) -> list[Variant]:
-    """The trainings that `config.compare` asks for, "optimizer=sgd,nag"; just one where it is empty.
-
-    Raises UserError for an option that there is not, cannot be compared, or has no such value.
-    """
-    if not config.compare:
-        return [Variant("", config, seed)]
-    name, _, listed = config.compare.partition("=")
-    name = name.strip().lstrip("-").replace("-", "_")
-    known = [field.name for field in dataclasses.fields(config) if field.name not in SHARED] + ["seed"]
-    if name not in known:
-        hint = f"{options.flag(name)} is the same for all" if name in SHARED else nearest(name, known)
-        raise UserError(f"--compare: {name or 'nothing'} cannot be compared; {hint}", EXAMPLE)
-    values = list(dict.fromkeys(value.strip() for value in listed.split(",") if value.strip()))
-    if len(values) < 2:
-        raise UserError(f"--compare: {config.compare} names fewer than two values to compare", EXAMPLE)
-    return [_variant(config, seed, name, value) for value in values]
-
-
-def _variant(config: Any, seed: int, name: str, value: str) -> Variant:
-    words = [f"{options.flag(name)}={value}"]
-    if isinstance(getattr(config, name, None), bool):
-        if value not in ("on", "off"):
-            raise UserError(f"--compare: {name} is on or off, not {value}", f"--compare {name}=on,off")
-        words = [options.flag(name) if value == "on" else "--no-" + options.flag(name)[2:]]
-    asked = options.parse(words, type(config), {}, "cifar10")
-    label = value.replace("/", "-")  # a slash would make a folder of the name of a curve
-    return Variant(label, dataclasses.replace(config, **asked.typed), seed if asked.seed is None else asked.seed)
 
 
 def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, float]:

@@ -16,7 +16,6 @@ EPYC with avx512_bf16 (torch 2.11.0, 2026-11-25, commit bf88dc3, mean of three s
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,65 +26,20 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.runs import compat, processes, records
-from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs import compat, processes
+from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
-from labkit.runs.options import option
+from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.cifar10 import augment, compare, results
 from labs.cifar10.backbones import BACKBONES, costs
+from labs.cifar10.config import PRESETS, Config, Variant, augmentations, variants
 from labs.cifar10.data import Pictures, read
 from labs.cifar10.models import Fast, Normalise
-from labs.cifar10.optimizers import OPTIMIZERS, SCHEDULES, Schedule, make_optimizers, penalty
+from labs.cifar10.optimizers import Schedule, make_optimizers, penalty
 
 # Shapes: N pictures of a batch, H x W pixels. Pictures stay uint8 0..255 (N, H, W, 3) RGB until the network reads them.
-
-
-@dataclass(frozen=True)
-class Config:
-    dataset: str = option("cifar10", "10 classes, or the same kind of picture in 100", choices=("cifar10", "cifar100"))
-    model: str = option("fast", "backbone", choices=("fast", *BACKBONES))
-    width: int = option(64, "channels of the first block of fast; the other two have 2 and 4 times as many", at_least=1)
-    dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
-                            at_least=0)  # fmt: skip
-    epochs: int = option(8, "passes over the training set", at_least=1)
-    small_epochs: int = option(5, "of these, how many at first on shrunk pictures", at_least=0)
-    small_size: int = option(24, "side of the shrunk pictures", at_least=16)
-    batch_size: int = option(500, "pictures per step", at_least=1)
-    shift: int = option(2, "augmentation: crop after moving by up to this many pixels", at_least=0)
-    flip: bool = option(True, "augmentation: mirror every picture in every second epoch")
-    augment: str = option("none", f"more augmentation: {', '.join(augment.DRAWS)}, joined by commas")
-    optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest), or one of PyTorch's",
-                            choices=tuple(OPTIMIZERS))  # fmt: skip
-    lr: float = option(0.0, "first learning rate; 0 means one that suits: "
-                       + ", ".join(f"{lr} {name}" for name, lr in OPTIMIZERS.items()), at_least=0)  # fmt: skip
-    schedule: str = option("linear", "how the learning rate goes on: linear, cosine down to 0 by the last step; "
-                           "exponential: times --gamma after every epoch; plateau: times --gamma when the held-out "
-                           "accuracy stays; cyclic, onecycle: up and down", choices=SCHEDULES)  # fmt: skip
-    gamma: float = option(0.8, "what the exponential and plateau schedules multiply by", at_least=0)
-    patience: int = option(1, "epochs without a better held-out accuracy that plateau lets pass", at_least=0)
-    label_smoothing: float = option(0.2, "share of the target that is spread over all classes", at_least=0)
-    l1: float = option(0.0, "L1: this times the sum of all |weights| is added to the loss", at_least=0)
-    l2: float = option(0.0, "L2: weight decay; muon applies it to biases, scales and the last layer", at_least=0)
-    early_stop: int = option(0, "stop after N epochs without a better held-out accuracy and take the best; 0: never",
-                             at_least=0)  # fmt: skip
-    pictures: int = option(0, "train on the first N of the training pictures alone; 0: on all", at_least=0)
-    hold_out: int = option(0, "train without the last N training pictures and report the accuracy on them", at_least=0)
-    exact_test: int = option(0, "report the accuracy on the first N test pictures too", at_least=0)
-    compare: str = option("", "train once for each value of one option, or seed: optimizer=sgd,nag,adam")
-    predict: str = option("", "a picture of yours to classify with a trained network, instead of training", path=True)
-    checkpoint: str = option("", "the network for --predict: a run or a file (default: the latest finished run)")
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "quick": {"epochs": 3, "small_epochs": 1, "small_size": 20},
-    "smoke": {"width": 16, "epochs": 2, "small_epochs": 1, "batch_size": 100},
-    "notes": {"optimizer": "adam", "lr": 0.001, "schedule": "exponential", "label_smoothing": 0.1, "small_epochs": 0,
-              "batch_size": 128},
-    "published": {"model": "resnet18", "optimizer": "nag", "lr": 0.1, "l2": 0.0005, "schedule": "cosine", "epochs": 200,
-                  "small_epochs": 0, "batch_size": 128, "shift": 4, "label_smoothing": 0.0},
-}  # fmt: skip
 
 
 # ---- model and loss ----
@@ -147,7 +101,7 @@ def accuracy(probabilities: np.ndarray, labels: torch.Tensor) -> float:
     return float((probabilities.argmax(axis=1) == labels.numpy()).mean())
 
 
-def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant: compare.Variant, run: Run,
+def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant: Variant, run: Run,
           saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and log, after every epoch, its accuracy on each of `checks`.
 
@@ -156,7 +110,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
     """
     config, line = variant.config, f"/{variant.label}" if variant.label else ""
     dtype, _ = compat.fast_dtype(run.device)
-    chosen = augment.names(config.augment)
+    chosen = augmentations(config.augment)
     large = small = augment.Source(data.pixels, data.labels, config.shift, chosen, run.device)
     if config.small_epochs:
         pixels = augment.shrink(data.pixels, config.small_size)
@@ -171,7 +125,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
     loop = Loop(run, config.epochs * steps_per_epoch, parts, saved=saved, facts=facts, unit="img",
                 per_step=batch_size, epoch=steps_per_epoch, offset=variant.offset)  # fmt: skip
     for epoch in loop.epochs():
-        if 0 < config.early_stop <= epoch - best["epochs"]:
+        if config.early_stop and epoch - best["epochs"] >= config.early_stop:
             break
         plan = augment.plan_epoch(count, config.shift, variant.seed, epoch, config.flip, augment.draws(chosen))
         is_small = epoch < config.small_epochs
@@ -219,12 +173,16 @@ def judge(model: nn.Module, checks: dict[str, Pictures], size: int, device: torc
 
 def predict(config: Config, run: Run) -> dict[str, float]:
     """Classify the picture `config.predict` with a trained network; returns the probability of the likeliest class."""
-    pixels = results.read_own(Path(config.predict))
-    chosen = config.checkpoint or latest_trained(config)
+    pixels = results.read_own(Path(str(config.predict)))
+    chosen = config.checkpoint or latest_trained(
+        "cifar10", f"{config.model} on {config.dataset}",
+        f"./inv lab cifar10 -- --model {config.model} --dataset {config.dataset}",
+        model=config.model, dataset=config.dataset, compare=None,
+    )  # fmt: skip
     saved = load_checkpoint(chosen, "cifar10", {"model": config.model, "dataset": config.dataset})
     classes = saved["state"]["classes"]
     try:
-        model = build_model(Config(**saved["state"]["config"]), len(classes)).to(run.device)
+        model = build_model(from_record(Config, saved["state"]["config"]), len(classes)).to(run.device)
         model.load_state_dict(saved["state"]["model"])
     except (KeyError, TypeError, RuntimeError):
         raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab cifar10") from None
@@ -241,35 +199,10 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     return {"probability": float(probabilities[top[0]])}
 
 
-def latest_trained(config: Config) -> str:
-    """The folder of the newest finished run that trained such a network; on real data where there is one."""
-    trained = [found for found in records.table() if found.status == "finished" and found.checkpoint.exists()]
-    for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = records.load_json(found.folder / "config.json")["options"]
-        asked = {"model": config.model, "dataset": config.dataset, "compare": ""}
-        if found.lab == "cifar10" and all(options.get(name) == value for name, value in asked.items()):
-            return str(found.folder)
-    raise UserError(f"no {config.model} has been trained on {config.dataset} yet",
-                    f"./inv lab cifar10 -- --model {config.model} --dataset {config.dataset}")  # fmt: skip
-
-
 # ---- the whole run ----
 
 
-def check_options(config: Config) -> None:
-    """Refuse what cannot be trained. Raises UserError."""
-    augment.names(config.augment)
-    for asked, name in ((config.early_stop > 0, "--early-stop"), (config.schedule == "plateau", "--schedule plateau")):
-        if asked and not config.hold_out:
-            raise UserError(f"{name} watches the accuracy on held-out pictures, never on the test set, and --hold-out "
-                            "is 0", "./inv lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
-    if config.small_size > 32:
-        raise UserError(f"--small-size {config.small_size} would enlarge the pictures, which have 32 x 32 pixels")
-    if config.dropout >= 1:
-        raise UserError(f"--dropout {config.dropout} would leave nothing; it is a share, 0.5 for a half")
-
-
-def prepare(variant: compare.Variant, data: Pictures, classes: list[str], run: Run, fresh: bool) -> nn.Sequential:
+def prepare(variant: Variant, data: Pictures, classes: list[str], run: Run, fresh: bool) -> nn.Sequential:
     """The network before its first step. It follows from the seed, and a run that goes on keeps its random state."""
     with torch.random.fork_rng():
         torch.manual_seed(variant.seed)
@@ -286,11 +219,9 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Train, evaluate and report, once or for every variant; or classify one picture. Returns accuracies, 0..1."""
     if config.predict:
         return predict(config, run)
-    variants = compare.variants(config, run.seed)
-    for variant in variants:
-        check_options(variant.config)
+    trainings = variants(config, run.seed)
     data, test, classes = read(run.dataset(config.dataset), config.dataset)
-    if config.hold_out >= len(data.labels):
+    if config.hold_out and config.hold_out >= len(data.labels):
         raise UserError(f"--hold-out {config.hold_out} would leave none of the {len(data.labels)} training pictures")
     checks = {"test": test}
     if config.hold_out:
@@ -301,9 +232,9 @@ def main(config: Config, run: Run) -> dict[str, float]:
 
     saved = run.restore()
     finished: list[dict[str, Any]] = saved["finished"] if saved else []
-    for variant in variants[len(finished) :]:
+    for variant in trainings[len(finished) :]:
         if variant.label:
-            say(f"{variant.label}: {len(finished) + 1} of {len(variants)}")
+            say(f"{variant.label}: {len(finished) + 1} of {len(trainings)}")
         variant = dataclasses.replace(variant, offset=sum(row["steps"] for row in finished))
         own = data[: variant.config.pictures or None]
         model = prepare(variant, own, classes, run, fresh=saved is None)

@@ -11,22 +11,17 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from labs.cifar10.config import OPTIMIZERS, Config
 from labs.cifar10.muon import Muon
 
-OPTIMIZERS = {  # the learning rate that --lr 0 stands for
-    "muon": 0.15, "sgd": 1.0, "momentum": 0.4, "nag": 0.4, "adagrad": 0.02, "rmsprop": 0.001, "adam": 0.001,
-    "adadelta": 1.0,
-}  # fmt: skip
-SCHEDULES = ("linear", "constant", "exponential", "cosine", "plateau", "cyclic", "onecycle")
 
-
-def make_optimizers(model: nn.Module, config: Any) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:
     """The optimizer for all parameters; muon is for filters alone, and a second one takes the rest.
 
     `config.l2` is the weight decay. Muon's filters keep their length, so there it acts on the rest alone.
     """
     params = [p for p in model.parameters() if p.requires_grad]
-    lr = config.lr or OPTIMIZERS[config.optimizer]
+    lr = OPTIMIZERS[config.optimizer] if config.lr is None else config.lr
     if config.optimizer == "muon":
         groups = [{"params": [p for p in params if p.dim() == 1], "lr": 0.053},
                   {"params": [p for p in params if p.dim() == 2], "lr": 0.67}]  # fmt: skip
@@ -51,7 +46,7 @@ def make_optimizers(model: nn.Module, config: Any) -> list[torch.optim.Optimizer
 class Schedule:
     """The learning rate over a run: one of PyTorch's schedulers for each optimizer, and when it moves on."""
 
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], config: Any, steps_per_epoch: int) -> None:
+    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], config: Config, steps_per_epoch: int) -> None:
         self.by_epoch = config.schedule in ("exponential", "plateau")
         self.plateau = config.schedule == "plateau"
         total = config.epochs * steps_per_epoch

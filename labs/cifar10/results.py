@@ -26,6 +26,7 @@ from labkit.data.pictures import read_picture
 from labkit.runs import plots
 from labkit.runs.run import Run
 from labs.cifar10 import augment
+from labs.cifar10.config import Config, augmentations
 
 # ten that people with colour-blindness tell apart as well as ten can be (Tol's muted scheme, and a grey)
 COLOURS = ("#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499", "#888888")
@@ -47,9 +48,9 @@ PUBLISHED = (  # data set, model, epochs, accuracy and top-5 accuracy in percent
 )  # fmt: skip
 
 
-def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], config: Any) -> None:
+def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], config: Config) -> None:
     """Training pictures, uint8 (N, H, W, 3), as the network gets them, and what every kind of augmentation does."""
-    count, chosen = len(labels), augment.names(config.augment)
+    count, chosen = len(labels), augmentations(config.augment)
     device = pixels.device
 
     def batch(kinds: tuple[str, ...], epoch: int) -> augment.Batch:
@@ -101,7 +102,7 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return found
 
 
-def show_result(run: Run, row: dict[str, Any], config: Any) -> None:
+def show_result(run: Run, row: dict[str, Any], config: Config) -> None:
     """The numbers of the run, and beside them what is published for the same pictures."""
     metrics = row["metrics"]
     rows = [[name.replace("_", " "), f"{value:.2%}"] for name, value in metrics.items()]

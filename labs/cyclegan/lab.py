@@ -11,7 +11,6 @@ for, how such a training fails, and how to measure pictures that have no right a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Iterator
 
@@ -25,47 +24,19 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
 from labkit.runs import compat
+from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
-from labkit.runs.options import option
+from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.cyclegan import measure, results
+from labs.cyclegan.config import PRESETS, Config
 from labs.cyclegan.data import ImagePool, UnpairedPictures, read_domain, to_bytes, to_float
 from labs.cyclegan.models import Discriminator, Generator
 
 # Shapes: N pictures of a batch of S x S pixels; real, fake and cycled pictures are float32 -1..1, (N, 3, S, S).
 
 
-@dataclass(frozen=True)
-class Config:
-    dataset: str = option("apple2orange", "apples and oranges, or one of the other pairs",
-                          choices=("apple2orange", "cyclegan"))  # fmt: skip
-    split: str = option("horse2zebra", "which pair of --dataset cyclegan")
-    folder: str = option("", "train on pictures of yours: a folder with trainA, trainB, testA and testB", path=True)
-    size: int = option(128, "side of the pictures in pixels, a multiple of 4", at_least=32)
-    width: int = option(16, "channels of the generators' first layer; the paper has 64", at_least=1)
-    discriminator_width: int = option(16, "channels of the discriminators' first layer; the paper has 64", at_least=1)
-    blocks: int = option(6, "residual blocks of the generators; the paper has 9 at 256 pixels", at_least=0)
-    steps: int = option(1000, "training steps; 0 means 200 passes over the larger domain, as in the paper", at_least=0)
-    batch_size: int = option(1, "pictures of each domain per step", at_least=1)
-    lr: float = option(0.0005, "learning rate of Adam, 0.0002 in the paper; falls to 0 from the middle on", at_least=0)
-    objective: str = option("least-squares", "what the discriminators' verdicts are measured by; minimax is the GAN of "
-                            "2014, whose gradient vanishes", choices=("least-squares", "minimax"))  # fmt: skip
-    cycle_weight: float = option(10.0, "weight of the cycle loss; 0 shows mode collapse", at_least=0)
-    identity_weight: float = option(5.0, "weight of the identity loss", at_least=0)
-    pool: int = option(50, "earlier translations of which half of those judged are taken; 0: only new ones", at_least=0)
-    samples: int = option(10, "how often pictures are shown and measured on the way", at_least=1)
-    translate: str = option("", "a folder of your pictures to translate, instead of training", path=True)
-    direction: str = option("ab", "which way to translate: ab is apple to orange", choices=("ab", "ba"))
-    checkpoint: str = option("", "the network for --translate: a run or a file (default: the latest finished run)")
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"size": 64, "width": 8, "discriminator_width": 8, "blocks": 2, "steps": 150, "lr": 0.001,
-              "samples": 3},
-    "paper": {"size": 256, "width": 64, "discriminator_width": 64, "blocks": 9, "steps": 0, "lr": 0.0002,
-              "samples": 200},
-}
 LOAD = 286 / 256  # pictures are read this much larger than the crops, as in the paper
 PAPER_EPOCHS = 200
 LOG_EVERY = 20  # steps
@@ -238,11 +209,12 @@ def translate(gan: CycleGAN, pixels: torch.Tensor, direction: str, device: torch
 
 def translate_folder(config: Config, run: Run) -> dict[str, float]:
     """Translate every picture in the folder `config.translate` into the run's folder `translated`."""
-    folder = Path(config.translate)
+    folder = Path(str(config.translate))
     names, pictures = results.read_pictures(folder)
-    saved, chosen = results.load_trained(config.checkpoint)
+    chosen = config.checkpoint or latest_trained("cyclegan", "CycleGAN", "./inv lab cyclegan")
+    saved = load_checkpoint(chosen, "cyclegan", {})
     try:
-        trained = Config(**saved["config"])
+        trained = from_record(Config, saved["config"])
         gan = CycleGAN(trained).to(run.device)
         gan.load_state_dict(saved["state"]["gan"])
     except (TypeError, KeyError, RuntimeError):
@@ -274,8 +246,6 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Train, evaluate and report; or translate pictures of the user's own. Returns measures on the test pictures."""
     if config.translate:
         return translate_folder(config, run)
-    if config.size % 4:
-        raise UserError(f"--size {config.size} is not a multiple of 4", "./inv lab cyclegan -- --size 128")
     root, domains = find_data(config, run)
     side = round(config.size * LOAD)
     train_a, train_b = (read_domain(root / name, side) for name in ("trainA", "trainB"))

@@ -9,10 +9,8 @@ import cv2
 import numpy as np
 import torch
 
-from labkit.base.errors import UserError
 from labkit.data.pictures import read_picture
-from labkit.runs import measures, plots, records
-from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs import measures, plots
 from labkit.runs.run import Run
 from labs.cyclegan import measure
 from labs.cyclegan.data import find_pictures, resize
@@ -116,15 +114,3 @@ def show_own(run: Run, pairs: list[tuple[torch.Tensor, torch.Tensor]], source: s
     shown = torch.stack([square(pair[k]) for k in (0, 1) for pair in pairs])
     figure = plots.gallery(upright(shown), len(pairs), rows=[source, f"as {target}"])
     run.figure("own_pictures", figure, "Your pictures, and what became of them.")
-
-
-def load_trained(checkpoint: str) -> tuple[dict[str, Any], str]:
-    """The checkpoint to translate with, and its name: the one asked for, or of the newest finished training."""
-    if not checkpoint:
-        trained = [run for run in records.table() if run.lab == "cyclegan" and run.status == "finished"
-                   and run.checkpoint.exists()]  # fmt: skip
-        trained.sort(key=lambda run: run.data == "sample")  # on real data where there is one
-        if not trained:
-            raise UserError("no CycleGAN has been trained yet", "./inv lab cyclegan")
-        checkpoint = str(trained[0].folder)
-    return load_checkpoint(checkpoint, "cyclegan", {}), checkpoint

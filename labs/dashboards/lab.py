@@ -14,9 +14,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -30,23 +28,13 @@ from visdom import Visdom
 from labkit.base.console import say
 from labkit.runs import compat, live, plots, records
 from labkit.runs.loop import Loop
-from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
+from labs.dashboards.config import PRESETS, Config
 
 # Shapes: N points of the plane, each with a label 0 or 1. A map is the square [-1, 1] x [-1, 1] as SIDE x SIDE pixels.
 
 
-@dataclass(frozen=True)
-class Config:
-    steps: int = option(600, "steps of training, each on all points", at_least=30)
-    points: int = option(400, "points on the two spirals", at_least=20)
-    turns: float = option(1.5, "how often a spiral goes round; more is harder", at_least=0.1)
-    hidden: int = option(32, "width of the two hidden layers", at_least=1)
-    lr: float = option(0.01, "learning rate of Adam", at_least=0)
-
-
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 300}}
 SIDE, FRAMES, ZOOM = 64, 30, 4
 WHAT = ("blue spiral", "orange spiral")
 

@@ -11,10 +11,8 @@ to measure pictures that have no right answer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -29,51 +27,15 @@ from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
 from labkit.runs.loop import Loop
 from labkit.runs.measures import kid
-from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
-from labs.dcgan.losses import KINDS, discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
-from labs.dcgan.models import NORMS, SIDE, Discriminator, Generator
+from labs.dcgan.config import PRESETS, Config
+from labs.dcgan.losses import discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
+from labs.dcgan.models import SIDE, Discriminator, Generator
 
 # Shapes: N pictures of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
 
 
-@dataclass(frozen=True)
-class Config:
-    dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
-    loss: str = option("nonsaturating", "the objective", choices=KINDS)
-    steps: int = option(1500, "steps of the generator", at_least=8)
-    d_steps: int = option(1, "steps of the discriminator for each of them", at_least=1)
-    g_steps: int = option(1, "times that the generator repeats its step before the discriminator answers", at_least=1)
-    batch_size: int = option(64, "pictures per step", at_least=2)
-    latent: int = option(64, "length of the random vector", at_least=1)
-    width: int = option(16, "channels at 16 x 16; twice and four times as many at 8 x 8 and 4 x 4", at_least=1)
-    optimizer: str = option("adam", "adam (beta1 0.5) or plain sgd", choices=("adam", "sgd"))
-    lr: float = option(0.001, "learning rate of the generator", at_least=0)
-    lr_d: float = option(0.0, "learning rate of the discriminator; 0 means the same", at_least=0)
-    decay: bool = option(False, "let both learning rates fall to 0 in a straight line")
-    conditional: bool = option(False, "tell both networks the class, so that one can ask for it")
-    smooth: str = option("none", "label smoothing: of the real ones, or of both",
-                         choices=("none", "one-sided", "two-sided"))  # fmt: skip
-    smooth_by: float = option(0.1, "how far smoothing moves a target", at_least=0)
-    flip: float = option(0.0, "share of the pairs in which the discriminator is told the opposite", at_least=0)
-    noise: float = option(0.0, "deviation of the Gaussian noise before every layer of the discriminator", at_least=0)
-    norm: str = option("batch", "normalisation in the generator", choices=NORMS)
-    norm_d: str = option("batch", "normalisation in the discriminator", choices=NORMS)
-    activation: str = option("dcgan", "relu or leaky in both; dcgan: relu draws, leaky judges",
-                             choices=("dcgan", "leaky", "relu"))  # fmt: skip
-    downsample: str = option("stride", "how the discriminator shrinks", choices=("stride", "pool"))
-    head: str = option("flatten", "what the last layer reads: every place, or the mean", choices=("flatten", "mean"))
-    output: str = option("tanh", "range of the pictures: -1..1, or 0..1", choices=("tanh", "sigmoid"))
-    penalty: float = option(10.0, "weight of the gradient penalty of wgan-gp", at_least=0)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"steps": 160, "lr": 0.002},
-    "wgan-gp": {"loss": "wgan-gp", "norm_d": "instance", "d_steps": 3, "steps": 600},
-    "collapse": {"g_steps": 10, "norm": "none", "norm_d": "none", "steps": 240},
-    "vanishing": {"loss": "minimax", "d_steps": 5, "steps": 240},
-}
 JUDGED = 1000  # pictures in each measure
 LOOKS = 8  # how often the fixed random vectors are drawn on the way
 SHOWN = 10
@@ -119,15 +81,7 @@ def to_pixels(pictures: torch.Tensor, output: str) -> torch.Tensor:
 
 
 def build(config: Config, channels: int, classes: int) -> tuple[Generator, Discriminator]:
-    """Generator and discriminator. Raises UserError for a combination that would mean something else than it says."""
-    if config.loss == "wgan-gp":
-        if config.norm_d == "batch":
-            raise UserError("the gradient penalty is of each picture by itself, and batch norm in the discriminator "
-                            "mixes them", "./inv lab dcgan -- --preset wgan-gp")  # fmt: skip
-        if config.smooth != "none" or config.flip:
-            raise UserError("the loss wgan-gp has no targets that --smooth or --flip could change")
-    if config.flip >= 0.5 or config.smooth_by >= 0.5:
-        raise UserError("with --flip or --smooth-by of 0.5 or more, real would no longer mean real")
+    """Generator and discriminator."""
     told = classes if config.conditional else 0
     generator = Generator(config.latent, config.width, channels, told, config.norm, config.activation == "leaky",
                           config.output)  # fmt: skip

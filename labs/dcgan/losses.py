@@ -11,8 +11,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-KINDS = ("nonsaturating", "minimax", "wgan-gp", "lsgan")
-
 
 def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor, real_target: torch.Tensor,
                        fake_target: torch.Tensor) -> torch.Tensor:  # fmt: skip

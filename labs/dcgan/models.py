@@ -12,7 +12,6 @@ from torch.nn import functional as F
 from labkit.runs import compat
 
 SIDE = 32
-NORMS = ("batch", "instance", "weight", "none")
 
 
 class Generator(nn.Module):

@@ -18,7 +18,6 @@ import re
 import resource
 import shlex
 import warnings
-from dataclasses import dataclass
 from typing import Any
 
 from detectron2.data import MetadataCatalog
@@ -27,28 +26,10 @@ from torch import nn
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.detectron2 import configs, data, evaluation, pictures, training, weights
-
-TASKS = ("all", "train", "eval", "demo")
-
-
-@dataclass(frozen=True)
-class Config:
-    task: str = option("all", "what to do; all: train, eval and demo", choices=TASKS)
-    config: str = option("tiny", "tiny, tiny_panoptic, tiny_semantic or a config of detectron2's model zoo")
-    dataset: str = option("coco", "COCO, whole or a subset; without this option its drawn sample", choices=("coco",))
-    input: str = option("", "for demo: pictures of yours, with commas; a folder; a video; or webcam", path=True)
-    weights: str = option("", "for eval and demo: a run, a file or a name of the model zoo (default: what was trained "
-                          "last with this config, else the model zoo's)", path=True)  # fmt: skip
-    threshold: float = option(0.5, "for demo: draw objects with at least this score", at_least=0)
-    frames: int = option(100, "for demo: of a video or the webcam at most so many pictures", at_least=1)
-    overrides: str = option("", "settings of detectron2 to change, as in SOLVER.BASE_LR 0.0025", rest=True)
-
-
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"overrides": "SOLVER.MAX_ITER 40 SOLVER.WARMUP_ITERS 10"}}
+from labs.detectron2.config import PRESETS, Config
 
 
 def trained(config: Config, run: Run) -> tuple[Any, nn.Module, dict[str, Any]]:
@@ -110,8 +91,6 @@ def judge(config: Config, run: Run) -> tuple[Any, nn.Module]:
 def work(config: Config, run: Run) -> dict[str, float]:
     """Do the task; the measures that the report begins with."""
     if config.input:
-        if config.task not in ("all", "demo"):
-            raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
         return demo(config, run)
     metrics: dict[str, float] = {}
     if config.task in ("all", "train"):

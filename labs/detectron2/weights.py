@@ -64,10 +64,10 @@ def load(model: nn.Module, path: Path, whole: bool) -> None:
         say(f"weights: {count} of {len(own)} tensors start at random, the others come from {path.name}")
 
 
-def find(wanted: str, config: str) -> tuple[Path, dict[str, Any]]:
+def find(wanted: str | None, config: str) -> tuple[Path, dict[str, Any]]:
     """The file with the weights to use, and, of a run of this lab, its state (else {}).
 
-    `wanted` is a file, a name of the model zoo (downloaded and compared with what is published), a run, or '' for the
+    `wanted` is a file, a name of the model zoo (downloaded and compared with what is published), a run, or None for the
     newest run of `config` and else the zoo's weights of that name.
     """
     zoo = registry.find(ZOO).parts

@@ -11,9 +11,7 @@ sees only patches makes pictures sharp (section 87 of the notes).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -23,41 +21,19 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.runs import compat, plots, records
-from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs import compat, plots
+from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
-from labkit.runs.options import option
+from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.pix2pix import data
+from labs.pix2pix.config import PRESETS, Config
 from labs.pix2pix.models import PatchGAN, Segmenter, UNet
 
 # Shapes: N pairs, S pixels a side. Pictures are uint8 (N, S, S, 3) RGB; networks take float32 -1..1 (N, 3, S, S).
 
 
-@dataclass(frozen=True)
-class Config:
-    direction: str = option("to-photo", "what is given and what is drawn", choices=("to-photo", "to-labels"))
-    size: int = option(64, "side of the pictures", choices=(32, 64, 128, 256))
-    steps: int = option(1500, "steps of training", at_least=8)
-    batch_size: int = option(1, "pairs per step; 1 in the paper", at_least=1)
-    width: int = option(32, "channels of the first layers of both networks; 64 in the paper", at_least=1)
-    lr: float = option(0.0002, "learning rate of Adam in both networks", at_least=0)
-    reconstruction: str = option("l1", "distance to the true picture", choices=("l1", "l2"))
-    reconstruction_weight: float = option(100.0, "its weight", at_least=0)
-    gan_weight: float = option(1.0, "weight of the generator's GAN loss; 0 leaves the discriminator out", at_least=0)
-    patch: int = option(16, "width of the patch that the discriminator judges", choices=(16, 34, 70))
-    skips: bool = option(True, "the skips of the U-Net; without them it is a plain encoder and decoder")
-    translate: str = option("", "a picture of yours, or a folder of them, to put through a trained network", path=True)
-    checkpoint: str = option("", "the network for --translate: a run or a file (default: the latest)", path=True)
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"size": 32, "width": 16, "steps": 150, "lr": 0.001, "batch_size": 4},
-    "l1": {"gan_weight": 0.0},
-    "gan": {"reconstruction_weight": 0.0},
-    "paper": {"size": 256, "width": 64, "patch": 70, "steps": 80_000},
-}
 LAYERS = {16: 1, 34: 2, 70: 3}  # of the discriminator, by the patch that they see
 LOOKS, SHOWN = 8, 4
 
@@ -175,15 +151,17 @@ def sharpness(pixels: torch.Tensor) -> float:
 
 def translate(config: Config, run: Run) -> dict[str, float]:
     """Put the picture or pictures `config.translate` through a trained network."""
-    chosen = config.checkpoint or latest_trained(config)
+    chosen = config.checkpoint or latest_trained("pix2pix", f"network {config.direction}",
+                                                 f"./inv lab pix2pix -- --direction {config.direction}",
+                                                 direction=config.direction)  # fmt: skip
     saved = load_checkpoint(chosen, "pix2pix", {"direction": config.direction})
     try:
-        trained = Config(**saved["config"])
+        trained = from_record(Config, saved["config"])
         generator = UNet(trained.size, trained.width, trained.skips).to(run.device)
         generator.load_state_dict(saved["state"]["generator"])
     except (TypeError, KeyError, RuntimeError):
         raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab pix2pix") from None
-    own = data.read_own(Path(config.translate), trained.size)
+    own = data.read_own(Path(str(config.translate)), trained.size)
     given = torch.stack([pixels for _, pixels in own])
     drawn = draw(generator, given, run)
     folder = run.folder / "translated"
@@ -198,17 +176,6 @@ def translate(config: Config, run: Run) -> dict[str, float]:
     sheet = torch.stack([given[:8], drawn[:8]], dim=1).flatten(0, 1)
     run.figure("translated", plots.gallery(sheet.numpy(), 2, tops=["yours", "translated"]), "Your pictures.")
     return {"pictures": len(own)}
-
-
-def latest_trained(config: Config) -> str:
-    """The folder of the newest finished run in this direction; on real data where there is one."""
-    trained = [found for found in records.table() if found.lab == "pix2pix" and found.status == "finished"]
-    for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = records.load_json(found.folder / "config.json")["options"]
-        if found.checkpoint.exists() and options["direction"] == config.direction:
-            return str(found.folder)
-    raise UserError(f"no network has been trained {config.direction} yet",
-                    f"./inv lab pix2pix -- --direction {config.direction}")  # fmt: skip
 
 
 # ---- the whole run ----

@@ -11,7 +11,6 @@ panoptic segments, and what pixel accuracy, mIoU and panoptic quality do and do 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,43 +23,21 @@ from torch.nn import functional as F
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.runs import compat, records
-from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs import compat
+from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
-from labkit.runs.options import option
+from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.segmentation import augment, data, metrics, results
+from labs.segmentation.config import PRESETS, Config
 from labs.segmentation.metrics import VOID
-from labs.segmentation.models import NETWORKS, STRIDE, Normalise
+from labs.segmentation.models import NETWORKS, Normalise
 
 # Shapes: N pictures of a batch, H x W pixels, in squares of S x S. Pictures stay uint8 0..255 (N, S, S, 3) RGB until
 # the network reads them; labels are uint8 (N, S, S), and VOID where there is none.
 
 
-@dataclass(frozen=True)
-class Config:
-    model: str = option("unet", "network", choices=tuple(NETWORKS))
-    width: int = option(16, "channels of the first layer; 64 in the papers", at_least=4)
-    size: int = option(160, "longer side of the pictures in pixels, a multiple of 32", at_least=STRIDE)
-    crop: int = option(128, "side of the square that a training step sees, a multiple of 32", at_least=STRIDE)
-    epochs: int = option(30, "passes over the training set", at_least=1)
-    batch_size: int = option(8, "pictures per step", at_least=2)
-    lr: float = option(0.005, "first learning rate of AdamW; falls to 0 by the last step", at_least=0)
-    dice: float = option(0.0, "weight of the dice loss beside cross-entropy", at_least=0)
-    colour: float = option(0.3, "augmentation: brightness, contrast and saturation vary by this share", at_least=0)
-    annotations: str = option("auto", "what the labels come from; auto: panoptic where it is there",
-                              choices=("auto", "panoptic", "instances"))  # fmt: skip
-    classes: str = option("", "names of the categories to tell apart, with commas; all else is other")
-    most: int = option(20, "without --classes: the N categories that cover most pixels", at_least=1)
-    limit: int = option(5000, "read at most N pictures of each split", at_least=2)
-    predict: str = option("", "a picture of yours to segment with a trained network, instead of training", path=True)
-    checkpoint: str = option("", "the network for --predict: a run or a file (default: the latest finished run)")
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"width": 8, "size": 96, "crop": 64, "epochs": 16, "lr": 0.01},
-}
 SMALLEST = 16  # pixels: a predicted thing with fewer is taken for noise
 
 
@@ -172,12 +149,14 @@ def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config
 
 def predict(config: Config, run: Run) -> dict[str, float]:
     """Segment the picture `config.predict` with a trained network; returns the share of its largest class."""
-    picture = results.read_own(Path(config.predict))
-    chosen = config.checkpoint or latest_trained(config)
+    picture = results.read_own(Path(str(config.predict)))
+    chosen = config.checkpoint or latest_trained(
+        "segmentation", config.model, f"./inv lab segmentation -- --model {config.model}", model=config.model
+    )
     saved = load_checkpoint(chosen, "segmentation", {"model": config.model})
     names = saved["state"]["classes"]
     try:
-        trained = Config(**saved["config"])
+        trained = from_record(Config, saved["config"])
         model = build_model(trained, len(names)).to(run.device)
         model.load_state_dict(saved["state"]["model"])
     except (TypeError, RuntimeError):
@@ -206,36 +185,16 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     return {"largest_share": float(shares.max())}
 
 
-def latest_trained(config: Config) -> str:
-    """The folder of the newest finished run that trained such a network; on real data where there is one."""
-    trained = [found for found in records.table() if found.status == "finished" and found.checkpoint.exists()]
-    for found in sorted(trained, key=lambda found: found.data == "sample"):
-        options = records.load_json(found.folder / "config.json")["options"]
-        if found.lab == "segmentation" and options["model"] == config.model:
-            return str(found.folder)
-    raise UserError(f"no {config.model} has been trained yet", f"./inv lab segmentation -- --model {config.model}")
-
-
 # ---- the whole run ----
-
-
-def check_sizes(config: Config) -> None:
-    """Raise UserError where the networks cannot take these sizes."""
-    for name, side in (("--size", config.size), ("--crop", config.crop)):
-        if side % STRIDE:
-            raise UserError(f"{name} {side} is no multiple of {STRIDE}", f"{name} {side // STRIDE * STRIDE}")
-    if config.crop > config.size:
-        raise UserError(f"--crop {config.crop} is more than --size {config.size}", f"--crop {config.size}")
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
     """Train, evaluate and report; or segment one picture. Returns the measures, as shares of 1."""
     if config.predict:
         return predict(config, run)
-    check_sizes(config)
     train_split, test_split, about = data.find_splits(run.dataset("coco"), config.annotations)
     say(about)
-    asked = [name.strip() for name in config.classes.split(",") if name.strip()]
+    asked = [name.strip() for name in (config.classes or "").split(",") if name.strip()]
     classes = data.choose_classes(train_split, asked, config.most)
     say(f"classes: {', '.join(classes.names)}")
     pictures, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))

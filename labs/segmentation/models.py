@@ -15,8 +15,6 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-STRIDE = 32  # sides must be multiples of it: SegNet halves them five times
-
 
 class Normalise(nn.Module):
     """Pixels 0..255 (N, H, W, 3), uint8 or float, to float32 (N, 3, H, W) with mean 0 and deviation 1 per channel.

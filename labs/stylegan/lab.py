@@ -11,9 +11,7 @@ which buys quality with variety, and orthogonal regularisation.
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -26,32 +24,15 @@ from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
 from labkit.runs.loop import Loop
 from labkit.runs.measures import kid
-from labkit.runs.options import option
 from labkit.runs.run import Run
 from labkit.runs.start import start
+from labs.stylegan.config import PRESETS, Config
 from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
 from labs.stylegan.models import LAYERS, Discriminator, Generator, same_for_all_layers
 
 # Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
 
 
-@dataclass(frozen=True)
-class Config:
-    dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
-    steps: int = option(1500, "steps of each network", at_least=8)
-    batch_size: int = option(32, "pictures per step", at_least=2)
-    latent: int = option(64, "D, the length of z and of w", at_least=1)
-    width: int = option(16, "channels at 32 x 32; two and four times as many at smaller sizes", at_least=1)
-    mapping_layers: int = option(4, "layers of the mapping network; 8 in the paper", at_least=0)
-    lr: float = option(0.003, "learning rate of both networks; a tenth of it in the mapping network", at_least=0)
-    r1: float = option(0.3, "weight of the R1 penalty, γ", at_least=0)
-    r1_every: int = option(4, "take the penalty in one of so many steps, so many times as strongly", at_least=1)
-    mixing: float = option(0.5, "share of the generated pictures that take their styles from two vectors", at_least=0)
-    orthogonal: float = option(0.0, "weight of orthogonal regularisation in the generator; BigGAN: 0.0001", at_least=0)
-    average: float = option(0.99, "how much the mean over the generator's weights keeps in each step", at_least=0)
-
-
-PRESETS: dict[str, dict[str, Any]] = {"smoke": {"steps": 120, "average": 0.9}}
 JUDGED, LOOKS, SHOWN = 1000, 8, 10
 PSIS = (0.0, 0.5, 0.7, 1.0)
 
@@ -242,8 +223,6 @@ def main(config: Config, run: Run) -> dict[str, float]:
     pixels, labels, test = read(run.dataset(config.dataset), config.dataset)
     if len(pixels) < config.batch_size or len(test) < JUDGED:
         raise UserError(f"the lab needs {config.batch_size} training and {JUDGED} test pictures")
-    if config.average >= 1:
-        raise UserError("--average 1 would keep the first weights for ever")
     generator = Generator(pixels.shape[3], config.width, config.latent, config.mapping_layers).to(run.device)
     discriminator = Discriminator(pixels.shape[3], config.width).to(run.device)
     average = copy.deepcopy(generator).eval()

@@ -37,6 +37,7 @@ from torch.nn import functional as F  # noqa: E402
 
 from labkit.runs import compat, provenance  # noqa: E402
 from labs.cifar10 import augment, lab  # noqa: E402
+from labs.cifar10.config import BACKBONES  # noqa: E402
 from labs.cifar10.data import read  # noqa: E402
 from labs.cifar10.optimizers import make_optimizers  # noqa: E402
 
@@ -341,7 +342,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("bench-cifar10.jsonl"), help="default: %(default)s")
     parser.add_argument("--batch", type=int, default=500, help="pictures per step (default: 500)")
     parser.add_argument("--repeats", type=int, default=5, help="timings of each way (default: 5)")
-    every = ",".join(("fast", *lab.BACKBONES))
+    every = ",".join(("fast", *BACKBONES))
     parser.add_argument("--models", default=every, help="backbones, by commas (default: all)")
     parser.add_argument("--airbench", type=Path, help="checkout of cifar10-airbench")
     parser.add_argument("--seeds", type=int, default=3, help="seeds 0 to N - 1 (default: 3)")

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.runs import judge
-from labs.dcgan import lab, losses, models
+from labs.dcgan import config, lab, losses, models
 
 TINY = ["--sample", "--steps=16", "--width=4", "--batch-size=16", "--latent=8"]
 CPU = torch.device("cpu")
@@ -59,7 +59,7 @@ def test_each_discriminator_loss_is_its_formula():
 
 def test_against_a_sure_discriminator_only_the_minimax_gradient_vanishes():
     slopes = {}
-    for kind in losses.KINDS:
+    for kind in config.LOSSES:
         logit = torch.full((1,), -12.0, requires_grad=True)
         losses.generator_loss(kind, logit).backward()
         slopes[kind] = abs(float(logit.grad))
@@ -128,7 +128,7 @@ def test_the_gradient_norm_is_that_of_all_gradients_in_one_vector():
 # ---- networks, data, measures ----
 
 
-@pytest.mark.parametrize("norm", models.NORMS)
+@pytest.mark.parametrize("norm", config.NORMS)
 @pytest.mark.parametrize("classes", [0, 10])
 def test_every_kind_of_network_has_its_shapes_and_gradients(norm, classes):
     generator = models.Generator(8, 4, 3, classes, norm, False, "tanh")

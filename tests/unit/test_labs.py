@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib
 import os
+import shutil
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +16,7 @@ import pytest
 from labkit.base import labs, paths
 from labkit.base.errors import UserError
 from labkit.cli import labs as tasks
-from labkit.runs import launch
+from labkit.runs import launch, options
 from labkit.stacks import containers, runner, selection
 from labkit.stacks.engine import Engine
 from labkit.stacks.machine import probe
@@ -23,7 +27,7 @@ LABS = labs.table()
 @pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
 def test_a_lab_is_complete(lab):
     folder = lab.program.parent
-    for name in ("lab.py", "lab.toml", "README.md", "README.zh-CN.md"):
+    for name in ("config.py", "lab.py", "lab.toml", "README.md", "README.zh-CN.md"):
         assert (folder / name).is_file(), name
     assert lab.title and lab.title_zh and lab.sections and lab.smoke["metric"]
     for row in lab.expect:
@@ -53,45 +57,90 @@ def test_an_unknown_lab_offers_the_nearest():
         labs.find("../labs/cifar10")
 
 
-def test_the_data_set_follows_the_arguments():
-    lab = labs.find("cifar10")
-    assert labs.dataset_for(lab, []) == "cifar10"
-    assert labs.dataset_for(lab, ["--dataset", "cifar100"]) == "cifar100"
-    assert labs.dataset_for(lab, ["--dataset=cifar100"]) == "cifar100"
-    assert labs.dataset_for(lab, ["--predict", "x.jpg"]) == ""
-    with pytest.raises(UserError, match="did you mean cifar100"):
-        labs.dataset_for(lab, ["--dataset=cifar1000"])
+def asked(name, *words, folder=None):
+    """The request and the Config that a command line makes, as the host sees it."""
+    module = importlib.import_module(f"labs.{name}.config")
+    request = options.parse(words, module.Config, module.PRESETS, name, folder=folder)
+    return request, options.build(module.Config, module.PRESETS, request)
 
 
-def test_path_options_are_resolved_against_the_callers_folder(tmp_path):
-    lab = labs.find("cifar10")
+def test_the_data_set_follows_from_the_options(tmp_path):
+    (tmp_path / "x.jpg").touch()
+    known = labs.find("cifar10").datasets
+    assert options.dataset_for(asked("cifar10")[1], known) == ("cifar10", False)
+    assert options.dataset_for(asked("cifar10", "--dataset=cifar100")[1], known) == ("cifar100", False)
+    assert options.dataset_for(asked("cifar10", "--predict", "x.jpg", folder=tmp_path)[1], known) == ("", False)
+    assert options.dataset_for(asked("dashboards")[1], ()) == ("", False)
+    coco = labs.find("detectron2").datasets
+    assert options.dataset_for(asked("detectron2")[1], coco) == ("coco", True)  # its sample is enough to learn from
+    assert options.dataset_for(asked("detectron2", "--dataset", "coco")[1], coco) == ("coco", False)
+    assert options.dataset_for(asked("detectron2", "--input", "webcam")[1], coco) == ("", False)
+
+
+def test_paths_start_at_the_callers_folder(tmp_path):
     folder = tmp_path / "my pictures"
     folder.mkdir()
-    (folder / "a b.jpg").touch()
-    assert labs.resolve_paths(lab, ["--predict", "a b.jpg"], folder) == ["--predict", str(folder / "a b.jpg")]
-    assert labs.resolve_paths(lab, ["--predict=a b.jpg"], folder) == [f"--predict={folder / 'a b.jpg'}"]
-    assert labs.resolve_paths(lab, ["--model", "a b.jpg"], folder) == ["--model", "a b.jpg"]
-    with pytest.raises(UserError, match=r"no file c\.jpg"):
-        labs.resolve_paths(lab, ["--predict", "c.jpg"], folder)
+    for name in ("a b.jpg", "a.jpg", "b.jpg", "c,d.jpg"):
+        (folder / name).touch()
+    request, config = asked("cifar10", "--predict", "a b.jpg", "--checkpoint=latest", folder=folder)
+    assert config.predict == str(folder / "a b.jpg") and config.checkpoint == "latest"
+    assert options.words(request) == ["--predict", str(folder / "a b.jpg"), "--checkpoint", "latest"]
+    assert options.files_of(config) == [folder / "a b.jpg"]
+    config = asked("detectron2", "--input=a.jpg,b.jpg", "--weights", "latest", folder=folder)[1]
+    assert options.files_of(config) == [folder / "a.jpg", folder / "b.jpg"]
+    assert options.files_of(asked("detectron2", "--input", "c,d.jpg", folder=folder)[1]) == [folder / "c,d.jpg"]
+    for words in (["--predict", "c.jpg"], ["--predict=gone.jpg"]):
+        with pytest.raises(UserError, match=r"--predict: there is no file (c|gone)\.jpg"):
+            asked("cifar10", *words, folder=folder)
 
 
-def test_several_pictures_are_resolved_and_mounted_each(tmp_path):
-    lab = labs.find("detectron2")
-    for name in ("a.jpg", "b.jpg", "c,d.jpg"):
-        (tmp_path / name).touch()
-    both = f"{tmp_path / 'a.jpg'},{tmp_path / 'b.jpg'}"
-    assert labs.resolve_paths(lab, ["--input=a.jpg,b.jpg", "--weights", "latest"], tmp_path) == [
-        f"--input={both}", "--weights", "latest"]  # fmt: skip
-    assert labs.paths_among(lab, ["--input", both]) == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    assert labs.resolve_paths(lab, ["--input", "c,d.jpg"], tmp_path) == ["--input", str(tmp_path / "c,d.jpg")]
-    assert labs.resolve_paths(lab, ["--input", "webcam"], tmp_path) == ["--input", "webcam"]
-    with pytest.raises(UserError, match=r"no file gone\.jpg"):
-        labs.resolve_paths(lab, ["--input=a.jpg,gone.jpg"], tmp_path)
+@pytest.mark.parametrize("lab", LABS, ids=lambda lab: lab.name)
+def test_options_are_known_without_a_stack(lab):
+    """By the host's Python, which has neither torch nor NumPy; every preset builds a Config."""
+    module = importlib.import_module(f"labs.{lab.name}.config")
+    for preset in module.PRESETS:
+        request, config = asked(lab.name, *(["--smoke"] if preset == "smoke" else ["--preset", preset]))
+        assert asked(lab.name, *options.words(request)) == (request, config)
+    assert options.from_record(module.Config, dataclasses.asdict(module.Config())) == module.Config()
 
 
-def test_a_lab_may_begin_with_its_sample():
-    assert labs.find("detectron2").sample_first and not labs.find("cifar10").sample_first
-    assert labs.dataset_for(labs.find("detectron2"), ["--input", "a.jpg"]) == ""
+@pytest.mark.parametrize(
+    ("name", "words", "sentence"),
+    [
+        ("cifar10", ["--epoch", "2"], "unknown option --epoch; did you mean --epochs?"),
+        ("cifar10", ["--early-stop", "2"], "--early-stop watches the accuracy on held-out pictures"),
+        ("cifar10", ["--compare", "optimizer=sgd,adm"], "there is no adm; did you mean adam?"),
+        ("cifar10", ["--compare", "epochs=3"], "fewer than two values"),
+        ("cifar10", ["--lr", "0"], "--lr: 0 is not more than 0"),
+        ("cifar10", ["--augment", "cutot"], "there is no cutot; did you mean cutout?"),
+        ("cyclegan", ["--size", "66"], "--size 66 is not a multiple of 4"),
+        ("dcgan", ["--loss", "wgan-gp"], "batch norm in the discriminator mixes them"),
+        ("segmentation", ["--crop", "100"], "--crop 100 is no multiple of 32"),
+        ("stylegan", ["--average", "1"], "would keep the first weights for ever"),
+        ("detectron2", ["--task", "train", "--input", "webcam"], "--input goes with --task demo"),
+        ("cifar10", ["--resume", "19990101-000000"], "there is no run 19990101-000000"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_made(name, words, sentence, monkeypatch, tmp_path):
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(tasks, "prepare", lambda *_: pytest.fail("an environment was prepared"))
+    with pytest.raises(UserError) as said:
+        tasks.start_lab(name, words, where="venv", stack="cpu")
+    assert sentence in said.value.message and not (tmp_path / "runs").exists()
+
+
+def test_the_help_of_a_lab_needs_no_environment(copy):
+    """In a fresh clone but for the front door's own environment, with no network to make another one."""
+    shutil.copytree(paths.ROOT / ".venv" / "host", copy / ".venv" / "host", symlinks=True)
+    for words, said in ((["--help"], "--label-smoothing X"), (["--epoch", "2"], "did you mean --epochs?")):
+        began = time.monotonic()
+        done = subprocess.run(
+            ["./inv", "lab", "cifar10", "--", *words], cwd=copy, capture_output=True, text=True,
+            env={**os.environ, "UV_DEFAULT_INDEX": "http://127.0.0.1:1/"},
+        )  # fmt: skip
+        assert said in done.stdout + done.stderr and done.returncode == (0 if words == ["--help"] else 2)
+        assert time.monotonic() - began < 5  # a stack takes minutes; how fast it is on a quiet machine is no test
+    assert {path.name for path in (copy / ".venv").iterdir()} == {"host"}
 
 
 def test_the_command_is_data(monkeypatch):

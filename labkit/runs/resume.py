@@ -1,0 +1,42 @@
+"""Whether a run can go on: found out from its records, without torch, before anything is prepared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from labkit.base.errors import UserError
+from labkit.runs import options, records
+
+
+def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, dict[str, Any], Any]:
+    """The folder of the run that `--resume` names, its config.json, and the Config that it started with.
+
+    Raises UserError where there is no such run of `lab`, it has finished, or other options are asked for than it has.
+    """
+    found = records.read(records.find(request.resume, lab))
+    if found.lab != lab:
+        command = records.resume_command(found.lab, found.folder.name)
+        raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
+    if found.status == "finished":
+        raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"./inv report {found.name}")
+    facts = records.load_json(found.folder / "config.json")
+    try:
+        config = options.from_record(config_class, facts["options"])
+    except (KeyError, TypeError):
+        raise UserError(f"the run {found.name} was started by another version of {lab}", f"./inv lab {lab}") from None
+    asked = {options.flag(name): (value, getattr(config, name)) for name, value in request.typed.items()}
+    if request.seed is not None:
+        asked["--seed"] = (request.seed, facts["seed"])
+    if request.preset:
+        asked["--preset"] = (request.preset, facts["preset"])
+    for name in ("smoke", "sample"):
+        if getattr(request, name):
+            asked[f"--{name}"] = (True, facts[name])
+    for name, (new, old) in asked.items():
+        if new != old:
+            raise UserError(
+                f"the run {found.name} was started with {name} {old}, and a resumed run keeps its options",
+                records.resume_command(lab, found.folder.name),
+            )
+    return found.folder, facts, config

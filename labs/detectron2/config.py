@@ -1,0 +1,33 @@
+"""The options of the lab detectron2, known without torch: a mistake is found before anything is made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.base.errors import UserError
+from labkit.runs.options import option
+
+TASKS = ("all", "train", "eval", "demo")
+
+
+@dataclass(frozen=True)
+class Config:
+    task: str = option("all", "what to do; all: train, eval and demo", choices=TASKS)
+    config: str = option("tiny", "tiny, tiny_panoptic, tiny_semantic or a config of detectron2's model zoo")
+    dataset: str | None = option(None, "COCO, whole or a subset; without this option its drawn sample",
+                                    choices=("coco",))  # fmt: skip
+    input: str | None = option(None, "for demo: pictures of yours, with commas; a folder; a video; or webcam",
+                               path=True, instead=True)  # fmt: skip
+    weights: str | None = option(None, "for eval and demo: a run, a file or a name of the model zoo (default: what was "
+                                    "trained last with this config, else the model zoo's)", path=True)  # fmt: skip
+    threshold: float = option(0.5, "for demo: draw objects with at least this score", at_least=0)
+    frames: int = option(100, "for demo: of a video or the webcam at most so many pictures", at_least=1)
+    overrides: str = option("", "settings of detectron2 to change, as in SOLVER.BASE_LR 0.0025", rest=True)
+
+    def __post_init__(self) -> None:
+        if self.input and self.task not in ("all", "demo"):
+            raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
+
+
+PRESETS: dict[str, dict[str, Any]] = {"smoke": {"overrides": "SOLVER.MAX_ITER 40 SOLVER.WARMUP_ITERS 10"}}
