@@ -371,7 +371,7 @@ def test(c: Context, stack: str = "") -> None:
 
 @command()
 def lint(c: Context) -> None:
-    """Check style and types (ruff, mypy, hadolint)."""
+    """Check style, types and imports (ruff, mypy, import-linter, hadolint)."""
     call("upkeep.lint", **locals())
 
 

@@ -15,10 +15,15 @@ from labkit.base.command import as_typed
 
 
 class Words(Console):
-    """A console that names commands as the user types them."""
+    """A console that names commands as the user types them, and lets through nothing that a terminal obeys."""
 
     def print(self, *objects: Any, **options: Any) -> None:
-        super().print(*(as_typed(one) if isinstance(one, str) else one for one in objects), **options)
+        super().print(*(as_typed(harmless(one)) if isinstance(one, str) else one for one in objects), **options)
+
+
+def harmless(text: str) -> str:
+    """`text` with no control characters but line ends and tabs: names of files may hold what a terminal obeys."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
 
 
 console = Words(stderr=True, highlight=False, soft_wrap=True)

@@ -17,8 +17,13 @@ class UserError(Exception):
         self.message = message
         self.next_command = next_command
 
+    @property
+    def text(self) -> str:
+        """Message and next command as they are written down, with ./inv, which everybody can type."""
+        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+
     def __str__(self) -> str:
-        return as_typed(f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message)
+        return as_typed(self.text)
 
 
 def nearest(word: str, known: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -10,7 +11,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, BinaryIO, Iterator
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
@@ -24,6 +25,7 @@ REFUSALS = {
     errno.EPERM: "you have no permission",
     errno.ENOTDIR: "a file is in the way where a folder should be",
     errno.EEXIST: "a file is in the way where a folder should be",
+    errno.EISDIR: "a folder is in the way where a file should be",
     errno.EIO: "the disk reports an input/output error",
 }
 
@@ -108,9 +110,22 @@ def write_text(path: Path, text: str) -> None:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """As `write_text`."""
-    new = path.with_name(path.name + ".new")
-    with new.open("wb") as stream:
+    with replacing(path) as stream:
         stream.write(content)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[BinaryIO]:
+    """A stream whose content becomes the file `path` when the block is over.
+
+    What lies in the way under the temporary name is removed and never followed: in a folder that others can write to
+    it may be a link to a file of the user's.
+    """
+    new = path.with_name(path.name + ".new")
+    with contextlib.suppress(FileNotFoundError):
+        new.unlink()
+    with os.fdopen(os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
+        yield stream
         stream.flush()
         os.fsync(stream.fileno())
-    new.replace(path)
+    os.replace(str(new), str(path))

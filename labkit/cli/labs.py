@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import shlex
-import subprocess
 from typing import Any
 
 from rich.table import Table
@@ -33,8 +32,6 @@ def labs_table() -> None:
 
 def lab(name: str, **asked: Any) -> int | None:
     """The lab `name`, `asked` for as in `start_lab`; what follows `--` are its own options."""
-    if name in ("--help", "-h"):
-        return subprocess.run([str(paths.ROOT / "inv"), "--help", "lab"]).returncode
     if name.startswith("-"):
         raise UserError(f"the lab's name comes first, before {name}.", "./inv lab NAME " + name)
     return start_lab(name, passed_on(), **asked)

@@ -6,8 +6,9 @@ next command and exit status 2, and an option of a lab that was typed before `--
 
 from __future__ import annotations
 
+import os
 import re
-import signal
+import sys
 
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
@@ -29,12 +30,27 @@ class LabProgram(Program):
             task.help = {option: as_typed(text) for option, text in task.help.items()}
 
     def parse_tasks(self) -> None:
-        self.core.unparsed = name_positionals(list(self.core.unparsed))
+        words = list(self.core.unparsed)
+        ours = words[: words.index("--")] if "--" in words else words
+        if {"--help", "-h"} & set(ours):  # `TASK --help`, which invoke reads only before the task
+            self.args.help.value, words = ours[0], []
+        self.core.unparsed = name_positionals(words)
         try:
             super().parse_tasks()
         except ParseError as error:
-            said = explain(str(error), list(self.core.unparsed), sorted(self.collection.task_names))
-            raise Exit(as_typed(said), 2) from None
+            self.refuse(explain(str(error), words, sorted(self.collection.task_names)))
+
+    def parse_cleanup(self) -> None:
+        tasks, collections = sorted(self.collection.task_names), sorted(self.collection.collections)
+        if isinstance(self.args.help.value, str) and self.args.help.value not in self.parser.contexts:
+            self.refuse(f"there is no task '{self.args.help.value}' ({nearest(self.args.help.value, tasks)})", "--list")
+        if isinstance(self.args.list.value, str) and self.args.list.value not in collections:
+            self.refuse(f"there are no tasks '{self.args.list.value}.…'", "--list")
+        super().parse_cleanup()
+
+    def refuse(self, message: str, next_words: str = "") -> None:
+        """Leave with one sentence and the next command, as the user types it."""
+        raise Exit(as_typed(message + f".\n  next: ./inv {next_words}" * bool(next_words)), 2) from None
 
 
 def name_positionals(words: list[str]) -> list[str]:
@@ -50,21 +66,30 @@ def explain(message: str, words: list[str], tasks: list[str]) -> str:
     unknown = re.match(r"No idea what '(.*)' is!", message)
     word, task = unknown.group(1) if unknown else "", words[0] if words else ""
     if word and word == task:
-        return f"there is no task '{word}' ({nearest(word, tasks)}).\n  next: ./inv --list"
+        what = "option" if word.startswith("-") else "task"
+        return f"there is no {what} '{word}' ({nearest(word, tasks)}).\n  next: ./inv --list"
     if word and task == "lab" and len(words) > 1:
         hint = f"./inv lab {words[1]} -- {word} VALUE" if word.startswith("-") else f"./inv lab {words[1]}"
         return f"'{word}' is no option of the task lab; a lab's own options come after `--`.\n  next: {hint}"
     if word:
-        return f"task {task} knows no '{word}'.\n  next: ./inv {task} --help"
+        return f"task {task} knows no '{word}'.\n  next: ./inv --help {task}"
     if "required positional" in message:
-        shown = {"lab": "labs", "data": "datasets"}.get(task, f"{task} --help")
-        return f"task {task} needs a name.\n  next: ./inv {shown}"
-    return f"{message.rstrip('!.')}.\n  next: ./inv {task} --help"
+        shown = {"lab": "labs", "data": "datasets"}.get(task, f"--help {task}")
+        lacking = " and ".join(re.findall(r"'(\w+)'", message.rpartition(":")[2])) or "a name"
+        return f"task {task} needs {lacking}.\n  next: ./inv {shown}"
+    needed = re.match(r"Flag <Argument: (\S+).*> needed value", message)
+    if needed:
+        return f"--{needed[1]} needs a value.\n  next: ./inv --help {task}"
+    return f"{message.rstrip('!.')}.\n  next: ./inv --help {task}"
 
 
 def main() -> None:
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `./inv --list | head` ends as any other program does
-    LabProgram(name="invoke", binary="inv[oke]", binary_names=["invoke", "inv"], version=__version__).run()
+    command = as_typed("./inv ").strip()
+    try:
+        LabProgram(name="invoke", binary=command, binary_names=["invoke", "inv"], version=__version__).run()
+        sys.stdout.flush()
+    except BrokenPipeError:  # `./inv --list | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 if __name__ == "__main__":

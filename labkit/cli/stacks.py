@@ -146,7 +146,7 @@ def export(format: str, stack: str, mirror: str, output: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "./inv export --help") from None
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "./inv --help export") from None
     say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 
@@ -154,6 +154,6 @@ def detectron2_install(python: str, stack: str) -> None:
     choice = choose(machines.probe(), stack)
     interpreter = runner.caller_folder() / Path(python).expanduser()
     if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
-        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "./inv detectron2.install --help")
+        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "./inv --help detectron2.install")
     native.add_detectron2(interpreter, choice.stack)
     say(f"detectron2 is installed beside {paths.shown(interpreter)}")

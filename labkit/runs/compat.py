@@ -13,6 +13,7 @@ from typing import Any, ContextManager
 
 import torch
 
+from labkit.base import files
 from labkit.base.errors import UserError
 from labkit.base.hardware import processor
 
@@ -71,12 +72,8 @@ def save(obj: Any, path: Path) -> None:
     """Write tensors in plain containers to `path`; whoever looks sees the old file or the whole new one."""
     content = io.BytesIO()  # torch would report a full disk in words of its own
     torch.save(obj, content)
-    partial = path.with_name(path.name + ".new")
-    with open(partial, "wb") as file:
+    with files.replacing(path) as file:
         file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def load(path: Path) -> Any:
@@ -87,7 +84,7 @@ def load(path: Path) -> Any:
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}") from None
+        raise UserError(f"cannot read {path}: {error.strerror}", "./inv runs") from None
     try:
         if MODERN:
             return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
@@ -96,10 +93,10 @@ def load(path: Path) -> Any:
             raise pickle.UnpicklingError(f"a newer PyTorch than {torch.__version__} wrote it")
         return torch.load(io.BytesIO(data), map_location="cpu", pickle_module=_Restricted)
     except Exception as error:  # a damaged file raises whatever its first wrong byte leads to
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
         if isinstance(error, pickle.UnpicklingError) and MODERN:
             reason = "it holds more than tensors and plain containers, or is damaged"
-        raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}") from None
+        raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}", "./inv runs") from None
 
 
 _ADMITTED = {

@@ -128,7 +128,7 @@ class Loop:
         """Take this step's values into the means; where a row of the log is due, log it, with the `latest` values.
 
         Values are scalar tensors or numbers; None was not measured in this step. Sums have float32, or the dtype of a
-        float64 tensor, and in a training of several processes each value is the mean over them.
+        float64 tensor, and in a training of several processes a tensor is first averaged over them.
         """
         measured = {name: value for name, value in values.items() if value is not None}
         if self._nameless:
@@ -174,7 +174,8 @@ class Loop:
     @property
     def look_steps(self) -> list[int]:
         """The steps at which the `looks` that are there were kept."""
-        return [-(-(k + 1) * self.total // self._looks) for k in range(len(self.looks))]
+        all_of_them = [k for k in range(1, self.total + 1) if self._looks_until(k) > self._looks_until(k - 1)]
+        return all_of_them[: len(self.looks)]
 
     # ---- what is saved ----
 
@@ -201,8 +202,9 @@ class Loop:
             self._nameless = nameless if self.done % self._period else []
             self.seconds, self._timed = float(saved["seconds"]), int(saved["timed_steps"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"{self.run.folder.name} was saved by another version of {self.run.lab}: {str(error).splitlines()[0]}",
+                f"{self.run.folder.name} was saved by another version of {self.run.lab}: {reason}",
                 f"./inv lab {self.run.lab}",
             ) from None
 

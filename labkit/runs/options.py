@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, NoReturn, Sequence
 
+from labkit.base.command import as_typed
 from labkit.base.errors import UserError, nearest
 
 Presets = Mapping[str, Mapping[str, Any]]
@@ -194,6 +195,9 @@ def from_record(config_class: type, recorded: Mapping[str, Any]) -> Any:
 
 
 class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
+
     def error(self, message: str) -> NoReturn:
         raise UserError(message[len("argument ") :] if message.startswith("argument ") else message)
 

@@ -31,7 +31,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     for "pylock", which holds the address of every file, where the package index cannot be asked.
     """
     if form not in INSTALL:
-        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "./inv export --help")
+        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "./inv --help export")
     place = catalog.find_mirror(mirror) if mirror else {}
     if build.pending:
         warn(f"{catalog.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")

@@ -19,7 +19,7 @@ from torch import nn
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.data import idx
+from labkit.data import mnist
 from labkit.runs import compat, plots
 from labkit.runs.batches import Batches
 from labkit.runs.loop import Loop
@@ -44,11 +44,7 @@ def read(folder: Path) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
     Half-bright pixels become 0 or 1, so that one coin for each pixel describes a picture completely.
     """
-    raw = folder / "MNIST" / "raw"
-    pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
-    labels = idx.load(raw / "t10k-labels-idx1-ubyte")
-    if pixels.shape[1:] != (SIDE, SIDE) or test.shape[1:] != (SIDE, SIDE) or labels.shape != test.shape[:1]:
-        raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "./inv data mnist --verify")
+    (pixels, _), (test, labels) = (mnist.load(folder, split) for split in ("train", "test"))
     return *(torch.from_numpy((part > 127).astype(np.uint8)).unsqueeze(1) for part in (pixels, test)), labels
 
 

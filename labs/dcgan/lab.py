@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.data import idx, pickles
+from labkit.data import cifar, mnist
 from labkit.runs import compat, plots
 from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
@@ -31,7 +31,7 @@ from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.dcgan.config import PRESETS, Config
 from labs.dcgan.losses import discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
-from labs.dcgan.models import SIDE, Discriminator, Generator
+from labs.dcgan.models import Discriminator, Generator
 
 # Shapes: N pictures of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
 
@@ -46,23 +46,16 @@ SHOWN = 10
 
 def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Training pictures uint8 (N, 32, 32, C) and labels int64 (N,), then those of the test set."""
-    if dataset == "mnist":
-        raw = folder / "MNIST" / "raw"
-        parts = []
-        for split in ("train", "t10k"):
-            pixels, labels = idx.load(raw / f"{split}-images-idx3-ubyte"), idx.load(raw / f"{split}-labels-idx1-ubyte")
-            if pixels.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
-                raise UserError(f"{raw} holds no pictures of 28 x 28 with labels", "./inv data mnist --verify")
-            parts += [np.pad(pixels, ((0, 0), (2, 2), (2, 2)), "constant")[..., None], labels]  # (N, 32, 32, 1)
-    else:
-        folder = folder / "cifar-10-batches-py"
-        parts = []
-        for names in ([f"data_batch_{k}" for k in range(1, 6)], ["test_batch"]):
-            batches = [pickles.load(folder / name) for name in names]
-            planes = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, SIDE, SIDE)
-            parts += [planes.transpose(0, 2, 3, 1), np.concatenate([batch["labels"] for batch in batches])]
-    pixels, labels, test, test_labels = (torch.from_numpy(np.ascontiguousarray(part)) for part in parts)
-    return pixels, labels.long(), test, test_labels.long()
+    parts = []
+    for split in ("train", "test"):
+        if dataset == "mnist":
+            pixels, labels = mnist.load(folder, split)
+            pixels = np.pad(pixels, ((0, 0), (2, 2), (2, 2)), "constant")[..., None]  # (N, 32, 32, 1)
+        else:
+            pixels, labels = cifar.load(folder, dataset, split)
+        parts += [torch.from_numpy(pixels), torch.from_numpy(labels).long()]
+    pixels, labels, test, test_labels = parts
+    return pixels, labels, test, test_labels
 
 
 def to_network(pixels: torch.Tensor, output: str) -> torch.Tensor:

@@ -18,7 +18,7 @@ import torch
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.data import idx, pickles
+from labkit.data import cifar, mnist
 from labkit.runs import compat, plots
 from labkit.runs.batches import Batches
 from labkit.runs.judge import Judge, class_entropy, train_judge
@@ -43,19 +43,11 @@ PSIS = (0.0, 0.5, 0.7, 1.0)
 def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Training pictures uint8 (N, 32, 32, C), their labels int64 (N,), and the test pictures."""
     if dataset == "mnist":
-        raw = folder / "MNIST" / "raw"
-        pixels, test = (idx.load(raw / f"{split}-images-idx3-ubyte") for split in ("train", "t10k"))
-        labels = idx.load(raw / "train-labels-idx1-ubyte")
-        if pixels.shape[1:] != (28, 28) or test.shape[1:] != (28, 28) or labels.shape != pixels.shape[:1]:
-            raise UserError(f"{raw} does not hold pictures of 28 x 28 with a label each", "./inv data mnist --verify")
+        (pixels, labels), (test, _) = (mnist.load(folder, split) for split in ("train", "test"))
         pixels, test = (np.pad(part, ((0, 0), (2, 2), (2, 2)), "constant")[..., None] for part in (pixels, test))
     else:
-        batches = [pickles.load(folder / "cifar-10-batches-py" / name)
-                   for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch")]  # fmt: skip
-        planes = [batch["data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for batch in batches]
-        pixels, test = np.concatenate(planes[:5]), np.ascontiguousarray(planes[5])
-        labels = np.concatenate([batch["labels"] for batch in batches[:5]])
-    return torch.from_numpy(pixels), torch.from_numpy(labels.astype(np.int64)), torch.from_numpy(test)
+        (pixels, labels), (test, _) = (cifar.load(folder, dataset, split) for split in ("train", "test"))
+    return torch.from_numpy(pixels), torch.from_numpy(labels).long(), torch.from_numpy(test)
 
 
 def to_network(pixels: torch.Tensor) -> torch.Tensor:

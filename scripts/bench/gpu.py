@@ -310,7 +310,10 @@ def write(bench: Bench, parts: list[Part]) -> None:
 
 def measure(given: argparse.Namespace) -> int:
     """Run all parts and report; 0 where every part is ok."""
-    given.out.mkdir(parents=True, exist_ok=True)
+    try:
+        given.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sys.exit(f"--out: {given.out} cannot be made: {error.strerror}")
     with tempfile.TemporaryDirectory() as folder:
         bench = Bench(given, Path(folder))
         alone, together = bench.plan()
@@ -342,6 +345,13 @@ def main() -> int:
     given.only = given.only.split(",")
     if set(given.only) - set(GROUPS):
         parser.error(f"--only takes {', '.join(GROUPS)}, by commas")
+    if given.at_once < 1:
+        parser.error("--at-once takes a number from 1")
+    if not shutil.which(given.python):
+        parser.error(f"--python: there is no {given.python}")
+    for name in ("wheels", "carried"):
+        if getattr(given, name) and not getattr(given, name).is_dir():
+            parser.error(f"--{name}: there is no folder {getattr(given, name)}")
     given.hold_out = given.hold_out or (500 if given.dry else 5000)
     given.out, given.kept = given.out.absolute(), given.kept.absolute()
     return measure(given)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 import sysconfig
+import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -54,7 +58,7 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("lab", "cifar10", "--stack", "cu13"), "did you mean cu130?"),
         (("lab", "cifar10", "--where", "docker-ish"), "--where: there is no place"),
         (("lab", "cifar10", "--", "--predict", "nothing.jpg"), "there is no file nothing.jpg"),
-        (("lab", "cifar10", "--", "--dataset", "cifar11"), "knows no data set 'cifar11'"),
+        (("lab", "cifar10", "--", "--dataset", "cifar11"), "--dataset: there is no cifar11"),
         (("lab", "--nonsense"), "the lab's name comes first"),
         (("data", "cifr10"), "did you mean cifar10?"),
         (("data", "cifar10", "--unverified"), "--unverified goes with --import"),
@@ -68,8 +72,8 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("export", "--output", "/proc/requirements.txt"), "cannot be written"),
         (("lab",), "next: ./inv labs"),
         (("labz",), "did you mean lab"),
-        (("runs", "--all"), "next: ./inv runs --help"),
-        (("lab", "cifar10", "--stack"), "needed value"),
+        (("runs", "--all"), "next: ./inv --help runs"),
+        (("lab", "cifar10", "--stack"), "--stack needs a value"),
     ],
 )
 def test_bad_input_is_one_sentence_and_status_2(arguments, says, tmp_path):
@@ -83,10 +87,10 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, says, tmp_path):
 def test_what_follows_the_dashes_arrives_untouched(tmp_path):
     (tmp_path / "my photo.jpg").touch()
     status, out, _ = inv(
-        "lab", "cifar10", "--smoke", "--dry", "--where", "venv", "--", "--predict", "my photo.jpg", "--x", "a  b", cwd=tmp_path
+        "lab", "detectron2", "--smoke", "--dry", "--where", "venv", "--", "--input", "my photo.jpg", "A", "a  b", cwd=tmp_path
     )
     assert status == 0
-    assert out.strip().endswith(f"lab.py --smoke --predict '{tmp_path}/my photo.jpg' --x 'a  b'")
+    assert out.strip().endswith(f"lab.py --input '{tmp_path}/my photo.jpg' --smoke A 'a  b'")
 
 
 def test_invoke_of_the_users_own_hands_over_to_the_pinned_one():
@@ -164,3 +168,59 @@ def test_without_venv_the_launcher_says_what_to_install(copy):
     done = subprocess.run(["/bin/sh", str(copy / "inv"), "--list"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "cannot make a virtual environment" in done.stderr and "apt install" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [["data", "--help"], ["bundle", "-h"], ["lab", "--help"], ["detectron2.install", "--help"]])
+def test_help_may_come_after_the_task(words):
+    status, said, _ = inv(*words)
+    assert status == 0 and said == inv("--help", words[0])[1] and "Options:" in said
+    assert said.startswith(f"Usage: ./inv [--core-opts] {words[0]} ")
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence", "next_words"),
+    [
+        (["--help", "nosuch"], "there is no task 'nosuch'", "--list"),
+        (["--list", "nosuch"], "there are no tasks 'nosuch.…'", "--list"),
+        (["--nosuch"], "there is no option '--nosuch'", "--list"),
+        (["data", "cifar10", "--subset"], "--subset needs a value", "--help data"),
+        (["bundle"], "task bundle needs", "--help bundle"),
+        (["detectron2.install"], "task detectron2.install needs python", "--help detectron2.install"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_a_command_that_works(words, sentence, next_words):
+    status, _, said = inv(*words)
+    assert status == 2 and sentence in said and said.rstrip().endswith(f"next: ./inv {next_words}")
+    assert inv(*next_words.split())[0] == 0
+
+
+def test_who_reads_only_the_beginning_ends_it_quietly():
+    done = subprocess.run(
+        ["bash", "-c", "set -o pipefail; ./inv --list | head -1"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and done.stderr == "" and "tasks" in done.stdout
+
+
+def test_a_connection_that_ends_early_is_a_reason_and_not_the_end():
+    """A proxy that agrees and hangs up: the broken pipe is the network's, and the program lives to say so."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+
+        def hang_up():
+            while True:
+                try:
+                    peer, _ = listening.accept()
+                except OSError:
+                    return
+                peer.recv(4096)
+                peer.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+                peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                peer.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        proxy = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with tempfile.TemporaryDirectory() as folder:
+            settings = {**os.environ, "HTTPS_PROXY": proxy, "https_proxy": proxy, "LAB_DATA": folder, "no_proxy": ""}
+            done = subprocess.run(["./inv", "data", "cmn_eng"], cwd=ROOT, env=settings, capture_output=True, text=True)
+    assert done.returncode == 2 and "could not be fetched" in done.stderr and "next: " in done.stderr
