@@ -21,7 +21,7 @@ SHARED = {
     "stack": "cpu, cu130, cu126, cu118 or notes, or NAME/BUILD; default: what `./inv doctor` chooses",
     "where": "auto (default), here (inside our image), docker or venv (a native environment)",
     "dry": "print the exact command instead of running it",
-    "resume": "go on with a stopped run: its name (`./inv runs`) or latest",
+    "resume": "resume a stopped run: its name (`./inv runs`) or latest",
     "output": "write this file; default: print",
     # detectron2
     "config": "tiny (default), tiny_panoptic, tiny_semantic, or one of the model zoo, such as mask_rcnn_R_50_FPN_3x",
@@ -234,7 +234,7 @@ def install(c: Context, python: str, stack: str = "") -> None:
 
 
 @command(
-    public="let other machines in too; they need the password that is printed",
+    public="accept connections from other machines too; they need the password that is printed",
     replay="rebuild the windows of a run (`./inv runs`) from what it logged",
 )
 def visdom(
@@ -291,7 +291,7 @@ def datasets(c: Context) -> None:
 @command(
     name="which data set; `./inv datasets` lists them",
     split="only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
-    subset="only so many pictures, fetched one by one (coco)",
+    subset="download only N images, one by one (coco)",
     categories="with --subset: pictures that show any of these, such as person,dog",
     mirror="ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
     path="print where the data set lies, and nothing else",
@@ -318,7 +318,7 @@ def data(
     """Download a data set; or import, verify or delete it.
 
     ./inv data cifar10                                     download (continues an interrupted one)
-    ./inv data cifar10 --import=~/cifar-10-python.tar.gz   carried in by hand
+    ./inv data cifar10 --import=~/cifar-10-python.tar.gz   copied over manually
     ./inv data coco --subset 200 --categories person,dog   a few pictures with their annotations
     ./inv data cifar10 --mirror cn                         ask hosts in mainland China first
     LAB_MIRROR=http://server/data/ ./inv data cifar10      ask one mirror of yours before all others

@@ -40,7 +40,7 @@ def data(
     if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
         raise UserError("a download, --path, --verify, --import and --delete are done one at a time.")
     if subset and not (subset.isdigit() and int(subset)):
-        raise UserError(f"--subset: {subset} is no number of pictures.", f"./inv data {name} --subset=200")
+        raise UserError(f"--subset: {subset} is not a valid number of images.", f"./inv data {name} --subset=200")
     if unverified and not import_:
         raise UserError("--unverified goes with --import only.", f"./inv data {name} --import=PATH --unverified")
     if path:

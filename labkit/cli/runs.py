@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.table import Table
+from rich.text import Text
 
 from labkit.cli.prepare import OUT, show
 from labkit.runs import comparison, records
@@ -16,11 +17,16 @@ def runs_table() -> None:
         table.add_column(column)
     rows = records.table()
     for row in rows:
-        table.add_row(row.name, row.status, row.result, row.data)
+        table.add_row(*(plain(text) for text in (row.name, row.status, row.result, row.data)))
     if rows:
         OUT.print(table)
     else:
         OUT.print("No run yet: ./inv lab cifar10")
+
+
+def plain(text: str) -> Text:
+    """`text` from a run folder, which may hold anything, with nothing in it that a terminal obeys."""
+    return Text("".join(letter if letter.isprintable() else "?" for letter in text))
 
 
 def report(run: list[str]) -> None:

@@ -23,7 +23,9 @@ def service(
     shown_again = records.read(records.find(replay)) if replay else None
     machine = machines.probe()
     with files.locked(control.folder() / "lock", name):
-        found = control.find(name, machine.engine)
+        found = control.find_native(name)
+        if not found and where != "venv":  # who says so does not wait for an engine
+            found = control.find_container(name, machine.engine)
         if stop or status:
             if found and stop:
                 control.stop(found, machine.engine)
@@ -32,6 +34,8 @@ def service(
                 print(found.address)
             else:
                 say(f"{name} is not running")
+                if stop:
+                    control.forget(name)
             return 0 if found or stop else 1
         if found and port and found.port != wanted:
             raise UserError(f"{name} runs on port {found.port} already.", f"./inv {name} --stop, then the same again")
@@ -45,14 +49,14 @@ def service(
             control.require_free(name, wanted)
             place, machine = prepare(place, where, choice, machine)
             address = "0.0.0.0" if public else "127.0.0.1"
+            token = secrets.token_urlsafe(16) if name == "notebook" else ""
+            if place == "venv" and name == "visdom":
+                visdom_page.ensure(choice.stack)
             if name == "visdom":
                 login.set_password(secrets.token_urlsafe(12) if public else "")
-            token = secrets.token_urlsafe(16) if name == "notebook" else ""
             if place == "docker":
                 found = control.start_container(name, machine.engine, choice, address, wanted, token)
             else:
-                if place == "venv" and name == "visdom":
-                    visdom_page.ensure(choice.stack)
                 python = runner.python_command([], choice, place, machine)
                 found = control.start_native(name, python.argv, python.environment, address, wanted, token)
     page = found.address

@@ -121,7 +121,7 @@ def doctor(stack: str) -> int | None:
             table.add_row(marks[finding.level], finding.subject, Text(finding.what))
         OUT.print(f"[bold]{title}[/bold]")
         OUT.print(table)
-    for level, title in (("note", "Could be better"), ("problem", "To mend")):
+    for level, title in (("note", "Could be better"), ("problem", "Needs fixing")):
         listed = [finding for finding in findings if finding.level == level]
         if listed:
             OUT.print(f"\n[bold]{title}[/bold]")
@@ -130,7 +130,7 @@ def doctor(stack: str) -> int | None:
             OUT.print(f"{marks[level]} {finding.subject:{width}}  ", command, sep="", soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):
         return 1
-    OUT.print("\nAll that is needed is there: ./inv setup")
+    OUT.print("\nEverything is ready: ./inv setup")
     return None
 
 

@@ -46,6 +46,11 @@ class Slow(Failed):
     pass
 
 
+# What a host, or the way to it, can do wrong; those of urllib, ssl and socket are OSErrors. Anything else that is
+# raised while we fetch is a defect of ours, which threads hand to whoever waits for them.
+FAULTS = (OSError, http.client.HTTPException, Failed)
+
+
 @dataclass(frozen=True)
 class Source:
     url: str
@@ -59,13 +64,15 @@ class Probe:
     def __init__(self, url: str) -> None:
         self.url = url
         self.answered = False
-        self._outcome: Any = None
+        self._outcome: Source | str = ""  # or why there is none
+        self._defect: Exception | None = None
         # A daemon, and no thread pool, since a name look-up that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def wait(self, deadline: float) -> Source:
         self._thread.join(max(0.0, deadline - time.monotonic()))
+        self.raise_defect()
         if isinstance(self._outcome, Source):
             return self._outcome
         raise Failed(self._outcome or f"no answer within {VERDICT_S:g} s")
@@ -73,13 +80,24 @@ class Probe:
     def at_work(self) -> bool:
         return self._thread.is_alive()
 
+    def raise_defect(self) -> None:
+        """Raise what the thread met that no host is to blame for."""
+        if self._defect:
+            raise self._defect
+
     def _run(self) -> None:
+        try:
+            self._ask_patiently()
+        except Exception as defect:
+            self._defect = defect
+
+    def _ask_patiently(self) -> None:
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._outcome = self._ask()
                 self.answered = True
                 return
-            except Exception as error:
+            except FAULTS as error:
                 self._outcome = reason(error)
                 if not isinstance(error, HTTPError) or error.code not in BUSY or attempt == ATTEMPTS:
                     return
@@ -88,9 +106,10 @@ class Probe:
     def _ask(self) -> Source:
         with open_url(self.url, PROBE_TIMEOUT_S, 0, 0) as response:
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
-            if response.getcode() == 206 and total.isdigit():
+            if response.getcode() == 206 and is_number(total):
                 return Source(self.url, int(total), True)
-            return Source(self.url, int(response.headers.get("Content-Length") or 0), False)
+            length = response.headers.get("Content-Length") or ""
+            return Source(self.url, int(length) if is_number(length) else 0, False)
 
 
 def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[Source]:
@@ -98,6 +117,8 @@ def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[S
     if len(probes) < 2 or 0 < size_bytes < TOGETHER_BYTES:
         return []
     while time.monotonic() < deadline and any(probe.at_work() for probe in probes):
+        for probe in probes:
+            probe.raise_defect()
         if any(probe.answered for probe in probes):
             deadline = min(deadline, time.monotonic() + GRACE_S)
         time.sleep(0.02)
@@ -109,23 +130,39 @@ def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[S
 
 
 def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None) -> Any:
-    """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it."""
+    """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it.
+
+    Raises one of FAULTS.
+    """
     headers = {"User-Agent": "torch-labs"}
     if last is not None:
         headers["Range"] = f"bytes={first}-{last}"
-    return urlopen(Request(url, headers=headers), timeout=timeout_s)
+    try:
+        return urlopen(Request(url, headers=headers), timeout=timeout_s)
+    except OSError:  # also that of a certificate that is not trusted, which is a ValueError too
+        raise
+    except (ValueError, http.client.InvalidURL) as error:  # the address, or one that it redirects to
+        raise Failed(f"it is no usable address: {error}") from None
 
 
 def host_of(url: str) -> str:
-    return urlsplit(url).netloc or url
+    """The host in an address, or all of it where it is no proper one."""
+    try:
+        return urlsplit(url).netloc or url
+    except ValueError:
+        return url
+
+
+def cause(error: BaseException) -> BaseException:
+    """The error itself, which urllib wraps in one of its own."""
+    return error.reason if isinstance(error, URLError) and isinstance(error.reason, BaseException) else error
 
 
 def reason(error: BaseException) -> str:
     """Why it failed, in a few words."""
     if isinstance(error, HTTPError):
         return "it redirects in a circle" if 300 <= error.code < 400 else f"HTTP {error.code} {error.reason}"
-    if isinstance(error, URLError) and isinstance(error.reason, BaseException):
-        return reason(error.reason)
+    error = cause(error)
     if isinstance(error, ssl.SSLCertVerificationError):
         return "its certificate is not trusted"
     for kind, words in (
@@ -144,4 +181,9 @@ def reason(error: BaseException) -> str:
 def pause_s(error: BaseException, attempt: int) -> float:
     """How long to wait after this error: what the host asks for, else longer with each attempt."""
     asked = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
-    return min(float(asked), 30.0) if asked.isdigit() else PAUSE_S * 2 ** (attempt - 1)
+    return min(float(asked), 30.0) if is_number(asked) else PAUSE_S * 2 ** (attempt - 1)
+
+
+def is_number(text: str) -> bool:
+    """Whether what a host wrote is a whole number, of a size that can be true."""
+    return text.isdecimal() and len(text) < 20

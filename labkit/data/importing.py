@@ -1,7 +1,8 @@
-"""Data that were carried in by hand, or taken from a bundle."""
+"""Data that were copied over manually, or taken from a bundle."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ from labkit.data.registry import Dataset, File, Wanted, find
 
 
 def import_(name: str, path: Path, unverified: bool = False) -> store.State:
-    """Copy data that were carried in by hand: an archive, or a folder holding the published files or the unpacked ones.
+    """Take data that were copied over manually: an archive, or a folder of the published files or the unpacked ones.
 
     Accepted when they have the published hashes, of the files or else of their members. With `unverified`, data that
     merely fit the layout are accepted too, and are called unverified from then on. What was there before is replaced
@@ -45,22 +46,20 @@ def adopt(name: str, staging: Path) -> store.State:
     UserError when its files are not those of its record, or published ones not as published.
     """
     dataset, record = find(name), store.read_record(staging)
-    if not record or record.get("kind") not in ("verified", "recorded", "unverified"):
+    if not record or record.kind == "sample":
         raise UserError(f"{shown(staging)} has no record of what it is")
-    for relative, entry in record["files"].items():
-        if not (staging / relative).is_file() or digest(staging / relative, "sha256") != entry["sha256"]:
+    for relative, member in record.files.items():
+        if not os.path.isfile(staging / relative) or digest(staging / relative, "sha256") != member.sha256:
             raise UserError(f"{name}: {relative} is not what its record says")
-    problem = "" if record["kind"] == "unverified" else store.members_problem(dataset, staging)
+    problem = "" if record.kind == "unverified" else store.members_problem(dataset, staging)
     for file in dataset.files:
-        if record["kind"] != "unverified" and file.hashes and (staging / file.path).is_file():
+        if record.kind != "unverified" and file.hashes and (staging / file.path).is_file():
             problem = problem or ("" if dataset.members() else store.file_problem(file, staging / file.path))
     if problem:
         raise UserError(f"{dataset.title} is not as published: {problem}")
     with store.alone(dataset):
-        parts, subset, categories = record["what"]
-        what = Wanted(tuple(parts), subset, tuple(categories))
         (staging / store.STATE_FILE).unlink()
-        return store.put_in_place(dataset, staging, data_dir() / name, record["kind"], record["source"], what)
+        return store.put_in_place(dataset, staging, data_dir() / name, record.kind, record.source, record.what)
 
 
 def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:

@@ -8,22 +8,20 @@ from collections import deque
 from pathlib import Path
 from typing import Callable, Mapping, Sequence
 from urllib.error import HTTPError
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from labkit.base.console import console, say
 from labkit.base.files import megabytes
 from labkit.data import addresses
-from labkit.data.addresses import Unreachable
+from labkit.data.addresses import Failed, Unreachable
 
 WORKERS = 8
 MOST_BYTES = 64 << 20  # of one file; they are held in memory
 
 
-def fetch(
-    folders: Sequence[str], targets: Mapping[str, Path], problem: Callable[[str, bytes], str], title: str
-) -> str:
+def fetch(folders: Sequence[str], targets: Mapping[str, Path], problem: Callable[[str, bytes], str], title: str) -> str:
     """Have each `targets[name]` hold what `FOLDER/name` serves, and return the hosts ("" if all were there already).
 
     `folders` are addresses, best first. `problem(name, content)` says what is wrong with a file, or "": what is there
@@ -34,21 +32,24 @@ def fetch(
     if not missing:
         return ""
     say(f"{title}: {len(missing)} to fetch")
+    there = len(targets) - len(missing)  # counted now: the workers take from what is missing
     job = _Job(folders, targets, problem, missing)
     workers = [threading.Thread(target=job.work, daemon=True) for _ in range(min(WORKERS, len(missing)))]
     with _progress() as bars:
-        bar = bars.add_task(title, total=len(targets), completed=len(targets) - len(missing), rate="")
+        bar = bars.add_task(title, total=len(targets), completed=there, rate="")
         began_s = time.monotonic()
         for worker in workers:
             worker.start()
         try:
-            while any(worker.is_alive() for worker in workers):
+            ended = False
+            while not ended:
                 time.sleep(0.1)
-                seconds = time.monotonic() - began_s
-                rate = f"{megabytes(int(job.received_bytes / seconds))}/s"
-                bars.update(bar, completed=len(targets) - len(missing) + job.arrived, rate=rate)
+                ended = job.over or not any(worker.is_alive() for worker in workers)
+                rate = f"{megabytes(int(job.received_bytes / (time.monotonic() - began_s)))}/s"
+                bars.update(bar, completed=there + job.arrived, rate=rate)
         finally:
-            job.over = True
+            with job.lock:
+                job.over = True
     if job.error:
         raise job.error
     return ", ".join(job.hosts)
@@ -87,7 +88,7 @@ class _Job:
                 name = self.missing.popleft()
             try:
                 self._fetch(name)
-            except Exception as error:
+            except Exception as error:  # for the caller, whatever it is
                 with self.lock:
                     self.error, self.over = self.error or error, True
 
@@ -95,15 +96,18 @@ class _Job:
         failures: dict[str, str] = {}
         for patient in (False, True):  # when all others have failed, a slow one may take its time
             for folder in list(self.folders):
-                host = urlsplit(folder).netloc or folder
+                host = addresses.host_of(folder)
                 if patient and not failures.get(host, "").startswith("only "):
                     continue
                 try:
                     content = self._read(f"{folder}/{quote(name)}", patient)
-                    failures[host] = self.problem(name, content)
-                except Exception as error:
+                except addresses.FAULTS as error:
+                    if self.over:  # that is why
+                        return
                     failures[host] = addresses.reason(error)
                     self._step_back(folder, error)
+                    continue
+                failures[host] = self.problem(name, content)
                 if not failures[host]:
                     self._store(self.targets[name], content, host)
                     return
@@ -113,8 +117,10 @@ class _Job:
     def _store(self, target: Path, content: bytes, host: str) -> None:
         new = target.with_name(f".{target.name}.new")
         new.write_bytes(content)
-        new.replace(target)
-        with self.lock:
+        with self.lock:  # a thread that was given up must not write any more
+            if self.over:
+                return
+            new.replace(target)
             self.arrived += 1
             self.hosts[host] = None
 
@@ -126,9 +132,10 @@ class _Job:
                 break
             try:
                 return self._read_once(url, patient)
-            except Exception as error:
+            except addresses.FAULTS as error:
                 busy = isinstance(error, HTTPError) and error.code in addresses.BUSY
-                lasting = isinstance(error, (_Unfit, ConnectionRefusedError)) or (
+                # What came is of no use, or nobody is there: it would be the same if it was asked for again.
+                lasting = isinstance(addresses.cause(error), (Failed, ConnectionRefusedError)) or (
                     isinstance(error, HTTPError) and error.code < 500 and not busy
                 )
                 if lasting or attempt == addresses.ATTEMPTS:
@@ -138,7 +145,7 @@ class _Job:
                     self.wait_until_s = max(self.wait_until_s, time.monotonic() + pause_s)
                 else:
                     time.sleep(pause_s)
-        raise _Unfit("given up")
+        raise Failed("given up")
 
     def _read_once(self, url: str, patient: bool) -> bytes:
         began_s, content = time.monotonic(), bytearray()
@@ -153,12 +160,12 @@ class _Job:
                     self.received_bytes += len(chunk)
                 seconds = time.monotonic() - began_s
                 if len(content) > MOST_BYTES:
-                    raise _Unfit("it is far too large")
+                    raise Failed("it is far too large")
                 if not patient and seconds > addresses.SLOW_AFTER_S:
                     rate = len(content) / seconds
                     if rate < addresses.SLOW_BYTES_PER_S:
-                        raise _Unfit(f"only {rate / 1000:.0f} kB/s")
-        if announced and announced.isdigit() and int(announced) != len(content):
+                        raise Failed(f"only {rate / 1000:.0f} kB/s")
+        if announced and addresses.is_number(announced) and int(announced) != len(content):
             raise ConnectionError("cut short")
         return bytes(content)
 
@@ -169,8 +176,4 @@ class _Job:
         with self.lock:
             if self.folders[0] == folder and len(self.folders) > 1:
                 self.folders = [*self.folders[1:], folder]
-                say(f"{urlsplit(folder).netloc}: {addresses.reason(error)}; the next host has its turn")
-
-
-class _Unfit(Exception):
-    """What came is of no use, and would not be if asked for again."""
+                say(f"{addresses.host_of(folder)}: {addresses.reason(error)}; trying the next host")

@@ -72,7 +72,7 @@ def _reuse(dataset: Dataset, files: Sequence[File], folder: Path, staging: Path)
         for leftover in (staging / file.path).parent.glob(f"{file.name}*"):
             leftover.unlink()
     record = store.read_record(folder)
-    for relative in record.get("files", ()) if record.get("kind") != "unverified" else ():
+    for relative in record.files if record and record.kind != "unverified" else ():
         if (folder / relative).is_file():
             link(folder / relative, staging / relative)
     for file in files:

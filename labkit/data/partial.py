@@ -37,6 +37,10 @@ class Part:
         """The offset in bytes at which the block ends."""
         return min((block + 1) * BLOCK_BYTES, self.size_bytes)
 
+    def there_bytes(self) -> int:
+        """How much of the file is in finished blocks."""
+        return min((len(self.done) - self.left) * BLOCK_BYTES, self.size_bytes)
+
     def write(self, chunk: bytes, offset: int) -> None:
         os.pwrite(self._file.fileno(), chunk, offset)
 
@@ -77,9 +81,16 @@ class Hashing(threading.Thread):
     def __init__(self, part: Part, algorithm: str) -> None:
         super().__init__(daemon=True)
         self.part, self.total = part, hashlib.new(algorithm)
+        self.failure: Exception | None = None
         self.start()
 
     def run(self) -> None:
+        try:
+            self._follow()
+        except Exception as failure:  # for whoever waits for the result, who would blame the host for half a hash
+            self.failure = failure
+
+    def _follow(self) -> None:
         block, offset = 0, 0
         while block < len(self.part.done) and not self.part.closed:
             while block < len(self.part.done) and self.part.done[block]:
@@ -94,4 +105,6 @@ class Hashing(threading.Thread):
 
     def result(self) -> str:
         self.join()
+        if self.failure:
+            raise self.failure
         return self.total.hexdigest()

@@ -6,20 +6,22 @@ folder beside it, checked, and renamed into place. Samples live in `data/<name>-
 
 from __future__ import annotations
 
-import json
+import os
 import shutil
 import time
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
-from labkit.base.console import say
+from labkit.base import typed
+from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
-from labkit.base.files import digest, locked, megabytes, write_text, writing
+from labkit.base.files import digest, locked, megabytes, writing
 from labkit.base.paths import data_dir, shown
 from labkit.data import coco, download
-from labkit.data.registry import Dataset, File, Wanted, find, names
+from labkit.data.arrived import Arrived, Member
+from labkit.data.registry import Dataset, File, Wanted, find, names, stays_below
 
 STATE_FILE = ".state.json"
 ANYTHING = Wanted()  # nothing in particular is asked for
@@ -68,7 +70,12 @@ def state(name: str) -> State:
 def table() -> list[Row]:
     """A row for each data set; where it is absent, `size` is what the download would be."""
     rows = []
-    for dataset in map(find, names()):
+    for name in names():
+        try:
+            dataset = find(name)
+        except ValueError as error:
+            warn(f"{error}; it is left out")
+            continue
         there = state(dataset.name)
         files = files_of(dataset, complete(dataset, ANYTHING))
         sizes = [there.size_bytes] if there.kind != "absent" else [file.size_bytes for file in files]
@@ -77,21 +84,22 @@ def table() -> list[Row]:
     return rows
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / STATE_FILE).read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}
+def read_record(folder: Path) -> Arrived | None:
+    """What was written down when the data arrived in `folder`; None where there is nothing that can be used."""
+    record = typed.read(folder / STATE_FILE, Arrived)
+    outside = [path for path in [*record.files, *(record.layout or ())] if not stays_below(path)] if record else []
+    if outside:
+        typed.leave_out(folder / STATE_FILE, f"{outside[0]!r} is not below this folder")
+    return None if outside else record
 
 
 def read_state(dataset: Dataset, folder: Path) -> State:
+    """As `state`, of the data or the sample in `folder`."""
     record = read_record(folder)
-    if not record or layout_problem(record.get("layout", dataset.layout), folder):
+    if not record or layout_problem(dataset.layout if record.layout is None else record.layout, folder):
         return State(dataset.name, "absent", folder)
-    size_bytes = sum(entry["size_bytes"] for entry in record["files"].values())
-    parts, subset, categories = record.get("what", ((), 0, ()))
-    what = Wanted(tuple(parts), subset, tuple(categories))
-    return State(dataset.name, record["kind"], folder, size_bytes, record["source"], record["when"], what)
+    size_bytes = sum(member.size_bytes for member in record.files.values())
+    return State(dataset.name, record.kind, folder, size_bytes, record.source, record.when, record.what)
 
 
 def layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
@@ -107,7 +115,10 @@ def layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
 def layout_problem(layout: dict[str, int], folder: Path) -> str:
     """How the files below `folder` differ from the layout, or ""."""
     for pattern, count in layout.items():
-        found = sum(path.is_file() for path in folder.glob(pattern))
+        try:
+            found = sum(path.is_file() for path in folder.glob(pattern))
+        except (OSError, ValueError):  # no pattern, or no name that a disk takes
+            found = 0
         if found != count and (count or not found):
             return f"{found} of {count or 'some'} files {pattern} are there"
     return ""
@@ -137,7 +148,8 @@ def files_of(dataset: Dataset, wanted: Wanted) -> list[File]:
 
 def recorded(name: str) -> dict[str, str]:
     """Path below data/<name>/ -> sha256, of everything that is there of the real data."""
-    return {path: entry["sha256"] for path, entry in read_record(data_dir() / name)["files"].items()}
+    record = read_record(data_dir() / name)
+    return {path: member.sha256 for path, member in record.files.items()} if record else {}
 
 
 def verify(name: str) -> State:
@@ -146,13 +158,13 @@ def verify(name: str) -> State:
     record = read_record(folder)
     if not record:
         raise UserError(f"{dataset.title} is not in {shown(data_dir())}", f"./inv data {name}")
-    for relative, entry in record["files"].items():
+    for relative, member in record.files.items():
         file = folder / relative
-        got = digest(file, "sha256") if file.is_file() else "nothing"
-        if got != entry["sha256"]:
-            problem = f"sha256 expected {entry['sha256']}, got {got}"
+        got = digest(file, "sha256") if os.path.isfile(file) else "nothing"
+        if got != member.sha256:
+            problem = f"sha256 expected {member.sha256}, got {got}"
             raise UserError(f"{shown(file)} has changed: {problem}", f"./inv data {name} --delete")
-    if record["kind"] == "verified":
+    if record.kind == "verified":
         problem = members_problem(dataset, folder)
         if problem:
             raise UserError(f"{shown(folder)} is not {dataset.title}: {problem}", f"./inv data {name} --delete")
@@ -198,14 +210,13 @@ def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, sourc
             f"{source} does not hold {dataset.title}: {problem}", f"./inv data {dataset.name} --import=PATH"
         )
     files = {
-        str(path.relative_to(staging)): {"size_bytes": path.stat().st_size, "sha256": digest(path, "sha256")}
+        str(path.relative_to(staging)): Member(path.stat().st_size, digest(path, "sha256"))
         for path in sorted(staging.rglob("*"))
         if path.is_file() and path != staging / STATE_FILE
     }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     counts = {pattern: sum(path.is_file() for path in staging.glob(pattern)) for pattern in wanted}
-    record = {"kind": kind, "source": source, "when": when, "what": astuple(what), "layout": counts, "files": files}
-    write_text(staging / STATE_FILE, json.dumps(record, indent=1))
+    typed.write(staging / STATE_FILE, Arrived(kind, source, when, files, counts, what))
     former = _former(folder)
     shutil.rmtree(former, ignore_errors=True)
     if folder.exists() and not read_record(folder) and any(folder.iterdir()):

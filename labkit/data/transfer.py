@@ -7,6 +7,7 @@ import time
 from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Iterator
 from urllib.error import HTTPError
 
@@ -30,9 +31,12 @@ class Whole:
     def __init__(self, bars: Progress, title: str, size_bytes: int) -> None:
         self.bars = bars
         self.bar = bars.add_task(title, total=size_bytes or None)
+        self.there_bytes: dict[Path, int] = {}
 
-    def advance(self, size_bytes: int) -> None:
-        self.bars.advance(self.bar, size_bytes)
+    def show(self, file: Path, there_bytes: int) -> None:
+        """Show that so much of `file` is there now; less than before where it has to begin anew."""
+        self.there_bytes[file] = there_bytes
+        self.bars.update(self.bar, completed=sum(self.there_bytes.values()))
 
 
 @contextmanager
@@ -66,7 +70,7 @@ class Transfer:
         self.runs = part.missing()
         self.lock = threading.Condition()  # guards all below, and part
         self.stretches: list[_Stretch] = []
-        self.received_bytes = 0
+        self.received_bytes = 0  # also what comes a second time
         self.failure: Exception | None = None
         self.over = threading.Event()
         most = min(CONNECTIONS, HOST_CONNECTIONS * len(sources)) if self.ranges else 1
@@ -81,21 +85,17 @@ class Transfer:
         say(f"{name}: {megabytes(self.part.size_bytes)} from {hosts}")
         samples = deque([(start_s, 0)])
         with _shown(self.progress) as bars:
-            there_bytes = (len(self.part.done) - self.part.left) * partial.BLOCK_BYTES
-            bar: TaskID = bars.add_task(name, total=self.part.size_bytes, completed=there_bytes)
-            if self.progress:
-                self.progress.advance(there_bytes)
+            bar: TaskID = bars.add_task(name, total=self.part.size_bytes, completed=self.part.there_bytes())
             try:
                 for thread in self.threads:
                     thread.start()
                 ended = False
                 while not ended:
                     ended = self.over.wait(0.1)
-                    now_s, received_bytes = time.monotonic(), self.received_bytes
-                    bars.advance(bar, received_bytes - samples[-1][1])
+                    bars.update(bar, completed=self.part.there_bytes())
                     if self.progress:
-                        self.progress.advance(received_bytes - samples[-1][1])
-                    samples.append((now_s, received_bytes))
+                        self.progress.show(self.part.path, self.part.there_bytes())
+                    samples.append((time.monotonic(), self.received_bytes))
                     if not ended:
                         self._check_speed(samples)
             finally:
@@ -119,6 +119,15 @@ class Transfer:
         samples.popleft()
 
     def _work(self, number: int) -> None:
+        try:
+            self._fetch(number)
+        except Exception as failure:  # the disk, or a defect of ours: for the caller
+            with self.lock:
+                self.failure = self.failure or failure
+                self.over.set()
+                self.lock.notify_all()
+
+    def _fetch(self, number: int) -> None:
         source, attempt = self.sources[number % len(self.sources)], 1
         while not self.over.is_set():
             stretch = self._take()
@@ -127,13 +136,15 @@ class Transfer:
             try:
                 self._read(source, stretch)
                 attempt = 1
-            except Exception as error:
+            except Disk:
+                raise
+            except addresses.FAULTS as error:
                 if isinstance(error, HTTPError) and error.code in addresses.BUSY and self._leave():
                     return
                 # Only a finished block is progress: without ranges the next attempt starts from nothing.
                 attempt = 1 if self.ranges and stretch.block > stretch.first else attempt + 1
                 lasting = isinstance(error, (Slow, HTTPError)) and getattr(error, "code", 0) not in addresses.BUSY
-                if lasting or isinstance(error, Disk) or attempt > addresses.ATTEMPTS:
+                if lasting or attempt > addresses.ATTEMPTS:
                     other = self._without(source, error)
                     if other is None:
                         return
@@ -180,11 +191,13 @@ class Transfer:
                     with self.lock:  # a thread that was given up must not write any more
                         if self.over.is_set():
                             return
-                        self._store(chunk, offset)
-                        offset += len(chunk)
-                        while mine.block < mine.last and offset >= self.part.end(mine.block):
-                            self.part.finish(mine.block)
-                            mine.block += 1
+                        self.received_bytes += len(chunk)
+                        with _disk():
+                            self.part.write(chunk, offset)
+                            offset += len(chunk)
+                            while mine.block < mine.last and offset >= self.part.end(mine.block):
+                                self.part.finish(mine.block)
+                                mine.block += 1
                         if not self.part.left:
                             self.over.set()
                     seconds = time.monotonic() - began_s
@@ -199,13 +212,6 @@ class Transfer:
                     self.runs.appendleft((mine.block if self.ranges else 0, mine.last))
                 self.lock.notify_all()
 
-    def _store(self, chunk: bytes, offset: int) -> None:
-        try:
-            self.part.write(chunk, offset)
-        except OSError as error:
-            raise Disk(error.errno, error.strerror) from None
-        self.received_bytes += len(chunk)
-
     def _leave(self) -> bool:
         """Whether this connection may end because others go on: a busy host is asked by fewer."""
         with self.lock:
@@ -217,12 +223,12 @@ class Transfer:
     def _without(self, source: Source, error: Exception) -> Source | None:
         """Another address to go on with after this error; None where there is none, and then all is over."""
         with self.lock:
-            if source in self.sources and len(self.sources) > 1 and not isinstance(error, Disk):
+            if source in self.sources and len(self.sources) > 1:
                 self.sources.remove(source)
                 say(f"{host_of(source.url)}: {addresses.reason(error)}; going on without it")
-            if source in self.sources or isinstance(error, Disk):
+            if source in self.sources:
                 if self.failure is None:
-                    self.failure = error if isinstance(error, (Disk, Failed)) else Failed(addresses.reason(error))
+                    self.failure = error if isinstance(error, Failed) else Failed(addresses.reason(error))
                 self.over.set()
                 self.lock.notify_all()
                 return None
@@ -245,3 +251,11 @@ def _shown(progress: Whole | None) -> Iterator[Progress]:
 
 class Disk(OSError):
     """The disk refused, not the network."""
+
+
+@contextmanager
+def _disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Disk(error.errno, error.strerror) from None

@@ -10,9 +10,9 @@ from typing import Any, Mapping, Sequence
 
 from labkit.base import paths
 from labkit.base.errors import UserError
-from labkit.runs import pages, records, report
+from labkit.runs import contents, pages, records, report
+from labkit.runs.contents import Environment, History
 from labkit.runs.options import flag
-from labkit.runs.pages import door
 
 AT_MOST = len(string.ascii_uppercase)
 # As in labkit/runs/plots.py, without black: these seven stand out on white and on the dark page alike.
@@ -20,6 +20,7 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8
 DASHES = {"train": "5 4", "holdout": "1.5 3"}  # everything else is drawn through
 FRAME = {"width": 460, "height": 260, "left": 52, "right": 434, "top": 12, "bottom": 226}  # of a drawing, in its units
 NAMES_APART = 11  # between the names of lines that end together, in the same units
+FACTS = [name for name in Environment.__struct_fields__ if name not in ("format", "seed", "data", "packages")]
 POINTS = 400  # of a line; more than the page has pixels for
 
 
@@ -28,29 +29,29 @@ def render(folders: Sequence[Path]) -> Path:
     folders = list(dict.fromkeys(folders))
     if len(folders) > AT_MOST:
         raise UserError(f"a comparison takes up to {AT_MOST} runs, and these are {len(folders)}.", "./inv runs")
-    runs = {letter: door.read(folder) for letter, folder in zip(string.ascii_uppercase, folders)}
-    metrics = list(dict.fromkeys(name for run in runs.values() for name in run.info.metrics))
+    runs = {letter: records.read(folder) for letter, folder in zip(string.ascii_uppercase, folders)}
+    metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     return pages.write(
         paths.runs_dir() / "comparison.html",
         title=f"{len(runs)} runs compared",
-        labs=" · ".join(dict.fromkeys(run.info.lab for run in runs.values())),
+        labs=" · ".join(dict.fromkeys(run.lab for run in runs.values())),
         runs=runs,
         colours={letter: COLOURS[place % len(COLOURS)] for place, letter in enumerate(runs)},
-        links={letter: _link(run.info.folder) for letter, run in runs.items()},
+        links={letter: _link(run.folder) for letter, run in runs.items()},
         columns=_columns(metrics),
-        results={letter: _results(run.info, metrics) for letter, run in runs.items()},
+        results={letter: _results(run, metrics) for letter, run in runs.items()},
         frame=FRAME,
-        panels=_panels({letter: door.history(run.info.folder) for letter, run in runs.items()}),
+        panels=_panels({letter: contents.history(run.folder) for letter, run in runs.items()}),
         options=_differing([_asked(run) for run in runs.values()]),
         environments=_differing([_around(run) for run in runs.values()]),
-        packages=_differing([run.packages for run in runs.values()]),
+        packages=_differing([run.env.packages for run in runs.values()]),
     )
 
 
 def _link(folder: Path) -> str:
     """From the comparison to the run's report; "" where it has none."""
-    there = door.inside(folder, "report.html")
-    return door.address(os.path.relpath(folder / "report.html", paths.runs_dir())) if there else ""
+    there = contents.inside(folder, "report.html")
+    return pages.address(os.path.relpath(folder / "report.html", paths.runs_dir())) if there else ""
 
 
 def _columns(metrics: Sequence[str]) -> list[tuple[str, bool]]:
@@ -68,7 +69,7 @@ def _results(run: records.RunInfo, metrics: Sequence[str]) -> list[tuple[str, st
     return cells
 
 
-def _panels(histories: Mapping[str, door.History]) -> list[dict[str, Any]]:
+def _panels(histories: Mapping[str, History]) -> list[dict[str, Any]]:
     """One drawing for each panel, with the lines of all runs that logged it."""
     drawn = []
     for panel, names in records.panels(name for history in histories.values() for name in history).items():
@@ -144,13 +145,15 @@ def ticks(low: float, high: float) -> list[float]:
     return [round(k * step, 12) for k in range(math.floor(low / step), math.ceil(high / step) + 1)]
 
 
-def _asked(run: door.Run) -> dict[str, Any]:
-    return {"seed": run.seed, **{flag(name): value for name, value in run.options.items()}}
+def _asked(run: records.RunInfo) -> dict[str, Any]:
+    if not run.config:
+        return {}
+    return {"seed": run.config.seed, **{flag(name): value for name, value in run.config.options.items()}}
 
 
-def _around(run: door.Run) -> dict[str, Any]:
-    facts = {name.replace("_", " "): value for name, value in run.facts.items() if name != "seed"}
-    return {**facts, **{f"data {name}": state["kind"] for name, state in run.data.items()}}
+def _around(run: records.RunInfo) -> dict[str, Any]:
+    facts = {name.replace("_", " "): getattr(run.env, name) for name in FACTS}
+    return {**facts, **{f"data {name}": used.kind for name, used in run.env.data.items()}}
 
 
 def _differing(runs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:

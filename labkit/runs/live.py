@@ -18,13 +18,15 @@ import time
 from pathlib import Path
 from typing import Any, Callable
 from urllib import request
+from urllib.error import HTTPError
 
 from rich.progress import BarColumn, Progress, TextColumn
 
 from labkit.base import login
-from labkit.base.console import console, say
+from labkit.base.console import console, say, warn
 from labkit.base.errors import UserError
-from labkit.runs import records
+from labkit.runs import contents, records
+from labkit.runs.contents import History, Items
 
 PLAIN_LINE_EVERY_S = 10.0
 
@@ -147,7 +149,7 @@ class Windows(threading.Thread):
 
     REDRAW_S, RETRY_S, AT_MOST = 2.0, 10.0, 0.005  # the last: of the time, spent on drawing
 
-    def __init__(self, folder: Path, snapshot: Callable[[], dict[str, tuple[list[int], list[float]]]]) -> None:
+    def __init__(self, folder: Path, snapshot: Callable[[], History]) -> None:
         super().__init__(name="visdom", daemon=True)
         self.busy_s = 0.0
         self._folder, self._snapshot = folder, snapshot
@@ -166,7 +168,7 @@ class Windows(threading.Thread):
             self.join(timeout=3.0)
 
     def run(self) -> None:
-        server = None
+        server, told = None, ""
         while True:
             self._news.wait()
             over = self._over.is_set()
@@ -177,6 +179,11 @@ class Windows(threading.Thread):
                 if server:
                     server.draw(self._snapshot())
                     server.draw_pictures(self._folder)
+                    told = ""
+            except Refused as refused:  # said once; it may be started anew, and let us in
+                if told != refused.message:
+                    told = refused.message
+                    warn(f"{refused.message}  next: {refused.next_command}")
             except (OSError, http.client.HTTPException):  # it has gone away: look for it again
                 server = None
             busy = time.thread_time() - began
@@ -191,6 +198,10 @@ PATIENCE_S = 5.0  # with a server that is there and does not answer
 RECORD = "visdom.jsonl"  # in a run's folder: what the lab itself sent to visdom
 
 
+class Refused(UserError):
+    """A visdom is there and does not let us in."""
+
+
 class Server:
     """One environment of a visdom server, told by plain HTTP: to import visdom's client takes seconds of computing."""
 
@@ -201,7 +212,15 @@ class Server:
         self._opener = request.build_opener(request.ProxyHandler({}), request.HTTPCookieProcessor())
         if login.password():
             digest = hashlib.sha256(login.password().encode()).hexdigest()
-            self.tell("", {"username": login.USER, "password": digest})
+            with contextlib.suppress(HTTPError):  # 500 of one that asks nobody: whether we are in, the next one says
+                self.tell("", {"username": login.USER, "password": digest})
+        try:
+            self.tell("env_state", {})
+        except HTTPError as error:
+            if error.code not in (400, 401, 403):  # visdom 0.2.4 says 400, later ones 401
+                raise
+            what = f"{address} is a visdom that refuses our login: it shows nothing of this run."
+            raise Refused(what, "./inv visdom --stop, then ./inv visdom") from None
 
     def tell(self, endpoint: str, message: dict[str, Any]) -> None:
         """Send one message. Raises OSError where the server is gone, slow or unwilling."""
@@ -215,7 +234,7 @@ class Server:
         # A page that is open draws a window anew only when its version is another one (visdom 0.3).
         self.tell(endpoint, {**message, "eid": self._environment, "version": int(1000 * time.time())})
 
-    def draw(self, history: dict[str, tuple[list[int], list[float]]]) -> None:
+    def draw(self, history: History) -> None:
         """Show a window of lines for each panel of `history`."""
         for panel, names in records.panels(history).items():
             lines = []
@@ -232,14 +251,16 @@ class Server:
 
     def draw_pictures(self, folder: Path) -> None:
         """Show each live picture of the run in `folder` that is newer than what is shown."""
-        for item in records.load_json(folder / "report.json").get("items", []):
-            name, step = item["name"], item.get("step")
+        for item in (contents.read(folder, "report.json", Items) or Items()).items:
+            name, step = item.name, item.step
             if step is None or self._drawn.get(name) == step:
                 continue
-            png = (folder / "plots" / f"{name}.png").read_bytes()
+            png = contents.read_bytes(folder, f"plots/{name}.png")
+            if len(png) < 24:
+                continue
             width, height = struct.unpack(">II", png[16:24])
             source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            content = {"type": "image", "content": {"src": source, "caption": item["caption"]}}
+            content = {"type": "image", "content": {"src": source, "caption": item.caption}}
             # Drawn at 144 dots per inch, shown at a browser's 96.
             opts = {"title": name.replace("_", " "), "width": width * 2 // 3, "height": height * 2 // 3}
             self.show({"win": name, "data": [content], "layout": {}, "opts": opts})
@@ -253,7 +274,7 @@ class Server:
 
 
 def connect(environment: str) -> Server | None:
-    """The visdom server that labs draw on, or None where none answers."""
+    """The visdom server that labs draw on, or None where none answers. Raises Refused where it does not let us in."""
     host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
         return Server(f"http://{host}:{port}", environment)
@@ -265,11 +286,15 @@ def replay(folder: Path) -> None:
     server = connect(records.read(folder).environment)
     if server is None:
         raise UserError("no visdom answers.", "./inv visdom")
-    server.draw(records.history(folder))
+    server.draw(contents.history(folder))
     server.draw_pictures(folder)
     if (folder / RECORD).exists():
         server.repeat(folder / RECORD)
 
 
 if __name__ == "__main__":
-    replay(Path(sys.argv[1]))
+    try:
+        replay(Path(sys.argv[1]))
+    except UserError as error:
+        warn(f"error: {error}")
+        sys.exit(2)

@@ -189,8 +189,11 @@ def from_record(config_class: type, recorded: Mapping[str, Any]) -> Any:
     """
     values = dict(recorded)
     for field in dataclasses.fields(config_class):
-        if "None" in str(field.type) and not values.get(field.name):
+        kind, may_be_left_out = str(field.type).replace(" | None", ""), "None" in str(field.type)
+        if may_be_left_out and not values.get(field.name):
             values[field.name] = None
+        elif field.name in values and type(values[field.name]) not in (KINDS[kind], int if kind == "float" else None):
+            raise TypeError(f"{field.name} is no {kind}")
     return config_class(**values)
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
 from importlib.metadata import distributions
-from typing import Any
+from pathlib import Path
 
 import torch
 
 from labkit.base import hardware
 from labkit.base.errors import UserError
+from labkit.base.files import write_bytes
 from labkit.base.paths import ROOT
 from labkit.base.programs import output_of
 from labkit.runs import processes
+from labkit.runs.contents import Environment
+
+MOST_CHANGES_BYTES = 1_000_000
+GIT = ("git", "-C", str(ROOT), "-c", "safe.directory=*")  # in a container the repository may be another user's
 
 
 def choose_device(smoke: bool) -> tuple[torch.device, str]:
@@ -49,32 +55,45 @@ def _cuda_problem() -> str:
     return ""
 
 
-def environment(device: torch.device, reason: str, seed: int) -> dict[str, Any]:
-    """Everything about this process and machine that may change a result, as plain values for JSON."""
+def environment(device: torch.device, reason: str, seed: int) -> Environment:
+    """Everything about this process and machine that may change a result."""
     commit, dirty = _commit()
-    return {
-        "stack": os.environ.get("LAB_STACK", ""),
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "device": device.type,
-        "device_reason": reason,
-        "threads": torch.get_num_threads(),
-        "processes": processes.count(),
-        "allocator": hardware.allocator(),
-        "cpu": hardware.processor().name,
-        "platform": platform.platform(),
-        "cuda": torch.version.cuda if device.type == "cuda" else None,
-        "driver": hardware.find_gpus()[0] if device.type == "cuda" else None,
-        "commit": commit,
-        "dirty": dirty,
-        "seed": seed,
-        "data": {},
-        "packages": dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
-    }
+    return Environment(
+        stack=os.environ.get("LAB_STACK", ""),
+        python=platform.python_version(),
+        torch=str(torch.__version__),
+        device=device.type,
+        device_reason=reason,
+        threads=torch.get_num_threads(),
+        processes=processes.count(),
+        allocator=hardware.allocator(),
+        cpu=hardware.processor().name,
+        platform=platform.platform(),
+        cuda=torch.version.cuda if device.type == "cuda" else None,
+        driver=hardware.find_gpus()[0] if device.type == "cuda" else None,
+        commit=commit,
+        dirty=dirty,
+        seed=seed,
+        data={},
+        packages=dict(sorted((found.metadata["Name"], found.version) for found in distributions())),
+    )
+
+
+def keep_changes(path: Path) -> None:
+    """Write to `path` how labs and labkit differ from the commit, where they do: text only, and 1 MB at most."""
+    command = [*GIT, "diff", "--no-color", "--no-ext-diff", "--no-textconv", "HEAD", "--", "labs", "labkit"]
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as git:
+            changes = git.stdout.read(MOST_CHANGES_BYTES + 1) if git.stdout else b""
+            git.kill()  # of what is longer
+    except OSError:
+        return
+    if len(changes) > MOST_CHANGES_BYTES:
+        changes = changes[:MOST_CHANGES_BYTES] + b"\n[cut off here]\n"
+    if changes:
+        write_bytes(path, changes)
 
 
 def _commit() -> tuple[str, bool]:
-    # In a container the repository may belong to another user, which git would otherwise refuse.
-    git = ("git", "-C", str(ROOT), "-c", "safe.directory=*")
-    changes = output_of(*git, "status", "--porcelain", "--untracked-files=no")
-    return output_of(*git, "rev-parse", "HEAD"), bool(changes)
+    changes = output_of(*GIT, "status", "--porcelain", "--untracked-files=no")
+    return output_of(*GIT, "rev-parse", "HEAD"), bool(changes)

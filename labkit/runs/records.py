@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
+import time
 from dataclasses import dataclass
-from math import nan
+from math import isfinite
 from pathlib import Path
 from typing import Any, Iterable
 
-from labkit.base import paths
+from labkit.base import paths, typed
 from labkit.base.errors import UserError, nearest
+from labkit.runs import contents
+from labkit.runs.contents import TRUST, Config, Environment, Summary, countable
+
+ASKING_S = 1.0  # how long a run that starts puts up with those who ask whether it runs; each takes microseconds
 
 # What is measured alike on several parts of the data, or of the two networks of a GAN, shares a panel.
 LINES = ("train", "test", "holdout", "generator", "discriminator", "real", "fake")
@@ -19,15 +23,37 @@ LINES = ("train", "test", "holdout", "generator", "discriminator", "real", "fake
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run, as the files in its folder tell it."""
+    """One run, as the records in its folder tell it."""
 
-    lab: str
     folder: Path
-    status: str  # running, finished, stopped (it saved and can go on), failed, killed (it ended without a word)
-    started: str  # UTC, "2026-11-23 17:15:00"
-    seconds: float
-    data: str  # the least trustworthy kind that it read: sample, unverified, recorded, verified; "" where it read none
-    metrics: dict[str, float]
+    status: str  # running, finished, stopped (it saved and can go on), failed, killed (it ended unexpectedly)
+    config: Config | None  # None where nobody can tell what was asked for
+    env: Environment
+    summary: Summary
+
+    @property
+    def lab(self) -> str:
+        return self.config.lab if self.config else self.folder.parent.name
+
+    @property
+    def started(self) -> str:
+        """UTC, "2026-11-23 17:15:00"."""
+        return self.config.started if self.config else ""
+
+    @property
+    def seconds(self) -> float:
+        seconds = countable(self.summary.seconds)
+        return seconds if isfinite(seconds) else 0.0
+
+    @property
+    def data(self) -> str:
+        """The least trustworthy kind that it read: sample, unverified, recorded, verified; "" where it read none."""
+        kinds = {used.kind for used in self.env.data.values()}
+        return next((kind for kind in TRUST if kind in kinds), "")
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return {name: countable(value) for name, value in self.summary.metrics.items()}
 
     @property
     def name(self) -> str:
@@ -51,8 +77,9 @@ class RunInfo:
 
 
 def table() -> list[RunInfo]:
-    """All runs, the newest first."""
+    """All runs that say what they are, the newest first; one line names the config.json of any other."""
     found = [read(path.parent) for path in paths.runs_dir().glob("*/*/config.json")]
+    found = [run for run in found if run.config]
     return sorted(found, key=lambda run: (run.started, run.folder.name), reverse=True)
 
 
@@ -61,8 +88,8 @@ def find(name: str, lab: str = "") -> Path:
 
     `lab` settles which one is meant where several labs have such a run. Raises UserError where there is none.
     """
-    path = Path(name).expanduser()
-    if (path / "config.json").is_file():
+    path = Path(os.path.expanduser(name))
+    if os.path.isfile(path / "config.json"):
         return path.absolute()
     known = table()
     if name == "latest":
@@ -76,43 +103,17 @@ def find(name: str, lab: str = "") -> Path:
         hint = nearest(name, [run.folder.name for run in known[:5]]) if known else "there is none yet"
         raise UserError(f"there is no run {name}; {hint}", "./inv runs")
     if len(found) > 1:
-        raise UserError(f"{name} may be {' or '.join(run.name for run in found)}; say which", "./inv runs")
+        raise UserError(f"{name} is ambiguous: {' or '.join(run.name for run in found)}", "./inv runs")
     return found[0].folder
 
 
 def read(folder: Path) -> RunInfo:
     """What is known about the run in `folder`, also while it goes on."""
-    config, summary, env = (load_json(folder / f"{part}.json") for part in ("config", "summary", "env"))
-    status = str(summary.get("status", "running"))
-    if status == "running" and not _is_locked(folder):
-        status = "killed"
-    kinds = {state["kind"] for state in env.get("data", {}).values()}
-    return RunInfo(
-        lab=str(config.get("lab", folder.parent.name)),
-        folder=folder,
-        status=status,
-        started=str(config.get("started", "")),
-        seconds=float(summary.get("seconds", 0.0)),
-        data=next((kind for kind in ("sample", "unverified", "recorded", "verified") if kind in kinds), ""),
-        metrics={name: nan if value is None else value for name, value in summary.get("metrics", {}).items()},
-    )
-
-
-def history(folder: Path) -> dict[str, tuple[list[int], list[float]]]:
-    """What the run in `folder` logged: {name: (steps, values)}; a value that is no number is nan."""
-    found: dict[str, tuple[list[int], list[float]]] = {}
-    path = folder / "metrics.jsonl"
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        try:
-            row = json.loads(line)
-        except ValueError:  # the run was killed while it wrote this line, its last
-            break
-        step = row.pop("step")
-        for name, value in row.items():
-            steps, values = found.setdefault(name, ([], []))
-            steps.append(step)
-            values.append(nan if value is None else value)
-    return found
+    config = contents.read(folder, "config.json", Config)
+    env = contents.read(folder, "env.json", Environment) or Environment()
+    summary = contents.read(folder, "summary.json", Summary) or Summary()
+    status = "killed" if summary.status == "running" and not _is_locked(folder) else summary.status
+    return RunInfo(folder, status, config, env, summary)
 
 
 def split(name: str) -> tuple[str, str]:
@@ -150,29 +151,44 @@ def resume_command(lab: str, name: str) -> str:
 
 
 def load_json(path: Path) -> dict[str, Any]:
-    """The object in `path`; empty where there is none, since a run may be killed before it wrote one."""
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return content
+    """The record in `path`, a file of a run's folder; empty where there is none that can be used."""
+    found = contents.read(path.parent, path.name, contents.RECORDS[path.name])
+    return typed.builtins(found) if found else {}
 
 
 def lock(folder: Path) -> int | None:
     """Hold the run in `folder` for this process: a descriptor to keep open, or None where another process holds it.
 
-    The kernel lets go when the process ends, however it ends.
+    The kernel lets go when the process ends, however it ends. Who only asks whether a run is held, as a listing does,
+    shares the lock for a moment: then try again.
     """
     handle = os.open(str(folder), os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    except OSError:
-        pass  # a network folder without locks: better to run unguarded than not at all
+    give_up = time.monotonic() + ASKING_S
+    while not _locks(handle, fcntl.LOCK_EX):
+        if time.monotonic() > give_up:
+            os.close(handle)
+            return None
+        time.sleep(ASKING_S / 200)
     return handle
 
 
 def _is_locked(folder: Path) -> bool:
-    handle = lock(folder)
-    if handle is not None:
+    """Whether a process holds the run in `folder`. Any number may ask at once, and none takes the others for it."""
+    try:
+        handle = os.open(str(folder), os.O_RDONLY)
+    except OSError:  # it has just been deleted, or is somebody else's
+        return False
+    try:
+        return not _locks(handle, fcntl.LOCK_SH)
+    finally:
         os.close(handle)
-    return handle is None
+
+
+def _locks(handle: int, how: int) -> bool:
+    try:
+        fcntl.flock(handle, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass  # a network folder without locks: better to run unguarded than not at all
+    return True

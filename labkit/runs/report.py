@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Iterable
 
 from labkit.base.files import megabytes
-from labkit.runs import pages, records
+from labkit.runs import contents, pages, records
+from labkit.runs.contents import Environment, Items, Table
 from labkit.runs.options import flag
-from labkit.runs.pages import door
 
 WORDS = {
     "running": ("running", "训练中"),
@@ -45,34 +45,44 @@ class Picture:
 
 def render(folder: Path) -> Path:
     """Write report.html from what the run `folder` holds so far, and return its path."""
-    run = door.read(folder)
+    run = records.read(folder)
     files, files_more = _files(folder)
     return pages.write(
         folder / "report.html",
-        title=f"{run.title} · {folder.name}",
+        title=f"{_title(run)} · {folder.name}",
+        headline=_title(run),
+        headline_zh=run.config.title_zh if run.config else "",
         run=run,
         refresh_s=REFRESH_S,
-        badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.info.status, run.info.data) if kind],
-        facts=[fact for fact in (_started(run.info), duration(run.info.seconds), _device(run.facts)) if fact],
-        results=[(name.replace("_", " "), records.number(value)) for name, value in run.info.metrics.items()],
+        badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.status, run.data) if kind],
+        facts=[fact for fact in (_started(run), duration(run.seconds), _device(run.env)) if fact],
+        results=[(name.replace("_", " "), records.number(value)) for name, value in run.metrics.items()],
         curves=_curves(folder),
         items=list(_items(folder)),
         commands=_commands(run),
-        options=[(flag(name), written(value)) for name, value in run.options.items() if value != ""],
+        options=[(flag(name), written(value)) for name, value in _options(run).items() if value != ""],
         environment=_environment(run),
         files=files,
         files_more=files_more,
     )
 
 
+def _title(run: records.RunInfo) -> str:
+    return (run.config and run.config.title) or run.lab
+
+
+def _options(run: records.RunInfo) -> dict[str, Any]:
+    return run.config.options if run.config else {}
+
+
 def _started(run: records.RunInfo) -> str:
     return f"{run.started} UTC" if run.started else ""
 
 
-def _device(facts: dict[str, Any]) -> str:
-    if facts.get("device") == "cpu":
-        return f"{facts.get('cpu', '?')}, {facts.get('threads', '?')} threads"
-    return str(facts.get("device_reason", ""))
+def _device(env: Environment) -> str:
+    if env.device == "cpu":
+        return f"{known(env.cpu)}, {known(env.threads)} threads"
+    return env.device_reason or ""
 
 
 def _curves(folder: Path) -> list[Picture]:
@@ -81,7 +91,7 @@ def _curves(folder: Path) -> list[Picture]:
 
 
 def _picture(folder: Path, name: str, description: str) -> Picture:
-    content = door.read_bytes(folder, name)
+    content = contents.read_bytes(folder, name)
     if len(content) < 24 or not content.startswith(b"\x89PNG"):
         return Picture(name, description)
     width, height = struct.unpack(">II", content[16:24])  # from the PNG's first chunk
@@ -91,38 +101,35 @@ def _picture(folder: Path, name: str, description: str) -> Picture:
 
 def _items(folder: Path) -> Iterable[dict[str, Any]]:
     """Figures, tables and notes, in the order in which the lab gave them."""
-    for item in door.part(door.load(folder, "report.json"), "items", list):
-        if not isinstance(item, dict):
-            continue
-        kind, name, caption = (door.part(item, key, str) for key in ("kind", "name", "caption"))
-        shown = {"kind": kind, "caption": caption}
-        if kind == "note":
+    for item in (contents.read(folder, "report.json", Items) or Items()).items:
+        shown = {"kind": item.kind, "caption": item.caption}
+        if item.kind == "note":
             yield shown
-        elif kind == "figure":
-            yield {**shown, "picture": _picture(folder, f"plots/{name}.png", caption)}
-        elif kind == "table":
-            yield {**shown, **_table(folder, f"tables/{name}.json")}
+        elif item.kind == "figure":
+            yield {**shown, "picture": _picture(folder, f"plots/{item.name}.png", item.caption)}
+        elif item.kind == "table":
+            yield {**shown, **_table(folder, f"tables/{item.name}.json")}
 
 
 def _table(folder: Path, name: str) -> dict[str, Any]:
     """The columns and rows of a table, as pairs of a text and whether its column holds numbers; no columns where there
     is no table."""
-    content = door.load(folder, name)
-    columns = [_cell(column) for column in door.part(content, "columns", list)]
-    rows = [[_cell(cell) for cell in row] for row in door.part(content, "rows", list) if isinstance(row, list)]
+    content = contents.read(folder, name, Table) or Table([], [])
+    columns = [_cell(column) for column in content.columns]
+    rows = [[_cell(cell) for cell in row] for row in content.rows]
     rows = [(row + [""] * len(columns))[: len(columns)] for row in rows]
     numeric = [all(NUMBER.match(cell) for cell in column) for column in zip(*rows)] or [False] * len(columns)
     return {"name": name, "columns": list(zip(columns, numeric)), "rows": [list(zip(row, numeric)) for row in rows]}
 
 
 def _cell(content: Any) -> str:
-    return content if isinstance(content, str) else records.number(door.number(content))
+    return content if isinstance(content, str) else records.number(contents.countable(content))
 
 
-def _commands(run: door.Run) -> list[tuple[str, str]]:
-    commands = [("Train again, in the same way", typed(run.command))]
-    if run.info.status in ("stopped", "killed", "failed"):
-        resume = records.resume_command(run.info.lab, run.info.folder.name)
+def _commands(run: records.RunInfo) -> list[tuple[str, str]]:
+    commands = [("Reproduce this run", typed(run.config.command if run.config else ""))]
+    if run.status in ("stopped", "killed", "failed"):
+        resume = records.resume_command(run.lab, run.folder.name)
         commands.insert(0, ("Continue where it stopped", typed(resume)))
     return commands
 
@@ -132,26 +139,26 @@ def typed(command: str) -> str:
     return f"./inv {command[len('invoke ') :]}" if command.startswith("invoke ") else command
 
 
-def _environment(run: door.Run) -> list[tuple[str, str]]:
+def _environment(run: records.RunInfo) -> list[tuple[str, str]]:
     """What the result depends on besides the code, as a table of names and values; empty where nothing is known."""
-    facts = run.facts
-    if not facts:
+    env, logging_share = run.env, contents.countable(run.summary.logging_share)
+    if env == Environment():
         return []
     shown = {
-        "stack": facts.get("stack"),
-        "Python": facts.get("python"),
-        "PyTorch": facts.get("torch"),
-        "device": f"{facts.get('device', '?')} ({facts.get('device_reason', '?')})",
-        "processor": f"{facts.get('cpu', '?')}, {facts.get('threads', '?')} threads used",
-        "processes": facts.get("processes") if facts.get("processes") != 1 else "",
-        "allocator": facts.get("allocator"),
-        "NVIDIA driver": facts.get("driver"),
-        "system": facts.get("platform"),
-        "commit": facts.get("commit"),
-        "uncommitted changes": "yes" if facts.get("dirty") else "",
-        "seed": facts.get("seed"),
-        "data": ", ".join(f"{name} ({state['kind']}) {state['when']}".strip() for name, state in run.data.items()),
-        "logging": f"{run.logging_share:.2%} of the time" if isfinite(run.logging_share) else "",
+        "stack": env.stack,
+        "Python": env.python,
+        "PyTorch": env.torch,
+        "device": f"{known(env.device)} ({known(env.device_reason)})",
+        "processor": f"{known(env.cpu)}, {known(env.threads)} threads used",
+        "processes": env.processes if env.processes != 1 else "",
+        "allocator": env.allocator,
+        "NVIDIA driver": env.driver,
+        "system": env.platform,
+        "commit": env.commit,
+        "uncommitted changes": "yes" if env.dirty else "",
+        "seed": env.seed,
+        "data": ", ".join(f"{name} ({used.kind}) {used.when}".strip() for name, used in env.data.items()),
+        "logging": f"{logging_share:.2%} of the time" if isfinite(logging_share) else "",
     }
     return [(name, written(value)) for name, value in shown.items() if value not in (None, "")]
 
@@ -161,9 +168,14 @@ def _files(folder: Path) -> tuple[list[tuple[str, str, str]], int]:
     found = sorted(path for path in folder.rglob("*") if os.path.isfile(path) and path.name != "report.html")
     rows = []
     for name in (path.relative_to(folder).as_posix() for path in found[:MOST_FILES]):
-        path = door.inside(folder, name)
-        rows.append((name, door.address(name), megabytes(path.stat().st_size)) if path else (name, "", "elsewhere"))
+        path = contents.inside(folder, name)
+        rows.append((name, pages.address(name), megabytes(path.stat().st_size)) if path else (name, "", "elsewhere"))
     return rows, max(0, len(found) - MOST_FILES)
+
+
+def known(content: Any) -> str:
+    """A fact of the environment in a sentence."""
+    return "?" if content is None else str(content)
 
 
 def written(content: Any) -> str:

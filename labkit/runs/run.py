@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import math
 import os
 import random
 import signal
 import tempfile
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 
-from labkit.base import files, paths
+from labkit.base import files, paths, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.runs import checkpoints, processes, records, report
+from labkit.runs import checkpoints, contents, processes, records, report
 from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.contents import Config, DataUsed, Environment, History, Item, Items, Summary, Table
 from labkit.runs.live import Bar, TensorBoard, Windows
 
 if TYPE_CHECKING:
@@ -52,17 +53,17 @@ class Run:
         self._save_every_s = save_every_s
         lock = records.lock(folder)
         if lock is None:
-            raise UserError(f"the run {folder.name} is going on in another process", "./inv runs")
+            raise UserError(f"the run {folder.name} is still running in another process", "./inv runs")
         self._lock: int = lock
         self._stop_asked_at: float | None = None
-        self._history: dict[str, tuple[list[int], list[float]]] = {}
+        self._history: History = {}
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._board: TensorBoard | None = None
         self._board_from, self._arranged = 0, False
         self._logging_s = 0.0
         self._windows = Windows(folder, self._snapshot)
-        self._items = list(records.load_json(folder / "report.json").get("items", []))
+        self._items = list((contents.read(folder, "report.json", Items) or Items()).items)
         self._seconds_before = records.read(folder).seconds
         self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
         self._report_every_s = REPORT_EVERY_S
@@ -74,9 +75,8 @@ class Run:
         from labkit.data import samples
 
         state = samples.locate(name, sample=self.sample)
-        known = {"kind": state.kind, "source": state.source, "when": state.when}
-        self._env["data"][name] = known
-        files.write_json(self.folder / "env.json", self._env)
+        self._env.data[name] = DataUsed(state.kind, state.source, state.when)
+        typed.write(self.folder / "env.json", self._env)
         meaning = {
             "sample": "a small drawn stand-in, not the real data",
             "recorded": "nobody published a hash of it: what came first counts",
@@ -88,11 +88,10 @@ class Run:
     def log(self, step: int, **scalars: float) -> None:
         """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
         began = time.monotonic()
-        row: dict[str, Any] = {"step": int(step)}
-        for name, value in scalars.items():
-            row[name] = _number(value)
-            self._remember(name, int(step), math.nan if row[name] is None else row[name])
-        self._metrics.write(json.dumps(row).encode() + b"\n")
+        values = {name: _number(value) for name, value in scalars.items()}
+        for name, value in values.items():
+            self._remember(name, int(step), math.nan if value is None else value)
+        self._metrics.write(contents.line(int(step), values).encode())
         board = self._open_board()
         if not self._arranged:
             board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
@@ -106,8 +105,7 @@ class Run:
 
     def time(self, step: int, **measured: float) -> None:
         """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
-        row = {"step": int(step), **{name: float(value) for name, value in measured.items()}}
-        self._timings.write(json.dumps(row) + "\n")
+        self._timings.write(contents.line(int(step), {name: _number(value) for name, value in measured.items()}))
 
     def progress(self, total: int, start: int = 0, unit: str = "img") -> Bar:
         """A bar over `total` units, `start` of them done before: `with run.progress(n) as bar: bar.advance(128)`."""
@@ -123,7 +121,7 @@ class Run:
         content = io.BytesIO()
         fig.savefig(content, format="png", bbox_inches="tight")
         files.write_bytes(path, content.getvalue())
-        self._show({"kind": "figure", "name": name, "caption": caption, **({} if step is None else {"step": step})})
+        self._show(Item("figure", name, caption, step))
         if step is not None:
             self._open_board().add_picture(name, content.getvalue(), step)
             self._windows.changed()
@@ -131,13 +129,13 @@ class Run:
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
-        content = {"columns": list(columns), "rows": [[_cell(cell) for cell in row] for row in rows]}
-        files.write_json(files.made(self.folder / "tables") / f"{name}.json", content)
-        self._show({"kind": "table", "name": name, "caption": caption})
+        content = Table([_cell(head) for head in columns], [[_cell(cell) for cell in row] for row in rows])
+        typed.write(files.made(self.folder / "tables") / f"{name}.json", content)
+        self._show(Item("table", name, caption))
 
     def note(self, text: str) -> None:
         """A sentence that the reader of the report should not miss."""
-        self._show({"kind": "note", "name": text, "caption": text})
+        self._show(Item("note", text, text))
 
     def part_of(self, batch: slice) -> slice:
         """This process's part of the positions `batch`; all of them where it trains alone (`--gpus`)."""
@@ -152,6 +150,8 @@ class Run:
         path = self._checkpoint_path
         content = processes.share(path.read_bytes() if path.exists() else b"")
         if not content:
+            if path.exists():
+                raise UserError(f"{path} is empty, so there is nothing to resume from", f"./inv lab {self.lab}")
             self._forget_metrics_after(0)
             return None
         if not path.exists():  # not the first of several processes
@@ -230,29 +230,23 @@ class Run:
         torch.manual_seed(self.seed)
 
         self._env = provenance.environment(self.device, reason, self.seed)
-        first = records.load_json(self.folder / "env.json")
+        first = contents.read(self.folder, "env.json", Environment)
         if first:
-            known = [key for key in SAME if key in first]
-            changed = [f"{key} {first[key]} → {self._env[key]}" for key in known if first[key] != self._env[key]]
+            pairs = [(name, getattr(first, name), getattr(self._env, name)) for name in SAME]
+            changed = [f"{name} {old} → {new}" for name, old, new in pairs if old is not None and old != new]
             if changed:
                 text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
                 warn(text)
                 self.note(text)
             self._env = first
         else:
-            files.write_json(self.folder / "env.json", self._env)
-        os.register_at_fork(after_in_child=self._leave_to_parent)
+            typed.write(self.folder / "env.json", self._env)
+            if self._env.dirty and processes.rank() == 0:
+                provenance.keep_changes(self.folder / "code.diff")
+        _begun.add(self)
         if processes.rank() == 0:
             self._windows.start()
         self.record("running")
-
-    def _leave_to_parent(self) -> None:
-        """In a forked worker: Ctrl-C reaches it too, but stopping is the parent's business, and so is the lock."""
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        with contextlib.suppress(OSError):
-            os.close(self._lock)
 
     def ask_stop(self, signum: int, _frame: Any) -> None:
         """Handle a signal: the next `checkpoint` saves and stops; a second signal stops at once."""
@@ -266,20 +260,23 @@ class Run:
             signal.signal(signum, signal.SIG_DFL)
             raise KeyboardInterrupt
 
-    def record(self, status: str, metrics: Mapping[str, float] | None = None, **more: str) -> None:
+    def record(
+        self, status: str, metrics: Mapping[str, float] | None = None, error: str = "", traceback: str = ""
+    ) -> None:
         """Write down where the run stands: summary.json, the plot of the curves, the report."""
         self._flush()
         if metrics is None:
             metrics = {name: values[-1] for name, (_, values) in self._history.items()}
-        summary = {
-            "status": status,
-            "metrics": {name: _number(value) for name, value in metrics.items()},
-            "seconds": round(self._seconds_before + time.monotonic() - self._began, 1),
+        summary = Summary(
+            status=status,
+            metrics={name: _number(value) for name, value in metrics.items()},
+            seconds=round(self._seconds_before + time.monotonic() - self._began, 1),
             # Of the time since this process began: in `log`, and of the processor for visdom's windows.
-            "logging_share": round((self._logging_s + self._windows.busy_s) / (time.monotonic() - self._began), 4),
-            **more,
-        }
-        files.write_json(self.folder / "summary.json", summary)
+            logging_share=round((self._logging_s + self._windows.busy_s) / (time.monotonic() - self._began), 4),
+            error=error,
+            traceback=traceback,
+        )
+        typed.write(self.folder / "summary.json", summary)
         if self._history:
             from labkit.runs import plots
 
@@ -304,7 +301,9 @@ class Run:
             if output is not None:
                 with contextlib.suppress(OSError):  # a full disk was told of before
                     output.close()
-        os.close(self._lock)
+        _begun.discard(self)
+        if self._lock >= 0:  # in a forked worker the lock is the parent's
+            os.close(self._lock)
         self._lock = -1
 
     def is_empty(self) -> bool:
@@ -322,14 +321,14 @@ class Run:
         path = self.folder / "metrics.jsonl"
         self._flush()
         os.truncate(path, min(size_bytes, path.stat().st_size))
-        self._history = records.history(self.folder)
+        self._history = contents.history(self.folder)
 
     def _remember(self, name: str, step: int, value: float) -> None:
         steps, values = self._history.setdefault(name, ([], []))
         steps.append(step)
         values.append(value)
 
-    def _snapshot(self) -> dict[str, tuple[list[int], list[float]]]:
+    def _snapshot(self) -> History:
         """The history for visdom, copied, since the training thread goes on appending: first a step, then its value."""
         copied = {}
         for name, (steps, values) in list(self._history.items()):
@@ -337,16 +336,33 @@ class Run:
             copied[name] = (steps[: len(kept)], kept)
         return copied
 
-    def _show(self, item: dict[str, Any]) -> None:
-        names = [(old["kind"], old["name"]) for old in self._items]
-        if (item["kind"], item["name"]) in names:
-            self._items[names.index((item["kind"], item["name"]))] = item
+    def _show(self, item: Item) -> None:
+        names = [(old.kind, old.name) for old in self._items]
+        if (item.kind, item.name) in names:
+            self._items[names.index((item.kind, item.name))] = item
         else:
             self._items.append(item)
-        files.write_json(self.folder / "report.json", {"items": self._items})
+        typed.write(self.folder / "report.json", Items(self._items))
 
 
 SAME = ("torch", "python", "device", "threads", "processes", "cpu", "commit")
+
+
+_begun: weakref.WeakSet[Run] = weakref.WeakSet()  # the runs that go on in this process
+
+
+def _leave_to_parent() -> None:
+    """In a forked worker: Ctrl-C reaches it too, but stopping is the parent's business, and so are the locks."""
+    while _begun:
+        run = _begun.pop()
+        os.close(run._lock)
+        run._lock = -1
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)  # once, since it cannot be taken back
 
 
 class Helper(Run):
@@ -355,7 +371,7 @@ class Helper(Run):
     def __init__(self, facts: Mapping[str, Any]) -> None:
         self._temporary = tempfile.TemporaryDirectory()
         folder = Path(self._temporary.name)
-        files.write_json(folder / "config.json", facts)
+        typed.write(folder / "config.json", typed.taken(facts, Config))
         super().__init__(folder, facts)
 
     def _nothing(self, *_: Any, **__: Any) -> None:
@@ -373,11 +389,12 @@ def _layout(names: Iterable[str]) -> dict[str, list[Any]]:
     return {panel.replace("_", " "): ["Multiline", [f"^{panel}(/.*)?$"]] for panel in records.panels(names)}
 
 
-def _cell(value: Any) -> Any:
-    return value if isinstance(value, (str, int)) else float(value)
+def _cell(value: Any) -> str | int | float | None:
+    if isinstance(value, str):
+        return str(value)  # also of a subclass, as NumPy has one
+    return int(value) if isinstance(value, int) else _number(value)
 
 
 def _number(value: Any) -> float | None:
     """`value` as a number of JSON, which knows neither nan nor infinity."""
-    number = float(value.item() if hasattr(value, "item") else value)  # item() also takes a tensor with a gradient
-    return number if math.isfinite(number) else None
+    return contents.finite(float(value.item() if hasattr(value, "item") else value))  # also a tensor with a gradient

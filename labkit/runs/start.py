@@ -33,10 +33,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Mapping, NoReturn, Sequence
 
-from labkit.base import console, files, paths, tomlfile
+from labkit.base import console, files, paths, tomlfile, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.runs import options, processes, records, resume
+from labkit.runs import contents, options, processes, records, resume
 from labkit.runs.run import Helper, Run, Stopped
 
 FIRST_WORD_S = 3.0
@@ -140,7 +140,7 @@ def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int
         say(f"  continue: {records.resume_command(run.lab, run.folder.name)}")
         return 130
     except UserError as error:
-        run.record("failed", error=str(error))
+        run.record("failed", error=error.text)
         raise
     except Exception as error:
         with contextlib.suppress(OSError):  # a full disk may be what failed
@@ -177,7 +177,7 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
         "seed": request.seed or 0,
         "options": dataclasses.asdict(config),
     }
-    files.write_json(folder / "config.json", {**facts, "command": _command(facts, request)})
+    typed.write(folder / "config.json", contents.Config(**facts, command=_command(facts, request)))
     return Run(folder, facts, request.save_every_s)
 
 
@@ -204,8 +204,16 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     words = ["./inv", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
     words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
-    left_out = {"smoke": False, "sample": False, "save_every_s": options.SAVE_EVERY_S, "seed": request.seed or None}
-    own = options.words(dataclasses.replace(request, **left_out, preset="" if request.smoke else request.preset))
+    own = options.words(
+        dataclasses.replace(
+            request,
+            preset="" if request.smoke else request.preset,
+            smoke=False,
+            sample=False,
+            seed=request.seed or None,
+            save_every_s=options.SAVE_EVERY_S,
+        )
+    )
     return " ".join(shlex.quote(word) for word in [*words, *(["--", *own] if own else [])])
 
 

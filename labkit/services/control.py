@@ -18,18 +18,22 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Callable, Iterator, NoReturn
+from urllib.error import HTTPError
 
 from labkit.base import login, paths, ports
+from labkit.base.console import warn
 from labkit.base.errors import UserError
-from labkit.base.programs import output_of
+from labkit.base.programs import last_words, output_of
 from labkit.stacks import containers
 from labkit.stacks.engine import Engine
 from labkit.stacks.selection import Choice
 
 START_S = 180.0  # on a machine whose disk is busy; an idle one needs two or three seconds
+END_S = 10.0  # for the service to end after a polite signal, and again after the other one
 ASKED_PATHS = {"visdom": "/", "tensorboard": "/", "notebook": "/api"}  # answered with 200 once the service is up
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
 
@@ -53,6 +57,10 @@ class Service:
 def folder() -> Path:
     """Where the notes and logs of native services are."""
     return paths.runs_dir() / ".services"
+
+
+def note_of(name: str) -> Path:
+    return folder() / f"{name}.json"
 
 
 def log_of(name: str) -> Path:
@@ -80,23 +88,16 @@ def find(name: str, engine: Engine) -> Service | None:
 
 
 def find_native(name: str) -> Service | None:
-    note = folder() / f"{name}.json"
-    if not note.exists():
-        return None
-    said = json.loads(note.read_text(encoding="utf-8"))
     try:
+        said = json.loads(note_of(name).read_text(encoding="utf-8"))
         ours = os.path.samefile(f"/proc/{said['process']}/fd/1", log_of(name))
-    except OSError:  # the process or the log is gone, or the process is not ours
+    except (OSError, ValueError):  # the process or the log is gone, the process is not ours, or the note is half one
         return None
     return Service(name, "native", said["port"], said["token"], str(said["process"])) if ours else None
 
 
 def find_container(name: str, engine: Engine) -> Service | None:
-    if engine.problem:
-        return None
-    labels = [f"project={containers.project()}", f"service={name}", "oneoff=False"]
-    filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
-    container = output_of(engine.client, "ps", "--quiet", *filters)
+    container = "" if engine.problem else container_of(name, engine)
     described = output_of(engine.client, "inspect", container) if container else ""
     if not described:
         return None
@@ -107,13 +108,19 @@ def find_container(name: str, engine: Engine) -> Service | None:
     return Service(name, "docker", port, variables.get("JUPYTER_TOKEN", ""), container)
 
 
+def container_of(name: str, engine: Engine, *options: str) -> str:
+    """The id of the service's container, '' where none runs."""
+    labels = [f"project={containers.project()}", f"service={name}", "oneoff=False"]
+    filters = [word for label in labels for word in ("--filter", f"label=com.docker.compose.{label}")]
+    return output_of(engine.client, "ps", "--quiet", *options, *filters)
+
+
 def start_native(
     name: str, argv: tuple[str, ...], environment: dict[str, str], address: str, port: int, token: str
 ) -> Service:
     """Start the service as a process of its own and wait until it answers; `argv` is the stack's Python."""
     folder().mkdir(parents=True, exist_ok=True)
-    note = folder() / f"{name}.json"
-    for private in (note, log_of(name)):  # both tell the token
+    for private in (note_of(name), log_of(name)):  # both tell the token
         private.touch(mode=0o600)
     with log_of(name).open("wb") as log:
         process = subprocess.Popen(
@@ -125,13 +132,14 @@ def start_native(
             stderr=log,
             start_new_session=True,
         )
-    note.write_text(json.dumps({"process": process.pid, "port": port, "token": token}) + "\n", encoding="utf-8")
-    deadline = time.monotonic() + START_S
-    while not answers(name, port):
-        if process.poll() is not None or time.monotonic() > deadline:
-            process.kill()
-            refuse(name, log_of(name).read_text(encoding="utf-8", errors="replace"), f"less {log_of(name)}")
-        time.sleep(0.1)
+    with undone(name, lambda: end(process)):
+        note = {"process": process.pid, "port": port, "token": token}
+        note_of(name).write_text(json.dumps(note) + "\n", encoding="utf-8")
+        deadline = time.monotonic() + START_S
+        while not answers(name, port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                refuse(name)
+            time.sleep(0.1)
     return Service(name, "native", port, token, str(process.pid))
 
 
@@ -139,43 +147,90 @@ def start_container(name: str, engine: Engine, choice: Choice, address: str, por
     """Start the service of docker/compose.yaml and wait until it answers."""
     asked = {f"{name.upper()}_ADDRESS": address, f"{name.upper()}_PORT": str(port), "LAB_TOKEN": token}
     settings = {**containers.settings(engine, choice), **asked}
-    command = [*containers.compose(engine, choice), "up", "--detach", "--no-deps", name]
-    if subprocess.run(command, stdout=sys.stderr, env={**os.environ, **settings}).returncode != 0:
-        raise UserError(f"{name} could not be started (the engine's own message is above).", "./inv doctor")
-    deadline = time.monotonic() + START_S
-    while not answers(name, port):
-        if time.monotonic() > deadline or not find_container(name, engine):
-            shown = [*containers.compose(engine, choice), "logs", "--no-log-prefix", name]
-            said = subprocess.run(shown, env={**os.environ, **settings}, capture_output=True, text=True).stdout
-            refuse(name, said, f"./inv {name} --stop, then ./inv doctor")
-        time.sleep(0.2)
-    found = find_container(name, engine)
-    assert found is not None, "it has just answered"
+    environment = {**os.environ, **settings}
+    compose = containers.compose(engine, choice)
+    up = [*compose, "up", "--detach", "--no-deps", name]
+    with undone(name, lambda: remove_container(name, engine)):
+        if subprocess.run(up, stdout=sys.stderr, env=environment).returncode != 0:
+            raise UserError(f"{name} could not be started (the engine's own message is above).", "./inv doctor")
+        deadline = time.monotonic() + START_S
+        found = find_container(name, engine)
+        while not found or not answers(name, port):
+            if not found or time.monotonic() > deadline:
+                shown = [*compose, "logs", "--no-log-prefix", name]
+                said = subprocess.run(shown, env=environment, capture_output=True, text=True).stdout
+                log_of(name).touch(mode=0o600)
+                log_of(name).write_text(said, encoding="utf-8")  # the container goes, and its log with it
+                refuse(name)
+            time.sleep(0.2)
+            found = find_container(name, engine)
     return found
 
 
-def refuse(name: str, log: str, next_command: str) -> None:
-    last = (log.strip().splitlines() or [f"no answer within {START_S:.0f} s"])[-1]
-    raise UserError(f"{name} does not run: {last}", next_command)
+@contextmanager
+def undone(name: str, undo: Callable[[], object]) -> Iterator[None]:
+    """Where the block fails, or is stopped by Ctrl-C: `undo` what was started, so that nothing runs unseen."""
+    try:
+        yield
+    except BaseException:
+        undo()
+        forget(name)
+        raise
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def remove_container(name: str, engine: Engine) -> None:
+    """Remove the service's container, also one that was made and not started yet."""
+    container = container_of(name, engine, "--all")
+    if container:
+        output_of(engine.client, "rm", "--force", container)
+
+
+def forget(name: str) -> None:
+    """Remove what was noted of the service, and the password of a visdom."""
+    note_of(name).unlink(missing_ok=True)
+    if name == "visdom":
+        login.set_password("")
+
+
+def refuse(name: str) -> NoReturn:
+    said = log_of(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    why = said[-1] if said else f"no answer within {START_S:.0f} s"
+    raise UserError(f"{name} does not run: {why}", f"less {log_of(name)}")
 
 
 def stop(service: Service, engine: Engine) -> None:
-    """Stop the service; visdom writes its windows down first."""
+    """Stop the service; visdom writes its windows down first. One that is gone already is left at that."""
     if service.name == "visdom":
         save_windows(service.port)
-        login.set_password("")
     if service.place == "docker":
-        subprocess.run([engine.client, "stop", service.handle], stdout=subprocess.DEVNULL)
-        subprocess.run([engine.client, "rm", service.handle], stdout=subprocess.DEVNULL)
-        return
-    process = int(service.handle)
-    os.kill(process, signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    while find_native(service.name):
-        if time.monotonic() > deadline:
-            os.kill(process, signal.SIGKILL)
-        time.sleep(0.05)
-    (folder() / f"{service.name}.json").unlink()
+        stop_container(service, engine)
+    else:
+        stop_native(service)
+    forget(service.name)
+
+
+def stop_container(service: Service, engine: Engine) -> None:
+    for words in (["stop"], ["rm", "--force"]):
+        done = subprocess.run([engine.client, *words, service.handle], capture_output=True, text=True)
+    if done.returncode != 0 and "no such container" not in done.stderr.lower():
+        raise UserError(f"{service.name} could not be stopped: {last_words(done.stderr)}", "./inv doctor")
+
+
+def stop_native(service: Service) -> None:
+    """Ask the process to end, and end it where it does not; never another one that has its number by now."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if find_native(service.name) != service:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(int(service.handle), number)
+        deadline = time.monotonic() + END_S
+        while find_native(service.name) == service and time.monotonic() < deadline:
+            time.sleep(0.05)
 
 
 def save_windows(port: int) -> None:
@@ -183,8 +238,11 @@ def save_windows(port: int) -> None:
     try:
         if login.password():
             secret = hashlib.sha256(login.password().encode()).hexdigest()  # as visdom's own page sends it
-            ask(port, "/", {"username": login.USER, "password": secret})
+            with suppress(HTTPError):  # whether it lets us in, the next answer says
+                ask(port, "/", {"username": login.USER, "password": secret})
         ask(port, "/save", {"data": json.loads(ask(port, "/env_state", {}))})
+    except HTTPError as error:
+        warn(f"visdom was not asked to save its windows: it answers {error}")
     except OSError:
         return  # it does not answer any more: nothing to save
 

@@ -4,29 +4,30 @@
 function of those two and of what `labkit.stacks.machine` found, so every decision can be tested without the hardware.
 """
 
-from __future__ import annotations
+# The types are looked at while the program runs, also by Python 3.9: hence Dict and Optional, and no `annotations`.
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Optional, Tuple
 
-from labkit.base import tomlfile
+import msgspec
+
+from labkit.base import tomlfile, typed
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import ROOT
+from labkit.base.typed import Record
 
 STACKS = ROOT / "docker" / "stacks"
 LOCKS = ROOT / "docker" / "locks"
 FACTS = ROOT / "docker" / "facts.toml"
 
 
-@dataclass(frozen=True)
-class Build:
-    """One way to get a stack's PyTorch: where its wheels come from and the lock that pins them."""
+class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One way to get a stack's PyTorch, a [[build]]: where its wheels come from and the lock that pins them."""
 
     name: str
     cuda: str  # "" without CUDA
-    lock: Path
+    lock: Path  # in docker/locks
     cudnn: str = ""  # major.minor, where it was seen
     wheels: str = ""  # address of a wheel index beside the package index; "" where the package index has them
 
@@ -36,22 +37,21 @@ class Build:
         return not self.lock.exists()
 
 
-@dataclass(frozen=True)
-class Stack:
-    """What `docker/stacks/NAME.toml` says."""
+class Stack(Record, frozen=True, forbid_unknown_fields=True):
+    """What `docker/stacks/NAME.toml` says. People write it by hand: a key that is not known is taken for a slip."""
 
-    name: str
+    name: str  # of the file
     title: str
     base: str
     digest: str  # "sha256:..." or "pending"
     os: str
     python: str
-    native_python: tuple[str, ...]
+    native_python: Tuple[str, ...]
     torch: str
     torchvision: str
-    requirements: Path
+    requirements: Path  # in docker/locks
     disk_gb: float
-    builds: tuple[Build, ...]
+    builds: Tuple[Build, ...] = msgspec.field(name="build")
     detectron2: str = ""  # the lock of its source, which becomes a wheel (labkit/stacks/detectron2_wheel.py)
     editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
 
@@ -61,7 +61,7 @@ class Stack:
         return 2.5 * self.disk_gb
 
     @property
-    def targets(self) -> list[str]:
+    def targets(self) -> List[str]:
         """The options of uv that resolve for every Python and platform on which the stack may run."""
         oldest = ["--python-version", min(self.native_python, key=version_key)]
         # glibc 2.23: newer wheels than manylinux2014 would not load there.
@@ -84,7 +84,7 @@ def label(stack: Stack, build: Build) -> str:
     return f"{stack.name}/{build.name}"
 
 
-def names() -> list[str]:
+def names() -> List[str]:
     """The names of all stacks, in alphabetical order."""
     return sorted(path.stem for path in STACKS.glob("*.toml"))
 
@@ -93,27 +93,15 @@ def load(name: str) -> Stack:
     """The stack called `name`. Raises UserError that offers the nearest name where there is none."""
     if name not in names():
         raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "./inv doctor")
-    path = STACKS / f"{name}.toml"
-    table = tomlfile.load(path)
-    builds = tuple(Build(**{**row, "lock": LOCKS / row["lock"]}) for row in table.pop("build", []))
-    try:
-        return Stack(
-            name=name,
-            builds=builds,
-            requirements=LOCKS / table.pop("requirements"),
-            native_python=tuple(table.pop("native_python")),
-            **table,
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    return typed.from_toml(STACKS / f"{name}.toml", Stack, LOCKS, name=name)
 
 
-def load_facts() -> dict[str, Any]:
+def load_facts() -> Dict[str, Any]:
     """The tables of docker/facts.toml: `cuda`, `wheel` and `mirror`, each a list of rows, and the table `wsl`."""
     return tomlfile.load(FACTS)
 
 
-def check(stack: Stack, facts: dict[str, Any]) -> list[str]:
+def check(stack: Stack, facts: Dict[str, Any]) -> List[str]:
     """What is wrong with `stack` in the light of `facts`, one sentence each; an empty list where nothing is."""
     wrong = []
     if stack.digest != "pending" and not re.fullmatch(r"sha256:[0-9a-f]{64}", stack.digest):
@@ -143,17 +131,17 @@ def check(stack: Stack, facts: dict[str, Any]) -> list[str]:
     return wrong
 
 
-def find_wheel(facts: dict[str, Any], torch: str, cuda: str) -> dict[str, Any] | None:
+def find_wheel(facts: Dict[str, Any], torch: str, cuda: str) -> Optional[Dict[str, Any]]:
     """The row of facts.toml about this torch built with this CUDA."""
     return next((row for row in facts["wheel"] if (row["torch"], row["cuda"]) == (torch, cuda)), None)
 
 
-def find_cuda(facts: dict[str, Any], version: str) -> dict[str, Any] | None:
+def find_cuda(facts: Dict[str, Any], version: str) -> Optional[Dict[str, Any]]:
     """The row of facts.toml about this CUDA version."""
     return next((row for row in facts["cuda"] if row["version"] == version), None)
 
 
-def find_mirror(name: str) -> dict[str, Any]:
+def find_mirror(name: str) -> Dict[str, Any]:
     """The row of facts.toml about the mirrors called `name`, e.g. cn. Raises UserError for an unknown name."""
     mirrors = {row["name"]: row for row in load_facts()["mirror"]}
     if name not in mirrors:
@@ -161,6 +149,6 @@ def find_mirror(name: str) -> dict[str, Any]:
     return dict(mirrors[name])
 
 
-def version_key(version: str) -> tuple[int, ...]:
+def version_key(version: str) -> Tuple[int, ...]:
     """'525.60.13' as (525, 60, 13), so that versions compare as numbers."""
     return tuple(int(part) for part in re.findall(r"\d+", version))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import os
 import sys
@@ -119,7 +118,7 @@ def ensure_compose(engine: Engine) -> Engine:
     if not OUR_COMPOSE.exists():
         say("Compose is not installed; fetching the pinned one into .venv/compose")
         native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14")))
-    return dataclasses.replace(engine, compose=(str(OUR_COMPOSE),))
+    return engine.with_compose(str(OUR_COMPOSE))
 
 
 def still_running(engine: Engine, name: str) -> list[str]:

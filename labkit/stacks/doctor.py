@@ -20,6 +20,7 @@ REMEDIES = {
     engines.NOT_RUNNING: "sudo systemctl start docker (Docker Desktop: start the program)",
     engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
     engines.SILENT: "sudo systemctl restart docker",
+    engines.LATE: "sudo systemctl restart docker",
 }
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from labkit.base.programs import output_of
+
+LIMIT_S = 3.0  # for each question: an engine that answers does so in a tenth of that
 
 # What can be wrong with an engine, for those who know a remedy (labkit/stacks/doctor.py).
 NOT_INSTALLED = "docker is not installed"
 NOT_RUNNING = "the engine is not running"
 NO_PERMISSION = "you may not talk to the engine (you are not in the group docker)"
 SILENT = "the engine does not answer"
+LATE = f"docker did not answer within {LIMIT_S:g} s"
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,26 @@ class Engine:
     proxy: str = ""  # through which it pulls images
     problem: str = ""
 
+    def with_compose(self, program: str) -> Engine:
+        """The same engine with a Compose."""
+        return dataclasses.replace(self, compose=(program,))
+
+
+class _Later:
+    """Stands for an engine that is looked for when somebody first asks for anything of it."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._found, name)
+
+    @cached_property
+    def _found(self) -> Engine:
+        return find()
+
+
+def later() -> Engine:
+    """The engine of this machine, for whoever needs one: nobody else waits for a docker that hangs."""
+    return cast(Engine, _Later())
+
 
 def clients() -> list[str]:
     """Every docker program on PATH: the first is not always the one that can build."""
@@ -42,16 +67,18 @@ def clients() -> list[str]:
 
 
 def find() -> Engine:
-    """Look for an engine that answers; about 0.3 s."""
+    """Look for an engine that answers; about 0.3 s, and not much more than LIMIT_S where it hangs."""
     programs = clients()
     if not programs:
         return Engine(problem=NOT_INSTALLED)
     try:
         asked = subprocess.run(
-            [programs[0], "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=10
+            [programs[0], "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=LIMIT_S
         )
         told = json.loads(asked.stdout or "{}")
-    except (OSError, subprocess.TimeoutExpired, ValueError):
+    except subprocess.TimeoutExpired:
+        return Engine(client=programs[0], problem=LATE)
+    except (OSError, ValueError):
         return Engine(client=programs[0], problem=SILENT)
     if asked.returncode != 0 or not told.get("ServerVersion"):
         return Engine(client=programs[0], problem=explain(asked.stderr))
@@ -89,10 +116,10 @@ def find_toolkit(told: dict[str, Any]) -> str:
 def find_builder(programs: list[str]) -> tuple[str, str]:
     """The client that can build with BuildKit, and by what; the first client and '' where none can."""
     for program in programs:
-        if output_of(program, "buildx", "version"):
+        if output_of(program, "buildx", "version", timeout_s=LIMIT_S):
             return program, "buildx"
     for program in programs:
-        major = output_of(program, "version", "--format", "{{.Client.Version}}").partition(".")[0]
+        major = output_of(program, "version", "--format", "{{.Client.Version}}", timeout_s=LIMIT_S).partition(".")[0]
         if major.isdigit() and 19 <= int(major) < 23:  # later clients left BuildKit to the plugin
             return program, "BuildKit"
     return programs[0], ""
@@ -100,10 +127,10 @@ def find_builder(programs: list[str]) -> tuple[str, str]:
 
 def find_compose(client: str) -> tuple[str, ...]:
     """How Compose v2 or newer is called here, () where it is not installed."""
-    if output_of(client, "compose", "version", "--short"):
+    if output_of(client, "compose", "version", "--short", timeout_s=LIMIT_S):
         return (client, "compose")
     program = shutil.which("docker-compose")
-    if program and not output_of(program, "version", "--short").startswith("1."):
+    if program and not output_of(program, "version", "--short", timeout_s=LIMIT_S).startswith("1."):
         return (program,)
     return ()
 

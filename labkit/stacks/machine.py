@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import http.client
 import os
 import platform
 import re
@@ -13,6 +14,7 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -63,7 +65,7 @@ class Machine:
 
 
 def probe() -> Machine:
-    """Look at what the choice of a stack rests on; about 0.3 s."""
+    """Look at what the choice of a stack rests on; about 0.1 s. The engine is looked for when somebody asks for it."""
     driver, gpus = hardware.find_gpus()
     return Machine(
         system=platform.system(),
@@ -75,7 +77,7 @@ def probe() -> Machine:
         data_free_gb=free_gb(paths.data_dir()),
         driver=driver,
         gpus=tuple(gpus),
-        engine=engine.find(),
+        engine=engine.later(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
         preload=os.environ.get("LD_PRELOAD", ""),
@@ -84,13 +86,17 @@ def probe() -> Machine:
 
 def examine() -> Machine:
     """Look at everything that can stand in the way; about 1 s, up to 30 s where the network is dead."""
-    machine = probe()
-    docker = machine.engine
-    images = () if docker.problem else engine.our_images(docker)
     inside = os.environ.get("LAB_IMAGE", "")
-    index, address = (UNKNOWN, "") if inside else ask_package_index()  # an image has no uv, and all it needs
+    with ThreadPoolExecutor() as pool:  # each of them may hang
+        found = pool.submit(engine.find)
+        machine = probe()
+        # An image has no uv, and all it needs.
+        index, address = (UNKNOWN, "") if inside else ask_package_index()
+    docker = found.result()
+    images = () if docker.problem else engine.our_images(docker)
     return replace(
         machine,
+        engine=docker,
         inside=inside,
         detectron2=find_detectron2(),
         root=os.geteuid() == 0,
@@ -158,9 +164,12 @@ def clock_ahead(address: str) -> float | None:
             date = answer.headers["Date"]
     except urllib.error.HTTPError as error:
         date = error.headers["Date"]
-    except (OSError, ValueError):
+    except (OSError, http.client.HTTPException, ValueError):
         return None
-    return time.time() - parsedate_to_datetime(date).timestamp() if date else None
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp() if date else None
+    except (TypeError, ValueError):  # what it wrote is no date
+        return None
 
 
 def host_of(address: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -16,17 +15,27 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labkit.base import paths
+from labkit.base import paths, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.programs import output_of, uv, uv_environment
+from labkit.base.typed import Record
 from labkit.stacks import detectron2_wheel
 from labkit.stacks.catalog import LOCKS, Build, Stack
 from labkit.stacks.machine import free_gb, has_library
 
 VENV = paths.ROOT / ".venv"
+STAMP = "stamp.json"
 LIBGL = "libGL.so.1"
 OWN_VERSION = "import sys; print('%d.%d' % sys.version_info[:2], sys.prefix == sys.base_prefix)"
+
+
+class Stamp(Record, frozen=True):
+    """stamp.json in an environment that is complete: what it was made from."""
+
+    fingerprint: str
+    stack: str = ""  # and build, "cpu/index"
+    python: str = ""  # "Python 3.12.1"
 
 
 def python_of(stack: Stack) -> Path:
@@ -36,10 +45,8 @@ def python_of(stack: Stack) -> Path:
 
 def ready(stack: Stack, build: Build) -> bool:
     """Whether the stack's environment is complete and made from today's lock."""
-    stamp = VENV / stack.name / "stamp.json"
-    if not stamp.exists() or not python_of(stack).exists():
-        return False
-    return bool(json.loads(stamp.read_text(encoding="utf-8")).get("fingerprint") == fingerprint(stack, build))
+    stamp = typed.read(VENV / stack.name / STAMP, Stamp)
+    return stamp is not None and python_of(stack).exists() and stamp.fingerprint == fingerprint(stack, build)
 
 
 def fingerprint(stack: Stack, build: Build) -> str:
@@ -136,8 +143,7 @@ def make(stack: Stack, build: Build) -> None:
         add_detectron2(python_of(stack), stack)
     packages = output_of(str(python_of(stack)), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])")
     (Path(packages) / "labkit.pth").write_text(f"{paths.ROOT}\n", encoding="utf-8")
-    stamp = {"fingerprint": fingerprint(stack, build), "stack": f"{stack.name}/{build.name}", "python": said}
-    (folder / "stamp.json").write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
+    typed.write(folder / STAMP, Stamp(fingerprint(stack, build), f"{stack.name}/{build.name}", said))
     say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")
 
 

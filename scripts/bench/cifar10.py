@@ -49,10 +49,10 @@ MEAN, DEVIATION = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 def conditions() -> dict[str, Any]:
     """What a figure depends on."""
     env = provenance.environment(DEVICE, "", 0)
-    hardware = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{env['cpu']}, {env['threads']} threads"
+    hardware = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{env.cpu}, {env.threads} threads"
     return {
-        "hardware": hardware, "allocator": env["allocator"], "torch": env["torch"], "python": platform.python_version(),
-        "date": f"{datetime.now(timezone.utc):%Y-%m-%d}", "commit": env["commit"][:7] + "+" * env["dirty"],
+        "hardware": hardware, "allocator": env.allocator, "torch": env.torch, "python": platform.python_version(),
+        "date": f"{datetime.now(timezone.utc):%Y-%m-%d}", "commit": (env.commit or "")[:7] + "+" * env.dirty,
     }  # fmt: skip
 
 

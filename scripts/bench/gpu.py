@@ -21,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,6 +99,7 @@ class Bench:
         except Failed as reason:
             part.status, part.result = reason.status, str(reason)
         except Exception as error:  # a defect of this program must not cost the other parts
+            traceback.print_exc()
             part.status, part.result = "failed", f"{type(error).__name__}: {error}"
         part.seconds = round(time.monotonic() - began, 1)
         print(f"{part.name}: {part.status}, {part.seconds} s, {part.result}", flush=True)

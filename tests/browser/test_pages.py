@@ -48,7 +48,7 @@ def pages(tmp_path, monkeypatch):
         files = {
             "config": {
                 "lab": "cifar10", "title": "CIFAR-10: image classification", "title_zh": "CIFAR-10 图像分类",
-                "started": f"2026-11-23 17:15:0{number}", "seed": number, "command": command,
+                "started": f"2026-11-23 17:15:0{number}", "seed": number, "command": command, "preset": "", "smoke": False, "sample": kind == "sample",
                 "options": {"lr": 0.1 * (number + 1), "label_smoothing": 0.2, "flip": number < 2},
             },
             "env": {

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import subprocess
+import tarfile
 import urllib.error
 
 import pytest
 from sockets import free_port, listening_addresses
 
 from labkit.base import ports
+from labkit.base.errors import UserError
 from labkit.services import control
+from labkit.stacks import containers, engine
 
 
 @pytest.fixture
@@ -72,3 +77,80 @@ def test_it_starts_with_no_network(image, name):
     )
     done = image.run("bash", "-c", code, options=("--init",))
     assert done.returncode == 0, done.stdout
+
+
+@pytest.fixture(scope="module")
+def sleeper():
+    """The engine, and an image of nothing but `sleep`."""
+    found, name = engine.find(), f"torch-labs-test/sleep:{os.getpid()}"
+    if found.problem:
+        pytest.skip(found.problem)
+    libraries = re.findall(r"/\S+", subprocess.run(["ldd", "/bin/sleep"], capture_output=True, text=True).stdout)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", dereference=True) as tar:
+        for path in ("/bin/sleep", *libraries):
+            tar.add(os.path.realpath(path), path)
+    subprocess.run([found.client, "import", "-", name], input=packed.getvalue(), check=True, capture_output=True)
+    yield found, name
+    subprocess.run([found.client, "rmi", name], capture_output=True)
+
+
+@pytest.fixture
+def container(sleeper, tmp_path, monkeypatch):
+    """Run what Compose takes for the service tensorboard, or only make it; returns its id."""
+    found, image = sleeper
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"torch-labs-test-sleep-{os.getpid()}")
+    made = []
+
+    def make(*command):
+        labels = {"project": containers.project(), "service": "tensorboard", "oneoff": "False"}
+        words = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
+        options = ["--network", "none", "--stop-timeout", "0", "--env", "A=B", *words]
+        command = [found.client, *command, *options, image, "/bin/sleep", "600"]
+        made.append(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+        return made[-1]
+
+    yield make
+    for each in made:
+        subprocess.run([found.client, "rm", "--force", each], capture_output=True)
+
+
+def exists(client, container):
+    return subprocess.run([client, "inspect", container], capture_output=True).returncode == 0
+
+
+def test_a_container_is_stopped_once_more_and_after_somebody_removed_it(sleeper, container, capfd):
+    docker, _ = sleeper
+    running = container("run", "--detach")
+    found = control.find_container("tensorboard", docker)
+    assert running.startswith(found.handle)
+    control.stop(found, docker)
+    assert not exists(docker.client, running) and control.find_container("tensorboard", docker) is None
+    control.stop(found, docker)  # by a second terminal
+    removed = container("run", "--detach")
+    found = control.find_container("tensorboard", docker)
+    subprocess.run([docker.client, "rm", "--force", removed], check=True, capture_output=True)
+    control.stop(found, docker)
+    assert "".join(capfd.readouterr()) == ""
+
+
+def test_an_engine_that_refuses_to_stop_a_container_is_heard(sleeper, container, monkeypatch):
+    docker, _ = sleeper
+    running = container("run", "--detach")
+    found = control.find_container("tensorboard", docker)
+    with monkeypatch.context() as patched, pytest.raises(UserError, match="tensorboard could not be stopped: "):
+        patched.setenv("DOCKER_HOST", "unix:///no/such/socket")
+        control.stop(found, docker)
+    assert exists(docker.client, running)
+
+
+@pytest.mark.parametrize("command", [("run", "--detach"), ("create",)])
+def test_ctrl_c_while_a_container_starts_leaves_none(command, sleeper, container):
+    docker, _ = sleeper
+    with pytest.raises(KeyboardInterrupt), control.undone(
+        "tensorboard", lambda: control.remove_container("tensorboard", docker)
+    ):
+        made = container(*command)
+        raise KeyboardInterrupt
+    assert not exists(docker.client, made)

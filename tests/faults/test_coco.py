@@ -150,7 +150,7 @@ def test_the_next_host_has_its_turn(tmp_path, capfd):
         dead = refused_url("").rstrip("/")
         source = many.fetch([dead, good.base], {name: tmp_path / name for name in names}, lambda *_: "", "pictures")
     assert source == good.base[7:]
-    assert "the next host has its turn" in capfd.readouterr().err
+    assert "trying the next host" in capfd.readouterr().err
 
 
 def test_at_most_a_few_at_a_time(tmp_path):

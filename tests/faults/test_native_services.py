@@ -159,6 +159,21 @@ def test_accidents_of_visdom(inv):
 
 
 @pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
+def test_ctrl_c_while_a_service_starts_leaves_nothing(inv):
+    port, note = free_port(), inv.runs / ".services" / "notebook.json"  # of the three it takes longest
+    command = [str(paths.ROOT / "inv"), "notebook", "--port", str(port), "--where", "venv", "--stack", inv.stack]
+    starting = subprocess.Popen(command, env=inv.environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    while not (note.exists() and note.read_text().endswith("\n")):
+        assert starting.poll() is None
+        time.sleep(0.01)
+    process = process_of(inv, "notebook")
+    os.killpg(starting.pid, signal.SIGINT)
+    assert "stopped" in starting.communicate(timeout=60)[1] and starting.returncode == 130
+    assert not os.path.exists(f"/proc/{process}") and not note.exists()
+    assert listening_addresses(port) == set() and inv("notebook", "--status")[0] == 1
+
+
+@pytest.mark.parametrize("family", ["notes"], indirect=True)  # the same on every stack
 def test_a_service_that_cannot_start_says_why(inv):
     inv.runs.mkdir()
     (inv.runs / ".visdom").write_text("a file where visdom wants a folder")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import gzip
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from labkit.base.paths import ROOT
@@ -56,17 +56,17 @@ def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypat
     with Mirror(contents) as server:
         monkeypatch.setenv("LAB_MIRROR", server.base)
         files = tuple(
-            dataclasses.replace(
+            msgspec.structs.replace(
                 file,
                 size_bytes=len(contents[file.name]),
-                hashes=(("sha256", sha256(contents[file.name])),),
+                sha256=sha256(contents[file.name]), sha1="", md5="", md5_prefix="", no_hash=False,
                 urls=(server.url(file.name),),
                 unpacked_bytes=0,
-                layout=tuple((pattern, 0) for pattern, _ in file.layout),
+                layout=dict.fromkeys(file.layout, 0),
             )
             for file in wanted
         )
-        played = dataclasses.replace(
+        played = msgspec.structs.replace(
             real, files=files, layout=dict.fromkeys(real.layout, 0), md5={}, unpacked_bytes=100_000_000
         )
         monkeypatch.setattr(store, "find", lambda _: played)

@@ -155,7 +155,7 @@ def test_what_cannot_be_resumed(capsys):
     held = records.lock(folder)
     assert held is not None
     assert toys.run("--resume", folder.name) == 2
-    assert "going on in another process" in capsys.readouterr().err
+    assert "still running in another process" in capsys.readouterr().err
     assert len(toys.folders()) == 1
 
 

@@ -21,7 +21,7 @@ import toys
 
 from labkit.runs import live, provenance, records
 from labkit.runs import start as start_module
-from labkit.runs.run import Run
+from labkit.runs.run import Helper, Run
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ def read(folder, name):
 @pytest.fixture
 def run(tmp_path):
     """A run that no lab drives."""
-    facts = {"lab": "toy", "title": "Toy", "title_zh": "", "seed": 0, "sample": False, "smoke": False, "options": {}}
+    facts = {"lab": "toy", "title": "Toy", "title_zh": "", "seed": 0, "sample": False, "smoke": False, "preset": "", "options": {}}
     folder = tmp_path / "runs" / "toy" / "20260101-000000"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({**facts, "started": "2026-01-01 00:00:00"}))
@@ -57,7 +57,7 @@ def run(tmp_path):
 def test_everything_about_a_run_is_in_its_folder(capfd):
     assert toys.run("--epochs", "2", "--seed", "7") == 0
     (folder,) = toys.folders()
-    assert {path.name for path in folder.iterdir()} == {
+    assert {path.name for path in folder.iterdir()} - {"code.diff"} == {
         "checkpoints", "code", "config.json", "env.json", "metrics.jsonl", "plots", "report.html", "report.json",
         "summary.json", "tables", "tensorboard", "timings.jsonl",
     }  # fmt: skip
@@ -235,11 +235,12 @@ def test_curves_of_one_kind_share_a_panel(run):
 
 
 def test_a_forked_worker_leaves_ctrl_c_and_the_lock_to_the_run(run):
+    lock = run._lock
     child = os.fork()
     if child == 0:
         handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         with contextlib.suppress(OSError):
-            os.fstat(run._lock)
+            os.fstat(lock)
             os._exit(2)
         os._exit(0 if handlers == [signal.SIG_IGN, signal.SIG_DFL, signal.SIG_DFL] else 1)
     assert os.waitpid(child, 0)[1] == 0
@@ -344,3 +345,45 @@ def test_progress_counts_from_where_it_stood(capsys, monkeypatch):
     assert "1,000/1,000 img" in lines[-1] and "left" not in lines[-1]
 
 
+def test_what_was_changed_and_not_committed_is_kept(tmp_path, monkeypatch):
+    def git(*words):
+        who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
+        subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, stdout=subprocess.DEVNULL)
+
+    for name in ("labs/lab.py", "labkit/big.py", "labs/picture.png", "docs/text.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"\0before" if name.endswith("png") else b"before\n")
+    git("init")
+    git("add", ".")
+    git("commit", "--quiet", "-m", "first")
+    monkeypatch.setattr(provenance, "GIT", ("git", "-C", str(tmp_path)))
+    kept = tmp_path / "code.diff"
+    (tmp_path / "docs/text.md").write_text("after\n")
+    provenance.keep_changes(kept)
+    assert not kept.exists()
+    (tmp_path / "labs/lab.py").write_text("after\n")
+    (tmp_path / "labs/picture.png").write_bytes(b"\0after" * 1000)
+    provenance.keep_changes(kept)
+    assert "-before\n+after\n" in kept.read_text() and "docs" not in kept.read_text() and len(kept.read_text()) < 1000
+    (tmp_path / "labkit/big.py").write_text("x" * 79 + "\n" + "line\n" * 1_000_000)
+    provenance.keep_changes(kept)
+    assert 1_000_000 < kept.stat().st_size < 1_000_100 and kept.read_bytes().endswith(b"[cut off here]\n")
+    kept.unlink()
+    monkeypatch.setattr(provenance, "GIT", ("no-such-program",))
+    provenance.keep_changes(kept)
+    assert not kept.exists()
+
+
+def test_only_the_first_process_keeps_the_changes(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(provenance, "keep_changes", asked.append)
+    monkeypatch.setattr(provenance, "_commit", lambda: ("abc", True))
+    assert toys.run("--epochs", "1") == 0
+    (folder,) = toys.folders()
+    assert asked == [folder / "code.diff"]
+    monkeypatch.setenv("RANK", "1")
+    facts = read(folder, "config.json")
+    helper = Helper(facts)
+    helper.begin()
+    helper.close()
+    assert len(asked) == 1

@@ -12,7 +12,7 @@ from test_report import ATTACK, ATTACK_NAME, BROKEN, WRONG, Page, change, places
 
 from labkit.base.errors import UserError
 from labkit.cli.program import name_positionals
-from labkit.runs import comparison, records
+from labkit.runs import comparison, contents
 
 EVIL = "<script>alert('x')</script>"
 
@@ -25,10 +25,13 @@ def make(tmp_path, monkeypatch):
         folder = tmp_path / "toy" / name
         folder.mkdir(parents=True)
         files = {
-            "config": {"lab": "toy", "started": name, "seed": 0, "options": {"lr": lr, "epochs": 8, "note": EVIL}},
+            "config": {
+                "lab": "toy", "started": name, "preset": "", "smoke": False, "sample": False, "seed": 0,
+                "options": {"lr": lr, "epochs": 8, "note": EVIL},
+            },
             "env": {"threads": threads, "cpu": EVIL, "packages": {"torch": torch, "numpy": "1"}, "data": {}},
             "summary": {"status": "finished", "seconds": 70, "metrics": metrics},
-        }
+        }  # fmt: skip
         for part, content in files.items():
             (folder / f"{part}.json").write_text(json.dumps(content))
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -77,7 +80,7 @@ def test_a_history_with_a_last_line_that_was_cut_off(make):
     folder = make("a", {}, rows=[{"step": 1, "loss": 2.0}, {"step": 2, "loss": None}])
     with open(folder / "metrics.jsonl", "a") as file:
         file.write('{"step": 3, "lo')
-    steps, values = records.history(folder)["loss"]
+    steps, values = contents.history(folder)["loss"]
     assert steps == [1, 2] and values[0] == 2.0 and values[1] != values[1]
 
 
@@ -95,7 +98,6 @@ INJECTIONS = {
     "value of an option": lambda text: ("config", {"options": {"lr": text}}),
     "status": lambda text: ("summary", {"status": text}),
     "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
-    "fact": lambda text: ("env", {"harmless": None, text: "1"}),
     "value of a fact": lambda text: ("env", {"cpu": text}),
     "package": lambda text: ("env", {"packages": {text: "1"}}),
     "version": lambda text: ("env", {"packages": {"torch": text}}),

@@ -41,15 +41,15 @@ def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ('title = "CIFAR-10"', "", "title is missing"),
-        ('title = "CIFAR-10"', "title = 10", "title must be of type str"),
-        ("redistribute = false", 'redistribute = "no"', "redistribute must be of type bool"),
-        ('title = "CIFAR-10"', 'title = "CIFAR-10"\ntitel = "x"', "titel is not known"),
-        ('md5 = "c58f', 'md5 = "C58F', r"\[\[file\]\] 1: md5 must be 32 lower-case hexadecimal digits"),
-        ('"https://zenodo', '"ftp://zenodo', r"\[\[file\]\] 1: urls must be http"),
-        ('name = "cifar-10', 'name = "../cifar-10', r"\[\[file\]\] 1: name must be a plain file name"),
+        ('title = "CIFAR-10"', "", "missing required field `title`"),
+        ('title = "CIFAR-10"', "title = 10", r"Expected `str`, got `int` - at `\$.title`"),
+        ("redistribute = false", 'redistribute = "no"', r"Expected `bool`, got `str` - at `\$.redistribute`"),
+        ('title = "CIFAR-10"', 'title = "CIFAR-10"\ntitel = "x"', "unknown field `titel`"),
+        ('md5 = "c58f', 'md5 = "C58F', r"md5 must be 32 lower-case hexadecimal digits - at `\$.file\[0\]`"),
+        ('"https://zenodo', '"ftp://zenodo', r"urls must be http.* at `\$.file\[0\]`"),
+        ('name = "cifar-10', 'name = "../cifar-10', r"name must be a plain file name - at `\$.file\[0\]`"),
         ('"cifar-10-batches-py/test_batch" = 1', '"/etc/passwd" = 1', "'/etc/passwd' must stay below the data folder"),
-        ('"cifar-10-batches-py/test_batch" = 1', '"test" = "one"', r"\[layout\] test must be of type int"),
+        ('"cifar-10-batches-py/test_batch" = 1', '"test" = "one"', r"Expected `int`, got `str` - at `\$.layout\[...\]`"),
         ("unpack = true", "unpack = true\nunpack = true", "dataset.toml"),
     ],
 )

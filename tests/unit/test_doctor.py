@@ -97,6 +97,7 @@ def proxied(address, **engine):
         (proxied("http://proxy:3128", proxy="http://proxy:3128"), "proxy", "ok", "proxy:3128", ""),
         (proxied("http://127.0.0.1:7890", problem=NOT_INSTALLED), "proxy", "ok", "127.0.0.1:7890", ""),
         (without(problem=NOT_INSTALLED), "engine", "ok", ".venv/", ""),
+        (without(problem=engine.LATE), "engine", "note", "did not answer within 3 s", "systemctl restart docker"),
         (without(problem=NOT_RUNNING), "engine", "note", "not running", "systemctl start docker"),
         (without(problem=NO_PERMISSION), "engine", "note", "may not talk", "usermod -aG docker"),
         ({"inside": "notes/index"}, "engine", "ok", "this is the image of stack notes/index", ""),
@@ -279,6 +280,22 @@ def test_the_clock_is_compared_with_the_servers(server):
     assert machine.clock_ahead(server) == pytest.approx(-3600, abs=5)
     assert machine.clock_ahead("http://127.0.0.1:1/") is None
     assert machine.clock_ahead("") is None
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["What? Who is there?\r\n\r\n", "HTTP/1.1 200 OK\r\nDate: yesterday\r\n\r\n", "HTTP/1.1 404 No\r\nDate: 1\r\n\r\n"],
+)
+def test_a_server_that_tells_no_time_is_no_clock(answer):
+    def respond():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(1 << 16)
+            connection.sendall(answer.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=respond, daemon=True).start()
+        assert machine.clock_ahead(f"http://127.0.0.1:{server.getsockname()[1]}/") is None
 
 
 def test_a_package_index_that_fails_is_named_with_the_reason(server, monkeypatch):

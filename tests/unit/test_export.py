@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
+import msgspec
 import pytest
 
 from labkit.base.errors import UserError
@@ -115,7 +115,7 @@ def answering(tmp_path, monkeypatch):
         )
         program.chmod(0o755)
         monkeypatch.setattr(export, "uv", lambda: str(program))
-        return export.render("pylock", stack, dataclasses.replace(build, lock=lock))
+        return export.render("pylock", stack, msgspec.structs.replace(build, lock=lock))
 
     return render
 

@@ -90,6 +90,7 @@ def make(tmp_path):
         files = {
             "config": {
                 "lab": "cifar10", "title": f"Title {EVIL}", "title_zh": "标题", "started": "2026-01-01 00:00:00",
+                "preset": "", "smoke": False, "sample": False, "seed": 0,
                 "options": {"batch_size": 128, "flip": True, "predict": "", "name": EVIL}, "command": f"invoke {EVIL}",
             },
             "env": {
@@ -177,7 +178,7 @@ def test_running_refreshes_and_killed_does_not(make):
     assert 'http-equiv="refresh"' in render(folder)
     os.close(held)
     text = render(folder)
-    assert 'http-equiv="refresh"' not in text and "The process ended without a word" in text and "--resume=" in text
+    assert 'http-equiv="refresh"' not in text and "The process ended unexpectedly" in text and "--resume=" in text
 
 
 def test_a_run_that_has_hardly_begun(tmp_path):

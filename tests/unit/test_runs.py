@@ -11,6 +11,8 @@ import pytest
 from labkit.base.errors import UserError
 from labkit.runs import records
 
+CONFIG = {"preset": "", "smoke": False, "sample": False, "seed": 0, "options": {}}
+
 
 @pytest.fixture
 def make(tmp_path, monkeypatch):
@@ -21,7 +23,7 @@ def make(tmp_path, monkeypatch):
         folder = tmp_path / lab / name
         folder.mkdir(parents=True)
         started = f"{name[:4]}-{name[4:6]}-{name[6:8]} 00:00:00"
-        files = {"config": {"lab": lab, "started": started}, "env": {"data": {"x": {"kind": data}} if data else {}}}
+        files = {"config": {**CONFIG, "lab": lab, "started": started}, "env": {"data": {"x": {"kind": data}} if data else {}}}
         if status:
             files["summary"] = {"status": status, "metrics": metrics, "seconds": 3.5}
         for part, content in files.items():
@@ -62,7 +64,7 @@ def test_a_run_is_found_by_any_of_its_names(make, tmp_path):
 
 def test_a_name_that_two_labs_have(make):
     first, second = make("cifar10", "20260101-000000"), make("mnist", "20260101-000000")
-    with pytest.raises(UserError, match="; say which"):
+    with pytest.raises(UserError, match="is ambiguous: "):
         records.find("20260101-000000")
     assert records.find("20260101-000000", "mnist") == second
     assert records.find("cifar10/20260101-000000", "mnist") == first

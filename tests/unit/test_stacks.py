@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 
+import msgspec
 import pytest
 
 from labkit.base.errors import UserError
@@ -21,10 +21,10 @@ def test_every_stack_agrees_with_the_facts(name):
 
 def test_a_stack_at_odds_with_the_facts_is_named():
     stack = catalog.load("cu126")
-    wrong = dataclasses.replace(stack, torch="2.10.0", digest="sha256:123", python="3.15")
+    wrong = msgspec.structs.replace(stack, torch="2.10.0", digest="sha256:123", python="3.15")
     said = "\n".join(catalog.check(wrong, FACTS))
     assert "digest" in said and "no wheel of torch 2.10.0" in said and "3.15" in said
-    other = dataclasses.replace(stack, torchvision="0.25.0")
+    other = msgspec.structs.replace(stack, torchvision="0.25.0")
     assert catalog.check(other, FACTS) == ["cu126/cu126: torch 2.11.0 goes with torchvision 0.26.0"]
 
 
@@ -32,7 +32,7 @@ def test_a_lock_that_pins_another_torch_is_named(tmp_path):
     stack = catalog.load("cu130")
     lock = tmp_path / "lock.txt"
     lock.write_text(stack.builds[0].lock.read_text().replace("torch==2.11.0", "torch==2.12.0"))
-    moved = dataclasses.replace(stack, builds=(dataclasses.replace(stack.builds[0], lock=lock),))
+    moved = msgspec.structs.replace(stack, builds=(msgspec.structs.replace(stack.builds[0], lock=lock),))
     assert catalog.check(moved, FACTS) == ["cu130/index: lock.txt does not pin torch 2.11.0"]
 
 

@@ -1,16 +1,18 @@
 """The pages of runs, each one file that needs nothing else: templates, filled in and escaped by Jinja2.
 
-What a page is told comes from run folders, which anybody may have written (`door` says more). So every value is
-escaped, and a page may run and load nothing but what we put into it: its style, its script, which the policy in
-base.html knows by its hash, and the pictures that are written out in it.
+What a page is told comes from run folders, which anybody may have written (`labkit/runs/contents.py` says more). So
+every value is escaped, and a page may run and load nothing but what we put into it: its style, its script, which the
+policy in base.html knows by its hash, and the pictures that are written out in it.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
@@ -31,6 +33,11 @@ def write(target: Path, **shown: Any) -> Path:
     # Names of files, and JSON, may hold halves of characters, which no file can.
     write_text(target, text.encode("utf-8", "replace").decode("utf-8"))
     return target
+
+
+def address(name: str) -> str:
+    """The relative `name` of a file as a link that no browser takes for anything else, as `javascript:`."""
+    return ("./" if ":" in name else "") + quote(os.fsencode(name))
 
 
 def fingerprint(script: str) -> str:
