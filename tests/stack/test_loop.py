@@ -19,15 +19,28 @@ from labkit.runs.run import Run, Stopped
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
-    return open_run(tmp_path / "runs", monkeypatch)
+def open_run(monkeypatch):
+    """Opens a run that no lab drives, new or again; it saves after every step, and is closed when the test is over."""
+    opened = []
+
+    def open_run(runs: Path) -> Run:
+        monkeypatch.setenv("LAB_RUNS", str(runs))
+        monkeypatch.setenv("VISDOM_PORT", "1")
+        opened.append(make_run(runs / "toy" / "20260101-000000"))
+        return opened[-1]
+
+    yield open_run
+    for run in opened:
+        if run._lock >= 0:
+            run.close()
 
 
-def open_run(runs: Path, monkeypatch, name: str = "20260101-000000") -> Run:
-    """A run that no lab drives, new or opened again; it saves after every step."""
-    monkeypatch.setenv("LAB_RUNS", str(runs))
-    monkeypatch.setenv("VISDOM_PORT", "1")
-    folder = runs / "toy" / name
+@pytest.fixture
+def run(open_run, tmp_path):
+    return open_run(tmp_path / "runs")
+
+
+def make_run(folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     facts = {"lab": "toy", "title": "Toy", "seed": 0, "sample": False, "smoke": True, "preset": "", "options": {}}
     (folder / "config.json").write_text(json.dumps({**facts, "started": "2026-01-01 00:00:00"}))
@@ -132,14 +145,14 @@ def drive(run: Run, stop_at: int = 0, by_epoch: bool = False) -> Loop:
 
 @pytest.mark.parametrize("by_epoch", [False, True])
 @pytest.mark.parametrize("stop_at", [1, 3, 4, 5, 11])
-def test_a_resumed_run_is_the_run_in_one_go(tmp_path, monkeypatch, stop_at, by_epoch):
-    whole = open_run(tmp_path / "whole", monkeypatch)
+def test_a_resumed_run_is_the_run_in_one_go(open_run, tmp_path, stop_at, by_epoch):
+    whole = open_run(tmp_path / "whole")
     drive(whole, by_epoch=by_epoch)
-    parted = open_run(tmp_path / "parted", monkeypatch)
+    parted = open_run(tmp_path / "parted")
     with pytest.raises(Stopped):
         drive(parted, stop_at, by_epoch)
     parted.close()
-    resumed = open_run(tmp_path / "parted", monkeypatch)
+    resumed = open_run(tmp_path / "parted")
     loop = drive(resumed, by_epoch=by_epoch)
     assert rows(whole) == rows(resumed)
     states = [torch.load(str(run.folder / "checkpoints" / "last.pt"))["state"] for run in (whole, resumed)]
