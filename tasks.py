@@ -78,8 +78,8 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
     call("stacks.setup", **locals())
 
 
-@command()
-def doctor(c: Context, stack: str = "") -> None:
+@command(json="print the findings as one JSON object, such as for a report of a defect; passwords are left out")
+def doctor(c: Context, stack: str = "", json: bool = False) -> None:
     """Say what works on this machine, what does not, and what to type."""
     call("stacks.doctor", **locals())
 
@@ -360,11 +360,18 @@ def report(c: Context, run: list) -> None:
     call("runs.report", **locals())
 
 
-@command(stack="only the tests inside this stack (cpu or notes)")
-def test(c: Context, stack: str = "") -> None:
+@command(
+    stack="only the tests inside this stack (cpu or notes)",
+    only="only one part: unit, faults, containers, stack or browser",
+)
+def test(c: Context, stack: str = "", only: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.
 
-    What follows `--` goes to pytest: `./inv test --stack notes -- -k resume -x`
+    What follows `--` goes to pytest:
+
+      ./inv test                                  everything
+      ./inv test --only unit                      the tools' own tests, in half a minute
+      ./inv test --stack notes -- -k resume -x    what has "resume" in its name, in one stack, to the first failure
     """
     call("upkeep.test", **locals())
 

@@ -17,14 +17,17 @@ import subprocess
 import tempfile
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 from labkit.base import paths
 from labkit.base.console import say, warn
-from labkit.base.errors import UserError
+from labkit.base.errors import UserError, nearest
 from labkit.stacks import catalog, machine, native, runner, selection, visdom_page
 
 REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
+PARTS = ("unit", "faults", "containers", "stack", "browser")
 FAMILIES = ("cpu", "notes")  # one stack of each family of PyTorch; the others differ in CUDA only
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
@@ -39,14 +42,23 @@ class Count:
     skipped: int = 0
 
 
-def run_all(only: str, arguments: list[str]) -> int:
-    """Run the tests, all or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
-    if only and only not in FAMILIES:
+def run_all(stack: str, only: str, arguments: list[str]) -> int:
+    """Run the tests, all, one of PARTS or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
+    if stack and stack not in FAMILIES:
         raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "./inv test --stack notes")
+    if only and only not in PARTS:
+        raise UserError(f"--only: there is no part '{only}' ({nearest(only, list(PARTS))}).", "./inv test --only unit")
+    if stack and only not in ("", "stack"):
+        raise UserError(f"--stack runs the part stack, not {only}.", f"./inv test --stack {stack}")
     found = machine.probe()
-    counts = [] if only else tools(found, arguments)
-    counts += [inside(name, found, arguments, insist=name == only) for name in ([only] if only else FAMILIES)]
-    counts += [] if only else [browser(found, arguments)]  # it wants the stacks, which are there now
+    wanted = ["stack"] if stack else [only] if only else list(PARTS)
+    counts = []
+    for part in wanted:  # the browser's come last, since they want the stacks
+        if part == "stack":
+            families = [stack] if stack else FAMILIES
+            counts += [inside(name, found, arguments, insist=name == stack) for name in families]
+        else:
+            counts.append(ON_THE_HOST[part](found, arguments))
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
@@ -55,12 +67,16 @@ def run_all(only: str, arguments: list[str]) -> int:
     return 1 if failed or not passed else 0
 
 
-def tools(found: machine.Machine, arguments: list[str]) -> list[Count]:
-    """The tests that run with the development tools' Python."""
-    counts = [pytest("tools", tools_python(), ["tests/unit", "tests/faults", *arguments], at_once(found))]
+def tools(part: str, found: machine.Machine, arguments: list[str]) -> Count:
+    """The tests of the tools themselves, tests/unit or tests/faults."""
+    return pytest(part, tools_python(), [f"tests/{part}", *arguments], at_once(found))
+
+
+def containers(found: machine.Machine, arguments: list[str]) -> Count:
+    """The tests that build images and run containers."""
     if found.engine.problem:
-        return [*counts, left_out("containers", found.engine.problem, "docker" in REQUIRED)]
-    return [*counts, nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")]
+        return left_out("containers", found.engine.problem, "docker" in REQUIRED)
+    return nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")
 
 
 def browser(found: machine.Machine, arguments: list[str]) -> Count:
@@ -75,6 +91,11 @@ def browser(found: machine.Machine, arguments: list[str]) -> Count:
         return left_out("browser", str(error), "browser" in REQUIRED)
     count = pytest("browser", tools_python(), ["tests/browser", *arguments], at_once(found))
     return nothing_skipped(count, "browser")
+
+
+ON_THE_HOST: dict[str, Callable[[machine.Machine, list[str]], Count]] = {
+    "unit": partial(tools, "unit"), "faults": partial(tools, "faults"), "containers": containers, "browser": browser,
+}  # fmt: skip
 
 
 def find_browser() -> str:
@@ -125,6 +146,7 @@ def pytest(kind: str, python: runner.Command, arguments: list[str], processes: i
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.xml"
         command = [*python.argv, "-m", "pytest", f"--junitxml={result}", "-o", "junit_family=xunit2"]
+        command += ["--durations=20", "--durations-min=2"]
         environment = {**os.environ, **python.environment}
         if processes > 1:
             command += ["--numprocesses", str(processes), "--dist", "loadfile"]  # a file's tests share what they made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,10 +22,11 @@ def make(folder: Path, seed: int = 0) -> None:
     The order of words differs between the languages, and Chinese counts each thing with a word of its own.
     """
     rng = np.random.RandomState(seed)
-    pairs = {}
+    pairs: dict[str, str] = {}
+    kinds: tuple[Any, ...] = (PEOPLE, VERBS, NUMBERS, COLOURS, THINGS, TIMES)
     while len(pairs) < 3000:
         (person, ren), (verb, dong), (number, shu), (colour, se), (thing, liang, wu), (time, shi) = (
-            words[rng.randint(len(words))] for words in (PEOPLE, VERBS, NUMBERS, COLOURS, THINGS, TIMES)
+            words[rng.randint(len(words))] for words in kinds
         )
         form = rng.randint(4)
         english, chinese = (

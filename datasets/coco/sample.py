@@ -133,7 +133,7 @@ def _loops(mask: Any) -> list[list[tuple[int, int]]]:
     while after:
         place = start = min(after)
         dx, dy = after[start][0]
-        loop = []
+        loop: list[Any] = []
         while not loop or place != start:
             ways = after[place]
             turned = (-dy, dx) if (-dy, dx) in ways else ways[0]  # pixels that meet at a corner only stay apart

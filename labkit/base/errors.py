@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Sequence
+
 from labkit.base.command import as_typed
 
 
@@ -26,7 +28,7 @@ class UserError(Exception):
         return as_typed(self.text)
 
 
-def nearest(word: str, known: list[str]) -> str:
+def nearest(word: str, known: Sequence[str]) -> str:
     """A hint naming the known word closest to `word`, or all of them where none is close."""
     import difflib
 

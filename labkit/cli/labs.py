@@ -106,7 +106,7 @@ def parse(lab: labs.Lab, words: list[str]) -> tuple[options.Request, Any]:
 
 
 def announce(
-    group: launch.Group, words: list[object], choice: selection.Choice, place: str, machine: machines.Machine
+    group: launch.Group, words: list[object], choice: selection.Choice, place: runner.Place, machine: machines.Machine
 ) -> None:
     """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")

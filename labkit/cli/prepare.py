@@ -10,7 +10,7 @@ import webbrowser
 from labkit.base import paths
 from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
-from labkit.stacks import catalog, containers, images, native, selection, visdom_page
+from labkit.stacks import catalog, containers, images, native, runner, selection, visdom_page
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
@@ -36,8 +36,8 @@ def choose(machine: machines.Machine, asked: str) -> selection.Choice:
 
 
 def prepare(
-    place: str, asked: str, choice: selection.Choice, machine: machines.Machine
-) -> tuple[str, machines.Machine]:
+    place: runner.Place, asked: str, choice: selection.Choice, machine: machines.Machine
+) -> tuple[runner.Place, machines.Machine]:
     """Have the stack ready at `place`; natively where no image can be had and the user did not insist on one.
 
     Returns the place and the machine, whose engine may have got a Compose.

@@ -61,9 +61,9 @@ def service(
                 found = control.start_native(name, python.argv, python.environment, address, wanted, token)
     page = found.address
     if shown_again:
-        place = "docker" if found.place == "docker" else "here" if INSIDE_IMAGE else "venv"
-        command = runner.python_command(["-m", "labkit.runs.live", str(shown_again.folder)], choice, place, machine)
-        if place != "docker":
+        words = ["-m", "labkit.runs.live", str(shown_again.folder)]
+        command = runner.python_command(words, choice, found.place, machine)
+        if found.place != "docker":
             command.environment["VISDOM_PORT"] = str(found.port)
         if command.run() != 0:
             raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above).")

@@ -104,14 +104,17 @@ def asked_build(machine: machines.Machine, stack: str) -> tuple[catalog.Stack, c
     return choice.stack, choice.build
 
 
-def doctor(stack: str) -> int | None:
-    """The findings in groups, then what to type, the worst last."""
+def doctor(stack: str, json: bool) -> int | None:
+    """The findings in groups, then what to type, the worst last; with `json` as one object for programs."""
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
     machine = machines.examine()
     running = [control.find(name, machine.engine) for name in ports.SERVICES]
     ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
     groups = doctors.diagnose(dataclasses.replace(machine, ports={**machine.ports, **ours}), stack)
     findings = [finding for group in groups.values() for finding in group]
+    if json:
+        print(doctors.as_json(groups))
+        return 1 if any(finding.level == "problem" for finding in findings) else None
     width = max(len(finding.subject) for finding in findings)
     for title, group in groups.items():
         table = Table(box=None, show_header=False, padding=(0, 1), pad_edge=False)

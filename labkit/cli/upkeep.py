@@ -12,11 +12,11 @@ from labkit.cli.prepare import passed_on
 from labkit.stacks import native
 
 
-def test(stack: str) -> int:
+def test(stack: str, only: str) -> int:
     """Host tests, then tests/stack inside each family's stack; see labkit/testing.py."""
     from labkit import testing
 
-    return testing.run_all(stack, passed_on())
+    return testing.run_all(stack, only, passed_on())
 
 
 def lint() -> int:

@@ -146,9 +146,9 @@ def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None
 
 
 def host_of(url: str) -> str:
-    """The host in an address, or all of it where it is no proper one."""
+    """The host in an address, without a login that is in it; all of it where it is no proper address."""
     try:
-        return urlsplit(url).netloc or url
+        return urlsplit(url).netloc.rpartition("@")[2] or url
     except ValueError:
         return url
 

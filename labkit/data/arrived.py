@@ -2,12 +2,16 @@
 
 # The types are looked at while the program runs, also by Python 3.8: hence Dict and Optional, and no `annotations`.
 
-from typing import Dict, Optional
+from typing import Dict, Literal, Optional
 
 import msgspec
 
-from labkit.base.typed import Annotated, Record
+from labkit.base.typed import Record
 from labkit.data.registry import Count, Wanted
+
+# "absent"; "verified": it is what was published; "recorded": nobody published a hash, and what came first counts;
+# "unverified": the user vouches for it; "sample": drawn here
+Kind = Literal["absent", "verified", "recorded", "unverified", "sample"]
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -20,7 +24,7 @@ class Member(msgspec.Struct, frozen=True):
 class Arrived(Record, frozen=True):
     """The record. What it says is compared with what is there whenever a lab wants to read it."""
 
-    kind: Annotated[str, msgspec.Meta(pattern="^(verified|recorded|unverified|sample)$")]
+    kind: Kind  # never "absent"
     source: str  # host, or the path it was imported from, or what made the sample
     when: str  # UTC, ISO 8601
     files: Dict[str, Member]  # by their paths below the folder

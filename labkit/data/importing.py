@@ -12,6 +12,7 @@ from labkit.base.errors import UserError
 from labkit.base.files import digest
 from labkit.base.paths import data_dir, shown
 from labkit.data import archives, coco, obtain, store
+from labkit.data.arrived import Kind
 from labkit.data.registry import Dataset, File, Wanted, find
 
 
@@ -34,7 +35,7 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
             if problem and not unverified and not store.layout_problem(store.layout(dataset, what), staging):
                 command = f"./inv data {name} --import={shlex.quote(shown(path))} --unverified"
                 raise UserError(f"{shown(path)} is not {dataset.title} as published: {problem}", command)
-            kind = "unverified" if problem else "verified"
+            kind: Kind = "unverified" if problem else "verified"
             return store.put_in_place(dataset, staging, data_dir() / name, kind, str(path), what)
         finally:
             shutil.rmtree(staging, ignore_errors=True)

@@ -20,7 +20,7 @@ from labkit.base.errors import UserError, nearest
 from labkit.base.files import digest, locked, megabytes, writing
 from labkit.base.paths import data_dir, shown
 from labkit.data import coco, download
-from labkit.data.arrived import Arrived, Member
+from labkit.data.arrived import Arrived, Kind, Member
 from labkit.data.registry import Dataset, File, Wanted, find, names, stays_below
 
 STATE_FILE = ".state.json"
@@ -35,9 +35,7 @@ class State:
     """What the data folder holds of one data set."""
 
     name: str
-    # "absent", "verified" (it is what was published), "recorded" (nobody published a hash: what came first counts),
-    # "unverified" (the user vouches for it), "sample"
-    kind: str
+    kind: Kind
     path: Path  # the folder to read, also when absent
     size_bytes: int = 0
     source: str = ""  # host, or the path it was imported from, or what made the sample
@@ -199,7 +197,7 @@ def _former(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.former")
 
 
-def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: str, source: str, what: Wanted) -> State:
+def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: Kind, source: str, what: Wanted) -> State:
     """Check the layout, record every file, and rename `staging` to `folder`."""
     wanted = layout(dataset, what)
     if kind == "sample":

@@ -30,10 +30,12 @@ from labkit.base.errors import UserError
 from labkit.base.programs import last_words, output_of
 from labkit.stacks import containers
 from labkit.stacks.engine import Engine
+from labkit.stacks.runner import Place
 from labkit.stacks.selection import Choice
 
 START_S = 180.0  # on a machine whose disk is busy; an idle one needs two or three seconds
 END_S = 10.0  # for the service to end after a polite signal, and again after the other one
+HERE: Place = "here" if os.environ.get("LAB_IMAGE") else "venv"  # where what is no container runs
 ASKED_PATHS = {"visdom": "/", "tensorboard": "/", "notebook": "/api"}  # answered with 200 once the service is up
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
 
@@ -43,7 +45,7 @@ class Service:
     """A service that runs: `handle` is the number of its process, or the id of its container."""
 
     name: str
-    place: str  # "docker" or "native"
+    place: Place
     port: int
     token: str  # of JupyterLab
     handle: str
@@ -93,7 +95,7 @@ def find_native(name: str) -> Service | None:
         ours = os.path.samefile(f"/proc/{said['process']}/fd/1", log_of(name))
     except (OSError, ValueError):  # the process or the log is gone, the process is not ours, or the note is half one
         return None
-    return Service(name, "native", said["port"], said["token"], str(said["process"])) if ours else None
+    return Service(name, HERE, said["port"], said["token"], str(said["process"])) if ours else None
 
 
 def find_container(name: str, engine: Engine) -> Service | None:
@@ -140,7 +142,7 @@ def start_native(
             if process.poll() is not None or time.monotonic() > deadline:
                 refuse(name)
             time.sleep(0.1)
-    return Service(name, "native", port, token, str(process.pid))
+    return Service(name, HERE, port, token, str(process.pid))
 
 
 def start_container(name: str, engine: Engine, choice: Choice, address: str, port: int, token: str) -> Service:

@@ -6,16 +6,19 @@ hardware.
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from typing import Any
 
 from labkit.base import paths, ports
+from labkit.base.command import as_typed
 from labkit.stacks import catalog, images, selection
 from labkit.stacks import engine as engines
 from labkit.stacks.machine import UNKNOWN, Machine, host_of
 
+FORMAT = 1  # of `./inv doctor --json`; the next number where a key comes to mean something else
 REMEDIES = {
     engines.NOT_RUNNING: "sudo systemctl start docker (Docker Desktop: start the program)",
     engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
@@ -26,8 +29,12 @@ REMEDIES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing the doctor saw. `level`: "ok", "note" (could be better) or "problem" (something will not work)."""
+    """One thing the doctor saw. `level`: "ok", "note" (could be better) or "problem" (something will not work).
 
+    `id` names what was looked at, for programs: it stays when the words change, and no two findings share one.
+    """
+
+    id: str
     level: str
     subject: str
     what: str
@@ -38,7 +45,7 @@ def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
     """The findings for `machine` in groups, in the order a person would check them. `asked`: as in selection.choose."""
     facts = catalog.load_facts()
     choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside)
-    return {
+    groups = {
         "computer": [
             system(machine),
             user(machine),
@@ -52,6 +59,22 @@ def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
         "containers": containers(machine, choice),
         "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
     }
+    return {title: [without_passwords(finding) for finding in group] for title, group in groups.items()}
+
+
+def without_passwords(finding: Finding) -> Finding:
+    """Other programs' messages may quote an address with the user name and password in it."""
+    return replace(finding, what=re.sub(r"(?<=://)\S*@", "", finding.what))
+
+
+def as_json(groups: dict[str, list[Finding]]) -> str:
+    """The findings as one object for programs, the commands as this user types them."""
+    rows = [
+        {"id": finding.id, "group": title, **asdict(finding), "next_command": as_typed(finding.next_command)}
+        for title, group in groups.items()
+        for finding in group
+    ]
+    return json.dumps({"format": FORMAT, "findings": rows}, indent=1)
 
 
 # --- computer --------------------------------------------------------------------------------------------------------
@@ -61,26 +84,29 @@ def system(machine: Machine) -> Finding:
     what = f"{machine.system}{' (WSL2)' if machine.wsl else ''} {machine.architecture}, {machine.cores} cores"
     what += f", {machine.memory_gb:.0f} GB memory"
     if (machine.system, machine.architecture) != ("Linux", "x86_64"):
-        return Finding("problem", "system", f"{what}: the stacks are for Linux on x86_64", "use WSL2 or Linux")
+        what += ": the stacks are for Linux on x86_64"
+        return Finding("system", "problem", "system", what, "use WSL2 or Linux")
     if machine.memory_gb < 4:
-        return Finding("note", "system", what + ": little memory, so keep other programs closed while training")
-    return Finding("ok", "system", what)
+        what += ": little memory, so keep other programs closed while training"
+        return Finding("system", "note", "system", what)
+    return Finding("system", "ok", "system", what)
 
 
 def user(machine: Machine) -> Finding:
     if not machine.root:
-        return Finding("ok", "user", "not root")
+        return Finding("user", "ok", "user", "not root")
     if machine.inside or machine.engine.problem or machine.engine.rootless:
-        return Finding("ok", "user", "root")
+        return Finding("user", "ok", "user", "root")
     what = "root: what runs in a container then runs as root too"
-    return Finding("note", "user", what, "work as an ordinary user in the group docker")
+    return Finding("user", "note", "user", what, "work as an ordinary user in the group docker")
 
 
 def disk(machine: Machine, stack: catalog.Stack) -> Finding:
     what = f"{machine.disk_free_gb:.0f} GB free in {paths.shown(paths.ROOT)}"
     if machine.disk_free_gb < stack.disk_gb:
-        return Finding("problem", "disk", f"{what}, and stack {stack.name} takes {stack.disk_gb:g} GB", "./inv clean")
-    return Finding("ok", "disk", what)
+        what += f", and stack {stack.name} takes {stack.disk_gb:g} GB"
+        return Finding("disk", "problem", "disk", what, "./inv clean")
+    return Finding("disk", "ok", "disk", what)
 
 
 def data_folder(machine: Machine) -> Finding:
@@ -88,16 +114,17 @@ def data_folder(machine: Machine) -> Finding:
     what = f"{paths.shown(folder)}, {machine.data_free_gb:.0f} GB free"
     if machine.data_free_gb < 1:
         what += ": too little for most data sets"
-        return Finding("note", "data folder", what, "LAB_DATA=/larger/disk ./inv doctor")
-    return Finding("ok", "data folder", what)
+        return Finding("data-folder", "note", "data folder", what, "LAB_DATA=/larger/disk ./inv doctor")
+    return Finding("data-folder", "ok", "data folder", what)
 
 
 def shared_memory(machine: Machine) -> Finding:
     what = f"{machine.shm_gb:.1f} GB free in /dev/shm"
     if machine.shm_gb < 1:
         what += ": loading data in several processes may fail with a bus error"
-        return Finding("note", "shared memory", what, "sudo mount -o remount,size=2G /dev/shm (container: --shm-size)")
-    return Finding("ok", "shared memory", what)
+        remedy = "sudo mount -o remount,size=2G /dev/shm (container: --shm-size)"
+        return Finding("shared-memory", "note", "shared memory", what, remedy)
+    return Finding("shared-memory", "ok", "shared memory", what)
 
 
 def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
@@ -107,15 +134,15 @@ def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
     last = max(row["date"] for row in [*facts["cuda"], *facts["wheel"]])
     if now.date() < last:
         what += f" lies before the day this program was written ({last}): certificates will look invalid"
-        return Finding("problem", "clock", what, remedy)
+        return Finding("clock", "problem", "clock", what, remedy)
     ahead = machine.clock_ahead_s
     if ahead is None:
-        return Finding("ok", "clock", f"{what} (not compared: no answer from the network)")
+        return Finding("clock", "ok", "clock", f"{what} (not compared: no answer from the network)")
     if abs(ahead) > 300:
         what += f" is {abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
         level = "problem" if abs(ahead) > 24 * 3600 else "note"
-        return Finding(level, "clock", f"{what}: certificates may look invalid, run names are wrong", remedy)
-    return Finding("ok", "clock", f"{what}, right to the minute" if abs(ahead) < 60 else what)
+        return Finding("clock", level, "clock", f"{what}: certificates may look invalid, run names are wrong", remedy)
+    return Finding("clock", "ok", "clock", f"{what}, right to the minute" if abs(ahead) < 60 else what)
 
 
 # --- GPU and stack ---------------------------------------------------------------------------------------------------
@@ -127,11 +154,11 @@ def gpu(machine: Machine, facts: dict[str, Any]) -> list[Finding]:
         if machine.card:
             what = "an NVIDIA card is plugged in, but its driver does not answer (nvidia-smi)"
             remedy = "install NVIDIA's driver (Ubuntu: sudo ubuntu-drivers install), then restart"
-            return [Finding("note", "GPU", what, remedy)]
+            return [Finding("gpu", "note", "GPU", what, remedy)]
         where = ", and under WSL2 its driver belongs into Windows, not here" if machine.wsl else ""
-        return [Finding("ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
+        return [Finding("gpu", "ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
     cards = ", ".join(f"{gpu.name} ({gpu.capability or 'compute capability unknown'})" for gpu in machine.gpus)
-    return [Finding("ok", "GPU", cards), driver(machine, facts), code(machine, facts)]
+    return [Finding("gpu", "ok", "GPU", cards), driver(machine, facts), code(machine, facts)]
 
 
 def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
@@ -141,9 +168,9 @@ def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
     runs = [row["version"] for row in rows if catalog.version_key(machine.driver) >= catalog.version_key(row[key])]
     what = f"{machine.driver}{' (of Windows)' if machine.wsl else ''}"
     if runs:
-        return Finding("ok", "driver", f"{what} runs CUDA {', '.join(runs)}")
+        return Finding("gpu-driver", "ok", "driver", f"{what} runs CUDA {', '.join(runs)}")
     what += f" is older than the {rows[0][key]} that CUDA {rows[0]['version']} needs"
-    return Finding("note", "driver", what, "upgrade the NVIDIA driver, then ./inv doctor")
+    return Finding("gpu-driver", "note", "driver", what, "upgrade the NVIDIA driver, then ./inv doctor")
 
 
 def code(machine: Machine, facts: dict[str, Any]) -> Finding:
@@ -156,9 +183,9 @@ def code(machine: Machine, facts: dict[str, Any]) -> Finding:
             if not why and name not in able:
                 able.append(name)
     if able:
-        return Finding("ok", "code for it", f"in stack {', '.join(able)}")
+        return Finding("gpu-code", "ok", "code for it", f"in stack {', '.join(able)}")
     what = "no stack has code for every GPU here, so the labs run on the CPU"
-    return Finding("note", "code for it", what, "./inv setup --stack cpu")
+    return Finding("gpu-code", "note", "code for it", what, "./inv setup --stack cpu")
 
 
 def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, asked: str) -> Finding:
@@ -166,15 +193,15 @@ def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, ask
     what = f"{choice.label}: {choice.stack.title} ({choice.reason})"
     if choice.build.pending:
         what += "; its wheels have no recorded hashes"
-        return Finding("note", "stack", what, f"python scripts/lock.py --complete {choice.stack.name}")
+        return Finding("stack", "note", "stack", what, f"python scripts/lock.py --complete {choice.stack.name}")
     if choice.use_gpu or not machine.gpus:
-        return Finding("ok", "stack", what)
+        return Finding("stack", "ok", "stack", what)
     offers = [f"./inv setup{f' --stack {asked}' if asked else ''} (on the CPU)"]
     if not choice.recommended.startswith("cpu/"):
         offers.append(f"./inv setup --stack {choice.recommended} (on the GPU)")
     advice = selection.upgrade(list(machine.gpus), machine.driver, machine.wsl, facts)
     offers += [advice] if advice else []
-    return Finding("note", "stack", what, ", or ".join(offers))
+    return Finding("stack", "note", "stack", what, ", or ".join(offers))
 
 
 # --- network ---------------------------------------------------------------------------------------------------------
@@ -182,18 +209,19 @@ def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, ask
 
 def index(machine: Machine, facts: dict[str, Any]) -> Finding:
     if machine.index == "":
-        return Finding("ok", "package index", f"{machine.index_host} answers")
+        return Finding("package-index", "ok", "package index", f"{machine.index_host} answers")
     if machine.index == UNKNOWN:
-        return Finding("ok", "package index", "not asked: everything is installed")
+        return Finding("package-index", "ok", "package index", "not asked: everything is installed")
     mirror = facts["mirror"][0]["index"]
     what = f"{machine.index_host or 'it'} does not answer: {machine.index}"
     if machine.mirror == "":
         return Finding(
-            "problem", "package index", f"{what}; the mirror {host_of(mirror)} does",
+            "package-index", "problem", "package index", f"{what}; the mirror {host_of(mirror)} does",
             f"export UV_DEFAULT_INDEX={mirror}",
         )  # fmt: skip
     what += f"; nor does the mirror {host_of(mirror)}: what is set up already still works"
-    return Finding("problem", "package index", what, "UV_DEFAULT_INDEX=https://another.mirror/simple ./inv doctor")
+    remedy = "UV_DEFAULT_INDEX=https://another.mirror/simple ./inv doctor"
+    return Finding("package-index", "problem", "package index", what, remedy)
 
 
 def proxy(machine: Machine) -> Finding:
@@ -201,19 +229,19 @@ def proxy(machine: Machine) -> Finding:
     engine = machine.engine
     servers = sorted({host_of(address) for address in machine.proxies.values() if address})
     if not servers:
-        return Finding("ok", "proxy", "none")
+        return Finding("proxy", "ok", "proxy", "none")
     what = ", ".join(servers)
     if engine.problem:
-        return Finding("ok", "proxy", what)
+        return Finding("proxy", "ok", "proxy", what)
     if any(re.match(r"(127\.|localhost|\[::1\])", server) for server in servers):
         what += ": a container cannot reach this computer's own loopback, so building an image fails behind it"
         remedy = "let the proxy listen on 172.17.0.1 too and set HTTPS_PROXY to that, or ./inv setup --where venv"
-        return Finding("note", "proxy", what, remedy)
+        return Finding("proxy", "note", "proxy", what, remedy)
     if not engine.proxy:
         what += ": the engine itself has none, so it pulls images without it"
         remedy = "sudo systemctl edit docker: [Service] Environment=HTTPS_PROXY=...; sudo systemctl restart docker"
-        return Finding("note", "proxy", what, remedy)
-    return Finding("ok", "proxy", what)
+        return Finding("proxy", "note", "proxy", what, remedy)
+    return Finding("proxy", "ok", "proxy", what)
 
 
 # --- containers ------------------------------------------------------------------------------------------------------
@@ -222,20 +250,21 @@ def proxy(machine: Machine) -> Finding:
 def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
     engine = machine.engine
     if machine.inside:
-        return [Finding("ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
+        return [Finding("container-engine", "ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
     if engine.problem:
         level = "note" if engine.problem in REMEDIES else "ok"
         what = f"{engine.problem}: the labs run in environments of their own, .venv/"
-        return [Finding(level, "engine", what, REMEDIES.get(engine.problem, ""))]
-    found = [Finding("ok", "engine", f"docker {engine.version}{' (rootless)' if engine.rootless else ''}")]
+        return [Finding("container-engine", level, "engine", what, REMEDIES.get(engine.problem, ""))]
+    what = f"docker {engine.version}{' (rootless)' if engine.rootless else ''}"
+    found = [Finding("container-engine", "ok", "engine", what)]
     if engine.builder:
-        found.append(Finding("ok", "builder", engine.builder))
+        found.append(Finding("image-builder", "ok", "builder", engine.builder))
     else:
         what = "neither buildx nor BuildKit: images cannot be built"
         remedy = "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin)"
-        found.append(Finding("note", "builder", what, remedy))
+        found.append(Finding("image-builder", "note", "builder", what, remedy))
     compose = "of the engine" if engine.compose else "none of the system's; ours is fetched when it is needed"
-    found.append(Finding("ok", "Compose", compose))
+    found.append(Finding("compose", "ok", "Compose", compose))
     found.append(image(machine, choice))
     if machine.gpus:
         found.append(toolkit(machine, choice))
@@ -246,14 +275,14 @@ def image(machine: Machine, choice: selection.Choice) -> Finding:
     """Today's image of the stack: there, older, or yet to be built, and then whether it would fit the disk."""
     free, needed = machine.engine_free_gb, choice.stack.image_gb
     if images.tag(choice.stack, choice.build) in machine.images:
-        return Finding("ok", "image", f"of stack {choice.stack.name}: built")
+        return Finding("image", "ok", "image", f"of stack {choice.stack.name}: built")
     older = any(name.startswith(f"{images.REPOSITORY}/{choice.stack.name}:") for name in machine.images)
     what = f"of stack {choice.stack.name}: {'older than its definition' if older else 'not built yet'}"
     if free is not None and free < needed:
         what += f"; {free:.0f} GB free in {machine.engine.folder}, and building takes {needed:g} GB"
-        return Finding("problem", "image", what, "docker system prune, or ./inv setup --where venv")
+        return Finding("image", "problem", "image", what, "docker system prune, or ./inv setup --where venv")
     room = f", {free:.0f} GB free in {machine.engine.folder}" if free is not None else ""
-    return Finding("ok", "image", f"{what} (the first run does it){room}")
+    return Finding("image", "ok", "image", f"{what} (the first run does it){room}")
 
 
 def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
@@ -263,17 +292,17 @@ def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
         what = "the NVIDIA Container Toolkit is missing: containers see no GPU"
         remedy = "sudo apt install nvidia-container-toolkit; sudo nvidia-ctk runtime configure --runtime=docker; "
         remedy += "sudo systemctl restart docker (or --where venv)"
-        return Finding(level, "GPU inside", what, remedy)
+        return Finding("gpu-in-container", level, "GPU inside", what, remedy)
     how = f"by {'the NVIDIA runtime' if machine.engine.gpu == 'runtime' else 'CDI'}"
     if machine.gpu_in_container == "":
-        return Finding("ok", "GPU inside", f"a container sees it, {how}")
+        return Finding("gpu-in-container", "ok", "GPU inside", f"a container sees it, {how}")
     if machine.gpu_in_container == UNKNOWN:
-        return Finding("ok", "GPU inside", f"{how} (to be tried when an image is there)")
+        return Finding("gpu-in-container", "ok", "GPU inside", f"{how} (to be tried when an image is there)")
     what = f"a container does not see it ({how}): {machine.gpu_in_container}"
     remedy = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     if machine.engine.gpu == "runtime":
         remedy = "sudo nvidia-ctk runtime configure --runtime=docker; sudo systemctl restart docker"
-    return Finding(level, "GPU inside", what, f"{remedy}, or --where venv")
+    return Finding("gpu-in-container", level, "GPU inside", what, f"{remedy}, or --where venv")
 
 
 # --- programs --------------------------------------------------------------------------------------------------------
@@ -282,32 +311,34 @@ def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
 def allocator(machine: Machine, choice: selection.Choice) -> Finding:
     """Whether training uses tcmalloc; a run's report says which one it had."""
     if choice.use_gpu:
-        return Finding("ok", "allocator", "the C library's own: with a GPU it hardly matters")
+        return Finding("allocator", "ok", "allocator", "the C library's own: with a GPU it hardly matters")
     if machine.preload and "tcmalloc" not in machine.preload:
         what = f"LD_PRELOAD={machine.preload} is kept, so tcmalloc is not in use"
-        return Finding("note", "allocator", what, "unset LD_PRELOAD")
+        return Finding("allocator", "note", "allocator", what, "unset LD_PRELOAD")
     if machine.tcmalloc or machine.preload:
-        return Finding("ok", "allocator", "tcmalloc is in use when a lab trains")
+        return Finding("allocator", "ok", "allocator", "tcmalloc is in use when a lab trains")
     return Finding(
-        "note", "allocator", "the C library's own; training on the CPU gains 10 to 25 % with tcmalloc",
+        "allocator", "note", "allocator", "the C library's own; training on the CPU gains 10 to 25 % with tcmalloc",
         "sudo apt install libtcmalloc-minimal4",
     )  # fmt: skip
 
 
 def gui(machine: Machine) -> Finding:
     if machine.gui_libraries:
-        return Finding("ok", "OpenCV", "with windows (libGL is installed)")
-    return Finding("note", "OpenCV", "without windows: cv2.imshow needs libGL", "sudo apt install libgl1")
+        return Finding("opencv", "ok", "OpenCV", "with windows (libGL is installed)")
+    return Finding("opencv", "note", "OpenCV", "without windows: cv2.imshow needs libGL", "sudo apt install libgl1")
 
 
 def detectron2(machine: Machine, choice: selection.Choice) -> Finding:
     """What the environment of the stack has of detectron2; one without any is made anew by the next run."""
     name = choice.stack.name
     if name not in machine.detectron2:
-        return Finding("ok", "detectron2", f"comes with the environment of stack {name}, which is not made yet")
+        what = f"comes with the environment of stack {name}, which is not made yet"
+        return Finding("detectron2", "ok", "detectron2", what)
     if machine.detectron2[name]:
-        return Finding("ok", "detectron2", machine.detectron2[name])
-    return Finding("note", "detectron2", f"not in the environment of stack {name}", f"./inv setup --stack {name}")
+        return Finding("detectron2", "ok", "detectron2", machine.detectron2[name])
+    what = f"not in the environment of stack {name}"
+    return Finding("detectron2", "note", "detectron2", what, f"./inv setup --stack {name}")
 
 
 def services(machine: Machine) -> list[Finding]:
@@ -316,11 +347,11 @@ def services(machine: Machine) -> list[Finding]:
     for service, holder in machine.ports.items():
         port = ports.SERVICES[service]
         if holder == ports.OURS:
-            found.append(Finding("ok", service, f"is running on port {port}"))
+            found.append(Finding(f"port-{service}", "ok", service, f"is running on port {port}"))
         elif holder:
             what = f"its port {port} is held by {holder}"
-            found.append(Finding("note", service, what, f"./inv {service} --port {port + 1}"))
+            found.append(Finding(f"port-{service}", "note", service, what, f"./inv {service} --port {port + 1}"))
     if not found and machine.ports:
         listed = ", ".join(f"{ports.SERVICES[service]} ({service})" for service in machine.ports)
-        found.append(Finding("ok", "ports", f"free: {listed}"))
+        found.append(Finding("ports", "ok", "ports", f"free: {listed}"))
     return found

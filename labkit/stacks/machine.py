@@ -174,7 +174,7 @@ def clock_ahead(address: str) -> float | None:
 
 def host_of(address: str) -> str:
     """The server in an address, without a user name and password that may be in it."""
-    return re.sub(r"^(?:\w+://)?(?:[^/@]*@)?([^/]*).*$", r"\1", address)
+    return re.sub(r"^(?:\w+://)?(?:.*@)?([^/]*).*$", r"\1", address)  # the last @: one may be in a password
 
 
 def ask_package_index(mirror: str = "") -> tuple[str, str]:

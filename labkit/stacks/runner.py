@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Mapping, Sequence
+from typing import Literal, Mapping, Sequence, cast
 
 from labkit.base import labs, paths
 from labkit.base.errors import UserError, nearest
@@ -23,6 +23,7 @@ from labkit.stacks.engine import Engine
 from labkit.stacks.machine import Machine
 from labkit.stacks.selection import Choice
 
+Place = Literal["here", "docker", "venv"]  # inside our image, in a container, in a native environment
 PLACES = ("auto", "here", "docker", "venv")
 
 
@@ -49,7 +50,7 @@ class Command:
         os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
 
 
-def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[str, str]:
+def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[Place, str]:
     """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
     if asked not in ("", *PLACES):
         raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
@@ -58,7 +59,7 @@ def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False)
     if asked == "docker" and engine.problem:
         raise UserError(f"--where docker: {engine.problem}.", "./inv doctor, or --where venv")
     if asked not in ("", "auto"):
-        return asked, "you asked for it"
+        return cast(Place, asked), "you asked for it"
     if inside_image:
         return "here", "inside one of our images"
     if engine.problem:
@@ -72,7 +73,7 @@ def lab_command(
     lab: labs.Lab,
     arguments: list[str],
     choice: Choice,
-    place: str,
+    place: Place,
     machine: Machine,
     group: launch.Group | None = None,
     files: Sequence[Path] = (),
@@ -92,7 +93,7 @@ def lab_command(
 def python_command(
     arguments: list[str],
     choice: Choice,
-    place: str,
+    place: Place,
     machine: Machine,
     name: str = "tool",
     mounts: Sequence[Path] = (),
@@ -121,7 +122,7 @@ def python_command(
     return Command((python, *arguments), environment)
 
 
-def shell_command(choice: Choice, place: str, machine: Machine) -> Command:
+def shell_command(choice: Choice, place: Place, machine: Machine) -> Command:
     """A shell in which `python` is the stack's; it skips the user's start-up files, which may put another one first."""
     if place == "docker":
         argv = containers.run_command(machine.engine, choice, "shell", ["bash"])

@@ -87,7 +87,7 @@ def scale(cfg: Any, batch: int) -> None:
 
 def flat(cfg: Any, before: str = "") -> list[str]:
     """Every key as it is written on the command line: SOLVER.BASE_LR."""
-    keys = []
+    keys: list[str] = []
     for key, value in cfg.items():
         keys += flat(value, f"{before}{key}.") if hasattr(value, "items") else [before + key]
     return keys

@@ -66,7 +66,8 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
 def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
     """The instances that panoptic annotations and their masks, id = R + 256 G + 65536 B, tell of, as COCO has them."""
     things = [row for row in panoptic["categories"] if row["isthing"]]
-    ids, rows = {row["id"] for row in things}, []
+    ids = {row["id"] for row in things}
+    rows: list[dict[str, Any]] = []
     for annotation in panoptic["annotations"]:
         if not (masks / annotation["file_name"]).exists():
             continue

@@ -60,7 +60,7 @@ def demo(config: Config, run: Run) -> dict[str, float]:
     if state:
         meta = MetadataCatalog.get(f"classes of {run.folder.name}")
         meta.set(thing_classes=state["things"], stuff_classes=state["stuff"])
-    inputs = pictures.Inputs(config.input, config.frames)
+    inputs = pictures.Inputs(config.input or "", config.frames)
     return pictures.demo(run, cfg, model, meta, inputs, config.threshold)
 
 

@@ -144,7 +144,9 @@ def demo(run: Run, cfg: Any, model: nn.Module, meta: Any, inputs: Inputs, thresh
     folder = run.folder / "pictures"
     folder.mkdir(exist_ok=True)
     model.eval()
-    shown_ones, titles, count, objects = [], [], 0, 0
+    shown_ones: list[np.ndarray] = []
+    titles: list[str] = []
+    count, objects = 0, 0
     film: cv2.VideoWriter | None = None
     for name, picture in inputs:
         found = predict(cfg, model, picture)

@@ -5,6 +5,8 @@ Shapes: N pictures, C channels (1 grey, 3 colour), D numbers in z and in a style
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -98,7 +100,8 @@ class Generator(nn.Module):
 
     def forward(self, styles: torch.Tensor) -> torch.Tensor:
         """Styles (N, LAYERS, D), one w for each style module: pictures (N, C, 32, 32), by and large -1..1."""
-        x, picture = self.start.expand(len(styles), -1, -1, -1), None
+        x = self.start.expand(len(styles), -1, -1, -1)
+        picture: Any = None  # until the first layer has drawn
         for layer, (conv, noise) in enumerate(zip(self.convs, self.noises)):
             if layer % 2 == 1:  # the first of a larger size
                 x, picture = enlarge(x), enlarge(picture)

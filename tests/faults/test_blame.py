@@ -236,3 +236,10 @@ def break_off_once(mirror, monkeypatch):
     monkeypatch.setitem(FAULTS, "breaks off once", respond)
     mirror.fault, mirror.ranges = "breaks off once", False
     return shown
+
+
+def test_a_login_in_an_address_is_never_said(tmp_path, capfd):
+    address = refused_url("f").replace("http://", "http://me:secret@", 1)
+    with pytest.raises(download.Unreachable) as caught:
+        download.fetch([address], tmp_path / "f", 10)
+    assert "127.0.0.1" in str(caught.value) and "secret" not in str(caught.value) + capfd.readouterr().err

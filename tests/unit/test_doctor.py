@@ -39,7 +39,9 @@ WITH_TOOLKIT = dataclasses.replace(DOCKER, gpu="runtime")
 
 def findings(asked="", **changes):
     groups = doctor.diagnose(dataclasses.replace(GOOD, **changes), asked)
-    return {finding.subject: finding for group in groups.values() for finding in group}
+    found = [finding for group in groups.values() for finding in group]
+    assert len({finding.id for finding in found}) == len(found)
+    return {finding.subject: finding for finding in found}
 
 
 def test_a_good_machine_has_nothing_to_mend():
@@ -50,6 +52,57 @@ def test_a_good_machine_with_a_gpu_has_nothing_to_mend():
     found = findings(**A100, engine=WITH_TOOLKIT, gpu_in_container="")
     assert {finding.level for finding in found.values()} == {"ok"}
     assert "a container sees it" in found["GPU inside"].what
+
+
+IDS = {
+    "system": "system", "user": "user", "disk": "disk", "data folder": "data-folder", "shared memory": "shared-memory",
+    "clock": "clock", "GPU": "gpu", "driver": "gpu-driver", "code for it": "gpu-code", "stack": "stack",
+    "package index": "package-index", "proxy": "proxy", "engine": "container-engine", "builder": "image-builder",
+    "Compose": "compose", "image": "image", "GPU inside": "gpu-in-container", "allocator": "allocator",
+    "OpenCV": "opencv", "detectron2": "detectron2", "ports": "ports", "visdom": "port-visdom",
+    "tensorboard": "port-tensorboard", "notebook": "port-notebook",
+}  # fmt: skip
+
+
+def test_ids_stay():
+    """Programs go by them: an id may be added, and neither renamed nor used for something else."""
+    held = findings(**A100, engine=WITH_TOOLKIT, ports=dict.fromkeys(ports.SERVICES, "python (process 7)"))
+    seen = {**findings(**A100, engine=WITH_TOOLKIT), **held}
+    assert {subject: finding.id for subject, finding in seen.items()} == IDS
+
+
+def test_as_json_the_findings_say_the_same():
+    groups = doctor.diagnose(dataclasses.replace(GOOD, memory_gb=3, disk_free_gb=3))
+    told = json.loads(doctor.as_json(groups))
+    assert told["format"] == 1 and list(told) == ["format", "findings"]
+    assert len(told["findings"]) == sum(map(len, groups.values()))
+    assert told["findings"][2] == {
+        "id": "disk", "group": "computer", "level": "problem", "subject": "disk",
+        "what": groups["computer"][2].what, "next_command": "./inv clean",
+    }  # fmt: skip
+
+
+def test_in_json_too_commands_read_as_they_were_started(monkeypatch):
+    monkeypatch.setenv("LAB_COMMAND", "invoke")
+    told = json.loads(doctor.as_json(doctor.diagnose(dataclasses.replace(GOOD, disk_free_gb=3))))
+    assert [row["next_command"] for row in told["findings"] if row["id"] == "disk"] == ["invoke clean"]
+
+
+@pytest.mark.parametrize("login", ["me:secret", "me:sec@secret", "me:/secret/", "secret", "me%40here:secret"])
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+def test_no_password_is_shown(login, scheme):
+    address = f"{scheme}://{login}@proxy.example:3128"
+    groups = doctor.diagnose(
+        dataclasses.replace(
+            GOOD,
+            proxies={"HTTPS_PROXY": address, "all_proxy": address.partition("//")[2]},
+            index=f"error sending request through `{address}/`: refused",
+            index_host=machine.host_of(f"{address}/simple"),
+            engine=Engine(problem=f"cannot connect to {address}"),
+        )
+    )
+    told = doctor.as_json(groups)
+    assert "secret" not in told and "@" not in told and told.count("proxy.example:3128") == 4
 
 
 def without(**changes):

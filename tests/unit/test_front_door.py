@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -42,6 +43,18 @@ def test_the_list_reads_like_a_table_of_contents():
 def test_every_task_has_help(task):
     status, out, _ = inv("--help", task)
     assert status == 0 and "Docstring:\n  " in out and "none\n" not in out.split("Docstring:")[1].split("Options:")[0]
+
+
+def test_the_doctor_speaks_json_and_shows_no_password():
+    address = "http://me:secret@127.0.0.1:1"
+    settings = {"UV_DEFAULT_INDEX": f"{address}/simple", "https_proxy": address, "UV_HTTP_RETRIES": "0"}
+    status, out, err = inv("doctor", "--json", **settings)
+    told = json.loads(out)
+    found = {row["id"]: row for row in told["findings"]}
+    assert status == 1 and told["format"] == 1 and len(found) == len(told["findings"])
+    assert set(found["package-index"]) == {"id", "group", "level", "subject", "what", "next_command"}
+    assert found["package-index"]["level"] == "problem" and "127.0.0.1:1" in found["proxy"]["what"]
+    assert "secret" not in out + err
 
 
 @pytest.mark.parametrize("arguments", [("lab", "--help"), ("--help", "lab"), ("lab", "cifar10", "--help")])

@@ -14,6 +14,7 @@ from labkit.stacks import catalog
 GUIDES = [paths.ROOT / "README.md", paths.ROOT / "README.zh-CN.md"]
 PAIRS = [GUIDES, *([lab.program.parent / "README.md", lab.program.parent / "README.zh-CN.md"] for lab in labs.table())]
 PAIRS += [[paths.ROOT / "datasets" / name / guide.name for guide in GUIDES] for name in registry.names()]
+PAIRS += [[paths.ROOT / "CONTRIBUTING.md", paths.ROOT / "CONTRIBUTING.zh-CN.md"]]
 
 
 def commands(guide):
@@ -22,7 +23,7 @@ def commands(guide):
     return [re.sub(r"\s+#.*", "", line).strip() for block in blocks for line in block.splitlines()]
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: str(pair[0].parent.relative_to(paths.ROOT)))
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: str(pair[0].relative_to(paths.ROOT)))
 def test_both_languages_give_the_same_commands(pair):
     english, chinese = map(commands, pair)
     assert english == chinese and len(english) >= 2

@@ -145,7 +145,7 @@ def test_one_that_does_not_listen_to_a_polite_signal_is_ended(stand_in, monkeypa
 
 def test_a_process_that_got_the_number_meanwhile_is_not_ended(stand_in, bystander):
     control.stop(stand_in.start(), Engine())
-    gone = control.Service("tensorboard", "native", stand_in.port, "", str(bystander.pid))
+    gone = control.Service("tensorboard", "venv", stand_in.port, "", str(bystander.pid))
     note = {"process": bystander.pid, "port": stand_in.port, "token": ""}
     control.note_of("tensorboard").write_text(json.dumps(note))
     control.stop(gone, Engine())

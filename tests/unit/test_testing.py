@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from labkit import testing
+from labkit.base.errors import UserError
 from labkit.stacks import runner
 
 
@@ -31,3 +32,25 @@ def test_a_test_that_takes_its_process_along_is_a_failure(processes, tmp_path):
     (tmp_path / "test_a.py").write_text("import os\ndef test_end(): os._exit(0)\n")
     (tmp_path / "test_b.py").write_text("def test_good(): pass\n")
     assert testing.pytest("toy", runner.Command((sys.executable,), {}), [str(tmp_path)], processes).failed
+
+
+@pytest.mark.parametrize(
+    ("stack", "only", "sentence"),
+    [
+        ("cu130", "", "tests run inside cpu or notes"),
+        ("", "units", "there is no part 'units' \\(did you mean unit\\?\\)"),
+        ("cpu", "faults", "--stack runs the part stack, not faults"),
+    ],
+)
+def test_parts_that_there_are_not(stack, only, sentence):
+    with pytest.raises(UserError, match=sentence):
+        testing.run_all(stack, only, [])
+
+
+def test_one_part_alone(monkeypatch):
+    ran = []
+    monkeypatch.setattr(testing, "pytest", lambda kind, *_: ran.append(kind) or testing.Count(kind, passed=1))
+    monkeypatch.setattr(testing, "tools_python", lambda: runner.Command((sys.executable,), {}))
+    for part in ("unit", "faults"):
+        assert testing.run_all("", part, []) == 0
+    assert ran == ["unit", "faults"]
