@@ -41,10 +41,10 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
     return saved
 
 
-def latest_trained(lab: str, what: str, next_command: str, **options: Any) -> str:
+def latest_trained(lab: str, missing: str, next_command: str, **options: Any) -> str:
     """The folder of the newest finished run of `lab` with these `options`; on real data where there is one.
 
-    Raises UserError, which says that `what` has not been trained yet, where there is none.
+    Raises UserError with the sentence `missing` where there is none.
     """
     trained = [run for run in records.table() if (run.lab, run.status) == (lab, "finished") and run.checkpoint.exists()]
     for run in sorted(trained, key=lambda run: run.data == "sample"):
@@ -52,7 +52,7 @@ def latest_trained(lab: str, what: str, next_command: str, **options: Any) -> st
         # An option that was left out is None, and was "" or 0 in older runs.
         if all((had.get(name) or None) == (value or None) for name, value in options.items()):
             return str(run.folder)
-    raise UserError(f"no {what} has been trained yet", next_command)
+    raise UserError(missing, next_command)
 
 
 def random_state() -> dict[str, Any]:

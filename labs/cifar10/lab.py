@@ -175,7 +175,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     """Classify the picture `config.predict` with a trained network; returns the probability of the likeliest class."""
     pixels = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
-        "cifar10", f"{config.model} on {config.dataset}",
+        "cifar10", f"no {config.model} has been trained on {config.dataset} yet",
         f"./inv lab cifar10 -- --model {config.model} --dataset {config.dataset}",
         model=config.model, dataset=config.dataset, compare=None,
     )  # fmt: skip

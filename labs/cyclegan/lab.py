@@ -211,7 +211,7 @@ def translate_folder(config: Config, run: Run) -> dict[str, float]:
     """Translate every picture in the folder `config.translate` into the run's folder `translated`."""
     folder = Path(str(config.translate))
     names, pictures = results.read_pictures(folder)
-    chosen = config.checkpoint or latest_trained("cyclegan", "CycleGAN", "./inv lab cyclegan")
+    chosen = config.checkpoint or latest_trained("cyclegan", "no CycleGAN has been trained yet", "./inv lab cyclegan")
     saved = load_checkpoint(chosen, "cyclegan", {})
     try:
         trained = from_record(Config, saved["config"])

@@ -151,7 +151,7 @@ def sharpness(pixels: torch.Tensor) -> float:
 
 def translate(config: Config, run: Run) -> dict[str, float]:
     """Put the picture or pictures `config.translate` through a trained network."""
-    chosen = config.checkpoint or latest_trained("pix2pix", f"network {config.direction}",
+    chosen = config.checkpoint or latest_trained("pix2pix", f"no network has been trained {config.direction} yet",
                                                  f"./inv lab pix2pix -- --direction {config.direction}",
                                                  direction=config.direction)  # fmt: skip
     saved = load_checkpoint(chosen, "pix2pix", {"direction": config.direction})

@@ -151,8 +151,9 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     """Segment the picture `config.predict` with a trained network; returns the share of its largest class."""
     picture = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
-        "segmentation", config.model, f"./inv lab segmentation -- --model {config.model}", model=config.model
-    )
+        "segmentation", f"no {config.model} has been trained yet",
+        f"./inv lab segmentation -- --model {config.model}", model=config.model,
+    )  # fmt: skip
     saved = load_checkpoint(chosen, "segmentation", {"model": config.model})
     names = saved["state"]["classes"]
     try:

@@ -266,7 +266,8 @@ class Bench:
             there = (self.data / "cifar10" / ".state.json").exists()
             if not there and (self.given.carried or not self.given.dry):
                 raise Incomplete("CIFAR-10 is not there")
-            more = [f"--hold-out={self.given.hold_out}", f"--exact-test={self.given.exact_test}"]
+            more = [f"--hold-out={self.given.hold_out}"]
+            more += [f"--exact-test={self.given.exact_test}"] if self.given.exact_test else []
             more += [] if there else ["--sample"]
             folder = self.lab(part, "cifar10", f"cifar10 {name}", *options, *more)
             summary, options_of = read_json(folder / "summary.json"), read_json(folder / "config.json")["options"]

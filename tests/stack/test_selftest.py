@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
+
+import msgspec
 
 from labkit.stacks import catalog, selftest
 
@@ -21,7 +22,7 @@ def test_the_stack_is_what_it_pins_and_learns():
 
 
 def test_another_version_is_named():
-    wrong = selftest.check_versions(dataclasses.replace(this_stack(), torch="9.9.9"))
+    wrong = selftest.check_versions(msgspec.structs.replace(this_stack(), torch="9.9.9"))
     assert len(wrong) == 1 and "the stack pins 9.9.9" in wrong[0]
 
 
