@@ -60,7 +60,7 @@ def render(folder: Path) -> Path:
         curves=_curves(folder),
         items=list(_items(folder)),
         commands=_commands(run),
-        options=[(flag(name), written(value)) for name, value in _options(run).items() if value != ""],
+        options=[(flag(name), written(value)) for name, value in _options(run).items() if value not in (None, "")],
         environment=_environment(run),
         files=files,
         files_more=files_more,
