@@ -11,8 +11,8 @@ ROOT = Path(__file__).resolve().parent
 
 # Started by an invoke of the user's own: ./inv takes over, with the pinned one (made first if missing).
 if Path(sys.argv[0]).name in ("invoke", "inv"):
-    os.environ["LAB_COMMAND"] = Path(sys.argv[0]).name  # what messages call it
-    os.execv("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]])
+    called = {**os.environ, "LAB_COMMAND": Path(sys.argv[0]).name}  # what messages call it
+    os.execve("/bin/sh", ["sh", str(ROOT / "inv"), *sys.argv[1:]], called)
 
 from invoke import Collection, Context, Exit, Task  # noqa: E402
 
@@ -66,7 +66,7 @@ def call(function: str, c: Context, **options: object) -> None:
         sys.exit(status)
 
 
-@command(mirror="cn: packages from mirrors in mainland China")
+@command(mirror="cn: everything from mirrors in mainland China; `./inv config set mirror cn` keeps it so")
 def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: bool = False) -> None:
     """Choose the stack for this machine, install it and try it.
 
@@ -76,6 +76,22 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
       ./inv setup --stack notes    Python 3.8 and PyTorch 1.5.0, as in the course notes
     """
     call("stacks.setup", **locals())
+
+
+@command(
+    action="show (default), set or unset", name="which setting; default: all", value="with set: what it shall be"
+)
+def config(c: Context, action: str = "show", name: str = "", value: str = "") -> None:
+    """Show the settings, or keep one for all that follows (in settings.toml).
+
+    ./inv config                     all settings, and where each comes from
+    ./inv config set mirror cn       packages, Python, images' contents and data sets from mainland China
+    ./inv config set data ~/data     another folder for the data sets
+    ./inv config unset mirror
+
+    LAB_MIRROR=cn before a command is for that command only, and so are LAB_DATA, LAB_RUNS, LAB_DEVICE, ...
+    """
+    call("config.config", **locals())
 
 
 @command(json="print the findings as one JSON object, such as for a report of a defect; passwords are left out")
@@ -321,7 +337,7 @@ def data(
     ./inv data cifar10 --import=~/cifar-10-python.tar.gz   copied over manually
     ./inv data coco --subset 200 --categories person,dog   a few pictures with their annotations
     ./inv data cifar10 --mirror cn                         ask hosts in mainland China first
-    LAB_MIRROR=http://server/data/ ./inv data cifar10      ask one mirror of yours before all others
+    ./inv data cifar10 --mirror http://server/data/        ask one mirror of yours first
     """
     call("data.data", **locals())
 
@@ -363,8 +379,9 @@ def report(c: Context, run: list) -> None:
 @command(
     stack="only the tests inside this stack (cpu or notes)",
     only="only one part: unit, faults, containers, stack or browser",
+    require="what must not be missing, such as notes,docker,browser; else what cannot run here is left out",
 )
-def test(c: Context, stack: str = "", only: str = "") -> None:
+def test(c: Context, stack: str = "", only: str = "", require: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.
 
     What follows `--` goes to pytest:
@@ -397,6 +414,6 @@ for member in (demo, train, evaluate, install):
     detectron2.add_task(member)
 
 namespace = Collection(
-    bundle, clean, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup, shell,
-    tensorboard, test, visdom, image, detectron2,
+    bundle, clean, config, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup,
+    shell, tensorboard, test, visdom, image, detectron2,
 )  # fmt: skip

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -18,7 +17,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 from typing import Any, Sequence
 
-from labkit.base import paths
+from labkit.base import paths, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest, link, locked, megabytes, require_space, writing
@@ -90,7 +89,7 @@ def use(path: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{shown(path)} does not exist", "./inv bundle use FILE")
     here = paths.data_dir()
-    with writing(here, "export LAB_DATA=/a/folder/of/yours"):
+    with writing(here, "./inv config set data /a/folder/of/yours"):
         here.mkdir(parents=True, exist_ok=True)
         with locked(here / ".bundle.lock", "a bundle"):
             staging = here / ".bundle"
@@ -187,7 +186,7 @@ def _use_stacks(names: Sequence[str], wheels: Path) -> list[str]:
     kept = native.VENV / "wheels"
     for wheel in wheels.iterdir():
         link(wheel, kept / wheel.name)
-    os.environ.update(UV_NO_INDEX="1", UV_OFFLINE="1", UV_FIND_LINKS=str(kept))
+    settings.use(wheels=str(kept))
     done = []
     for name in names:
         stack = catalog.load(name)

@@ -2,8 +2,8 @@
 
 tests/unit and tests/faults run with the development tools' Python and never see torch; so do tests/containers, where an
 engine answers, and tests/browser, where there is a Chromium; tests/stack runs inside each stack, by that stack's own
-Python. $LAB_TEST_REQUIRE names what must not be missing (`notes`, `docker`, `browser`): without it, what cannot run
-here is left out with its reason, with it that is a failure.
+Python. What cannot run here is left out with its reason; `--require` names what must not be (`notes`, `docker`,
+`browser`), and then that is a failure.
 
 Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
 threads. Those of containers take turns, since they share the images that the first of them builds.
@@ -11,7 +11,6 @@ threads. Those of containers take turns, since they share the images that the fi
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,16 +18,17 @@ import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
-from labkit.base import paths
+from labkit.base import paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
-from labkit.stacks import catalog, machine, native, runner, selection, visdom_page
+from labkit.stacks import catalog, native, runner, selection, visdom_page
+from labkit.stacks.machine import Machine, probe
 
-REQUIRED = os.environ.get("LAB_TEST_REQUIRE", "").split(",")
 PARTS = ("unit", "faults", "containers", "stack", "browser")
 FAMILIES = ("cpu", "notes")  # one stack of each family of PyTorch; the others differ in CUDA only
+REQUIRABLE = ("notes", "docker", "browser")
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -42,7 +42,16 @@ class Count:
     skipped: int = 0
 
 
-def run_all(stack: str, only: str, arguments: list[str]) -> int:
+@dataclass(frozen=True)
+class Wanted:
+    """What the parts are told: the machine, what must not be missing, and pytest's own arguments."""
+
+    machine: Machine
+    required: Sequence[str]
+    arguments: Sequence[str]
+
+
+def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[str]) -> int:
     """Run the tests, all, one of PARTS or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
     if stack and stack not in FAMILIES:
         raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "./inv test --stack notes")
@@ -50,15 +59,18 @@ def run_all(stack: str, only: str, arguments: list[str]) -> int:
         raise UserError(f"--only: there is no part '{only}' ({nearest(only, list(PARTS))}).", "./inv test --only unit")
     if stack and only not in ("", "stack"):
         raise UserError(f"--stack runs the part stack, not {only}.", f"./inv test --stack {stack}")
-    found = machine.probe()
-    wanted = ["stack"] if stack else [only] if only else list(PARTS)
+    for name in required:
+        if name not in REQUIRABLE:
+            raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)}).")
+    wanted = Wanted(probe(), required, arguments)
+    parts = ["stack"] if stack else [only] if only else list(PARTS)
     counts = []
-    for part in wanted:  # the browser's come last, since they want the stacks
+    for part in parts:  # the browser's come last, since they want the stacks
         if part == "stack":
             families = [stack] if stack else FAMILIES
-            counts += [inside(name, found, arguments, insist=name == stack) for name in families]
+            counts += [inside(name, wanted, insist=name == stack) for name in families]
         else:
-            counts.append(ON_THE_HOST[part](found, arguments))
+            counts.append(ON_THE_HOST[part](wanted))
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
@@ -67,33 +79,34 @@ def run_all(stack: str, only: str, arguments: list[str]) -> int:
     return 1 if failed or not passed else 0
 
 
-def tools(part: str, found: machine.Machine, arguments: list[str]) -> Count:
+def tools(part: str, wanted: Wanted) -> Count:
     """The tests of the tools themselves, tests/unit or tests/faults."""
-    return pytest(part, tools_python(), [f"tests/{part}", *arguments], at_once(found))
+    return pytest(part, tools_python(), [f"tests/{part}", *wanted.arguments], at_once(wanted.machine))
 
 
-def containers(found: machine.Machine, arguments: list[str]) -> Count:
+def containers(wanted: Wanted) -> Count:
     """The tests that build images and run containers."""
-    if found.engine.problem:
-        return left_out("containers", found.engine.problem, "docker" in REQUIRED)
-    return nothing_skipped(pytest("containers", tools_python(), ["tests/containers", *arguments]), "docker")
+    if wanted.machine.engine.problem:
+        return left_out("containers", wanted.machine.engine.problem, "docker" in wanted.required)
+    count = pytest("containers", tools_python(), ["tests/containers", *wanted.arguments])
+    return nothing_skipped(count, "docker", wanted)
 
 
-def browser(found: machine.Machine, arguments: list[str]) -> Count:
+def browser(wanted: Wanted) -> Count:
     """The tests that look at the pages in a real Chromium."""
     if not find_browser():
-        return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in REQUIRED)
+        return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in wanted.required)
     try:
         for name in FAMILIES:
             if native.ready(catalog.load(name), catalog.load(name).build()):
                 visdom_page.ensure(catalog.load(name))
     except UserError as error:
-        return left_out("browser", str(error), "browser" in REQUIRED)
-    count = pytest("browser", tools_python(), ["tests/browser", *arguments], at_once(found))
-    return nothing_skipped(count, "browser")
+        return left_out("browser", str(error), "browser" in wanted.required)
+    count = pytest("browser", tools_python(), ["tests/browser", *wanted.arguments], at_once(wanted.machine))
+    return nothing_skipped(count, "browser", wanted)
 
 
-ON_THE_HOST: dict[str, Callable[[machine.Machine, list[str]], Count]] = {
+ON_THE_HOST: dict[str, Callable[[Wanted], Count]] = {
     "unit": partial(tools, "unit"), "faults": partial(tools, "faults"), "containers": containers, "browser": browser,
 }  # fmt: skip
 
@@ -107,26 +120,27 @@ def tools_python() -> runner.Command:
     return runner.Command((str(native.make_tools("dev") / "bin" / "python"),), {})
 
 
-def nothing_skipped(count: Count, name: str) -> Count:
-    """`count`, with what was skipped as failed where $LAB_TEST_REQUIRE has `name`."""
-    if name in REQUIRED and count.skipped:
-        warn(f"a test of {count.kind} was skipped, and LAB_TEST_REQUIRE={name} does not allow that")
+def nothing_skipped(count: Count, name: str, wanted: Wanted) -> Count:
+    """`count`, with what was skipped as failed where `name` is required."""
+    if name in wanted.required and count.skipped:
+        warn(f"a test of {count.kind} was skipped, and --require {name} does not allow that")
         count.failed, count.skipped = count.failed + count.skipped, 0
     return count
 
 
-def inside(name: str, found: machine.Machine, arguments: list[str], insist: bool) -> Count:
+def inside(name: str, wanted: Wanted, insist: bool) -> Count:
     """The tests inside the native environment of one stack."""
     stack = catalog.load(name)
     try:
         native.ensure(stack, stack.build())
     except UserError as error:
-        return left_out(name, str(error), insist or name in REQUIRED)
+        return left_out(name, str(error), insist or name in wanted.required)
     choice = selection.choose([], "", asked=name)
-    return pytest(name, runner.python_command([], choice, "venv", found), ["tests/stack", *arguments], at_once(found))
+    python = runner.python_command([], choice, "venv", wanted.machine)
+    return pytest(name, python, ["tests/stack", *wanted.arguments], at_once(wanted.machine))
 
 
-def at_once(found: machine.Machine) -> int:
+def at_once(found: Machine) -> int:
     """How many tests may run at once: one for each core, while there are 4 GB of memory for each.
 
     The hungriest file took 2.7 GB (test_detectron2.py and test_processes.py on `cpu`, 2026-11-25).
@@ -147,7 +161,7 @@ def pytest(kind: str, python: runner.Command, arguments: list[str], processes: i
         result = Path(folder) / "result.xml"
         command = [*python.argv, "-m", "pytest", f"--junitxml={result}", "-o", "junit_family=xunit2"]
         command += ["--durations=20", "--durations-min=2"]
-        environment = {**os.environ, **python.environment}
+        environment = settings.child_environment(python.environment)
         if processes > 1:
             command += ["--numprocesses", str(processes), "--dist", "loadfile"]  # a file's tests share what they made
             environment["OMP_NUM_THREADS"] = "1"  # more threads than cores would wait for each other

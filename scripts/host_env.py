@@ -8,6 +8,8 @@ the copy of the lock that marks the environment as finished is written last.
 from __future__ import annotations
 
 import fcntl
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOST = ROOT / ".venv" / "host"
 LOCK = ROOT / "docker" / "locks" / "host.txt"
+FACTS = ROOT / "docker" / "facts.toml"
+SETTINGS = ROOT / "settings.toml"
 
 
 def fail(message: str, next_command: str) -> int:
@@ -47,16 +51,31 @@ def make() -> int:
             f"sudo apt install {python}-venv, or LAB_PYTHON=/path/to/another/python3 ./inv",
         )
     pip = [str(HOST / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    index = mirror_index()
+    pip += ["--index-url", index] if index else []
     installed = subprocess.run([*pip, "--require-hashes", "--only-binary=:all:", "-r", str(LOCK)], stdout=sys.stderr)
     if installed.returncode != 0:
         return fail(
             "pip could not install the packages of docker/locks/host.txt (its own message is above).",
-            "check the network, or name a mirror: PIP_INDEX_URL=https://pypi.tuna.tsinghua.edu.cn/simple ./inv",
+            "check the network; in mainland China: LAB_MIRROR=cn ./inv config set mirror cn",
         )
     packages = HOST / "lib" / python / "site-packages"
     (packages / "labkit.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     shutil.copyfile(LOCK, finished)
     return 0
+
+
+def mirror_index() -> str:
+    """The package index of the mirror that the settings name, "" for none (as labkit/base/mirrors.py, without TOML)."""
+    chosen = os.environ.get("LAB_MIRROR", "")
+    if not chosen and SETTINGS.is_file():
+        kept = re.search(r'^mirror = "(.*)"$', SETTINGS.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+        chosen = kept[1] if kept else ""
+    for row in FACTS.read_text(encoding="utf-8").split("[[mirror]]")[1:]:
+        values = dict(re.findall(r'^(name|index) = "(.*)"$', row, re.MULTILINE))
+        if chosen and values["name"] == chosen:
+            return values["index"]
+    return ""
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from labkit.base import settings
 from labkit.stacks import catalog, images
 from labkit.stacks import engine as engines
 from labkit.stacks.engine import Engine
@@ -27,7 +28,7 @@ LIST = "find / -xdev -type f -exec sha256sum {} + 2>/dev/null"
 
 def build(engine: Engine, stack: catalog.Stack, build: catalog.Build, name: str) -> dict[str, str]:
     """Build under the tag `name` and return path -> sha256 of every file in the image."""
-    sources = images.Sources.from_environment()
+    sources = images.Sources.of(settings.current())
     base = images.get_base(engine, stack, sources)
     command = images.build_command(engine, stack, build, base, sources, images.make_context(stack, build))
     command[command.index("--tag") + 1] = name

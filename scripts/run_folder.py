@@ -52,7 +52,7 @@ TEXTS = {
         "title": "What is in a run's folder",
         "other": "[中文](RUN_FOLDER.zh-CN.md)",
         "intro": """\
-A run lives in `runs/LAB/TIME/` (`LAB_RUNS` moves `runs/`), and everything about it is there. The folder can be
+A run lives in `runs/LAB/TIME/` (the setting `runs` moves `runs/`), and everything about it is there. The folder can be
 copied to another machine: `./inv runs`, `./inv report` and `./inv lab LAB --resume=TIME` need nothing else of it.
 
 The records are JSON. Each has a `format`, a number that goes up when fields come to mean something else. All are in
@@ -70,7 +70,7 @@ A run that goes on holds a lock (`flock`) on its folder; the kernel lets go when
         "title": "运行文件夹里有什么",
         "other": "[English](RUN_FOLDER.md)",
         "intro": """\
-每次运行的一切都在 `runs/LAB/TIME/` 里（`LAB_RUNS` 可移动 `runs/`）。可把此文件夹复制到另一台机器：
+每次运行的一切都在 `runs/LAB/TIME/` 里（设置项 `runs` 可移动 `runs/`）。可把此文件夹复制到另一台机器：
 `./inv runs`、`./inv report` 与 `./inv lab LAB --resume=TIME` 不需要它之外的东西。
 
 记录是 JSON。每个记录有一个 `format` 数字，字段含义改变时增大。今天全部是格式 1；没有该数字的记录也是格式 1。

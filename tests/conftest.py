@@ -8,8 +8,33 @@ from pathlib import Path
 
 import pytest
 
+from labkit.base import settings
+
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
+os.environ.setdefault("LAB_SETTINGS", "{}")  # in place of what this user keeps in settings.toml
+
+_read_once = settings.current
+_seen: dict[str, str] = {}
+
+
+def _read_again():
+    """A program reads its settings once; a test changes the variables, and then they are read again."""
+    now = {name: value for name, value in os.environ.items() if name.startswith("LAB_")}
+    if now != _seen:
+        _seen.clear()
+        _seen.update(now)
+        settings._current = None
+    return _read_once()
+
+
+settings.current = _read_again
+
+
+@pytest.fixture(autouse=True)
+def _nothing_decided_by_another_test():
+    _seen.clear()
+    settings.system.cache_clear()
 
 
 @pytest.fixture

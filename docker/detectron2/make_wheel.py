@@ -39,7 +39,7 @@ def __getattr__(name):
         raise AttributeError(name)
     raise NotImplementedError(
         "rotated boxes and deformable convolution need a compiled detectron2, and this one is Python alone: "
-        "set LAB_DETECTRON2 to a compiled wheel, then run invoke setup (labs/detectron2/README.md)"
+        "./inv config set detectron2 WHEEL, then ./inv setup (labs/detectron2/README.md)"
     )
 '''
 

@@ -5,10 +5,10 @@ All messages are written with `./inv`, which needs nothing installed; who has in
 
 from __future__ import annotations
 
-import os
-
 
 def as_typed(text: str) -> str:
-    """`text` with the commands in it as this user types them; tasks.py sets LAB_COMMAND where that is not ./inv."""
-    name = os.environ.get("LAB_COMMAND", "")
+    """`text` with the commands in it as this user types them."""
+    from labkit.base import settings  # here, since what is wrong with the settings is itself said in such a message
+
+    name = settings.command()
     return text.replace("./inv ", f"{name} ") if name in ("invoke", "inv") else text

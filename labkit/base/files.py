@@ -61,7 +61,7 @@ def require_space(folder: Path, size_bytes: int) -> None:
     if free_bytes < size_bytes:
         raise UserError(
             f"{megabytes(size_bytes)} are needed in {shown(folder)} and {megabytes(free_bytes)} are free",
-            "export LAB_DATA=/a/folder/with/space",
+            "./inv config set data /a/folder/with/space",
         )
 
 

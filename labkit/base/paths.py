@@ -1,21 +1,23 @@
-"""Where things are. `LAB_DATA` and `LAB_RUNS` move the two folders that grow."""
+"""Where things are. The settings `data` and `runs` move the two folders that grow."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from labkit.base import settings
+
+ROOT = settings.ROOT
 
 
 def data_dir() -> Path:
-    """Folder of the data sets: `$LAB_DATA`, else `data/` in the repository."""
-    return Path(os.environ.get("LAB_DATA") or ROOT / "data").expanduser().absolute()
+    """Folder of the data sets: `data/` in the repository unless the settings say otherwise."""
+    return settings.current().data_dir
 
 
 def runs_dir() -> Path:
-    """Folder of the finished and running labs: `$LAB_RUNS`, else `runs/` in the repository."""
-    return Path(os.environ.get("LAB_RUNS") or ROOT / "runs").expanduser().absolute()
+    """Folder of the finished and running labs: `runs/` in the repository unless the settings say otherwise."""
+    return settings.current().runs_dir
 
 
 def shown(path: Path) -> str:

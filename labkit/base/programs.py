@@ -1,14 +1,13 @@
-"""Other programs: ask one for a short answer, find our own uv and the package index that the user set."""
+"""Other programs: ask one for a short answer, find our own uv."""
 
 from __future__ import annotations
 
-import configparser
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+from labkit.base import mirrors, settings
 from labkit.base.errors import UserError
 
 
@@ -37,17 +36,6 @@ def uv() -> str:
 
 
 def uv_environment() -> dict[str, str]:
-    """The environment in which uv takes the package index that the user set for either, uv or pip."""
-    environment = {**os.environ, "COLUMNS": "1000"}  # so that it breaks no sentence of which we take the last line
-    index = pip_index()
-    if index and not {"UV_DEFAULT_INDEX", "UV_INDEX_URL"} & set(os.environ):
-        environment["UV_DEFAULT_INDEX"] = index
-    return environment
-
-
-def pip_index() -> str:
-    """The package index that the user set for pip, '' for none: uv does not read pip's configuration."""
-    config = configparser.ConfigParser(interpolation=None)
-    files = ["/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", os.environ.get("PIP_CONFIG_FILE", "")]
-    config.read([Path(file).expanduser() for file in files if file])
-    return os.environ.get("PIP_INDEX_URL") or config.get("global", "index-url", fallback="") or ""
+    """The environment in which uv takes what the user set: the package index of uv or pip, or a mirror."""
+    # So wide that it breaks no sentence of which we take the last line.
+    return settings.child_environment({"COLUMNS": "1000", **mirrors.variables()})

@@ -9,14 +9,15 @@ from typing import Any
 
 from rich.table import Table
 
-from labkit.base import labs, paths
+from labkit.base import labs, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare
-from labkit.data import obtain
+from labkit.cli.prepare import OUT, choose, passed_on, prepare
+from labkit.data import obtain, registry
 from labkit.data.addresses import Unreachable
 from labkit.runs import launch, options
 from labkit.runs import resume as resuming
+from labkit.services import control
 from labkit.stacks import containers, runner, selection
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
@@ -67,9 +68,9 @@ def start_lab(
         raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}.")
     machine = machines.probe()
     choice = choose(machine, stack)
-    if group and len(group.machines) > 1 and not where and not INSIDE_IMAGE:
+    if group and len(group.machines) > 1 and not where and not settings.current().image:
         where = "venv"
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if group:
         announce(group, [lab.program.relative_to(paths.ROOT), *options.words(request)], choice, place, machine)
@@ -84,6 +85,11 @@ def start_lab(
             refuse_second(machine.engine, name)
         if not prepare_data(wanted, f"./inv lab {name}"):
             request = dataclasses.replace(request, sample=True)
+        for published, parts in options.downloads(config).items():
+            obtain.ensure(published, wanted=registry.Wanted(parts))
+    visdom = None if place == "docker" else control.find_native("visdom")  # in a container it has a fixed address
+    if visdom:
+        settings.use(visdom_port=str(visdom.port))
     files = options.files_of(config)
     command = runner.lab_command(lab, options.words(request), choice, place, machine, group, files)
     if dry:
@@ -154,7 +160,7 @@ def prepare_data(name: str, command: str) -> bool:
 def shell(stack: str, where: str, dry: bool) -> None:
     machine = machines.probe()
     choice = choose(machine, stack)
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
         print(runner.shell_command(choice, place, machine).shown())

@@ -7,7 +7,7 @@ import os
 import sys
 import webbrowser
 
-from labkit.base import paths
+from labkit.base import paths, settings
 from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
 from labkit.stacks import catalog, containers, images, native, runner, selection, visdom_page
@@ -15,7 +15,6 @@ from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
 OUT = Words(highlight=False)  # tables go to standard output
-INSIDE_IMAGE = bool(os.environ.get("LAB_IMAGE"))
 
 
 def passed_on() -> list[str]:
@@ -25,11 +24,12 @@ def passed_on() -> list[str]:
 
 def choose(machine: machines.Machine, asked: str) -> selection.Choice:
     """The stack for this machine, said aloud with its reason; inside an image, the image's own."""
-    if INSIDE_IMAGE:
-        stack = catalog.load(os.environ["LAB_IMAGE"].partition("/")[0])
+    image = settings.current().image
+    if image:
+        stack = catalog.load(image.partition("/")[0])
         if asked and asked.partition("/")[0] != stack.name:
             raise UserError(f"this image holds stack {stack.name}, not {asked}.", "leave --stack out")
-        return selection.choose(list(machine.gpus), machine.driver, machine.wsl, os.environ["LAB_IMAGE"])
+        return selection.choose(list(machine.gpus), machine.driver, machine.wsl, image)
     choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
     say(f"stack: {choice.label}, {choice.stack.title} ({choice.reason})")
     return choice
@@ -45,7 +45,7 @@ def prepare(
     if place == "docker":
         try:
             engine = containers.ensure_compose(machine.engine)
-            images.ensure(engine, choice.stack, choice.build, images.Sources.from_environment())
+            images.ensure(engine, choice.stack, choice.build, images.Sources.of(settings.current()))
         except UserError as error:
             if asked == "docker":
                 raise
@@ -79,5 +79,5 @@ def listed(words: str) -> tuple[str, ...]:
 
 def show(address: str) -> None:
     """Open a page in the browser, where somebody sits at a screen."""
-    if (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and sys.stdout.isatty():
+    if settings.system().displays and sys.stdout.isatty():
         webbrowser.open(address)

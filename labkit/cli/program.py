@@ -16,7 +16,8 @@ from invoke.exceptions import ParseError
 from labkit.base.command import as_typed
 from labkit.base.errors import nearest
 
-OPTIONAL_NAMES = {"report": "--run"}  # task -> the option that its optional positional arguments stand for
+# Task -> the options that its optional positional arguments stand for; the last takes all that follow.
+OPTIONAL_NAMES = {"report": ("--run",), "config": ("--action", "--name", "--value")}
 
 
 class LabProgram(Program):
@@ -55,10 +56,14 @@ class LabProgram(Program):
 
 def name_positionals(words: list[str]) -> list[str]:
     """`report A B` as `report --run=A --run=B`: invoke knows no optional positional arguments."""
-    if words and words[0] in OPTIONAL_NAMES:
-        option = OPTIONAL_NAMES[words[0]]
-        return [words[0], *(word if word.startswith("-") else f"{option}={word}" for word in words[1:])]
-    return words
+    if not words or words[0] not in OPTIONAL_NAMES:
+        return words
+    options, named = list(OPTIONAL_NAMES[words[0]]), [words[0]]
+    for word in words[1:]:
+        is_option = word.startswith("-") and " " not in word  # with one it is a value
+        option = "" if is_option else options.pop(0) if len(options) > 1 else options[0]
+        named.append(f"{option}={word}" if option else word)
+    return named
 
 
 def explain(message: str, words: list[str], tasks: list[str]) -> str:

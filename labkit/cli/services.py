@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import socket
 
-from labkit.base import files, login, ports
+from labkit.base import files, login, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.cli.prepare import INSIDE_IMAGE, choose, prepare, show
+from labkit.cli.prepare import choose, prepare, show
 from labkit.runs import records
 from labkit.services import control
 from labkit.stacks import machine as machines
@@ -44,7 +44,7 @@ def service(
         if not found or shown_again:
             choice = choose(machine, stack)
         if not found:
-            place, why = runner.where(where, INSIDE_IMAGE, machine.engine)
+            place, why = runner.where(where, bool(settings.current().image), machine.engine)
             say(f"where: {place} ({why})")
             control.require_free(name, wanted)
             place, machine = prepare(place, where, choice, machine)
@@ -61,10 +61,10 @@ def service(
                 found = control.start_native(name, python.argv, python.environment, address, wanted, token)
     page = found.address
     if shown_again:
+        if found.place != "docker":
+            settings.use(visdom_port=str(found.port))
         words = ["-m", "labkit.runs.live", str(shown_again.folder)]
         command = runner.python_command(words, choice, found.place, machine)
-        if found.place != "docker":
-            command.environment["VISDOM_PORT"] = str(found.port)
         if command.run() != 0:
             raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above).")
         page += f"env/{shown_again.environment}"
@@ -75,6 +75,4 @@ def service(
     else:
         say(f"on this machine only; ./inv {name} --stop ends it")
     show(page)
-    if name == "visdom" and found.port != ports.SERVICES[name] and found.place != "docker":
-        say(f"labs draw there after:  export VISDOM_PORT={found.port}")
     return None

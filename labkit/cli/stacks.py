@@ -12,11 +12,11 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from labkit.base import files, paths, ports
+from labkit.base import files, mirrors, paths, ports, settings
 from labkit.base.command import as_typed
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.cli.prepare import INSIDE_IMAGE, OUT, choose, passed_on, prepare, usable
+from labkit.cli.prepare import OUT, choose, passed_on, prepare, usable
 from labkit.services import control
 from labkit.stacks import catalog, containers, images, native, runner
 from labkit.stacks import doctor as doctors
@@ -26,11 +26,11 @@ from labkit.stacks import machine as machines
 
 def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
     if mirror:
-        row = catalog.find_mirror(mirror)
-        os.environ.update({"UV_DEFAULT_INDEX": row["index"], "LAB_APT_MIRROR": row["apt"]})
+        mirrors.find(mirror)
+        settings.use(mirror=mirror)
     machine = machines.probe()
     choice = choose(machine, stack)
-    place, why = runner.where(where, INSIDE_IMAGE, machine.engine, choice.use_gpu)
+    place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
         if place == "docker":
@@ -52,19 +52,19 @@ def devcontainer(stack: str) -> None:
     if machine.engine.problem:
         raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "./inv doctor")
     choice = choose(machine, stack)
-    if choice.stack.editor_base and not os.environ.get("LAB_BASE_IMAGE"):
-        os.environ["LAB_BASE_IMAGE"] = choice.stack.editor_base
+    if choice.stack.editor_base and not settings.current().base_image:
+        settings.use(base_image=choice.stack.editor_base)
         say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
     _, machine = prepare("docker", "docker", choice, machine)
-    settings = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.settings(machine.engine, choice)}
-    lines = [f"{name}={value}\n" for name, value in settings.items()]
+    variables = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.variables(machine.engine, choice)}
+    lines = [f"{name}='{value}'\n" for name, value in variables.items()]
     (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
     say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
 
 
 def image_build(stack: str) -> None:
     machine = machines.probe()
-    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.from_environment())
+    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.of(settings.current()))
     print(name)
 
 

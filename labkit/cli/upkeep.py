@@ -8,15 +8,15 @@ import subprocess
 
 from labkit.base import paths
 from labkit.base.console import say
-from labkit.cli.prepare import passed_on
+from labkit.cli.prepare import listed, passed_on
 from labkit.stacks import native
 
 
-def test(stack: str, only: str) -> int:
+def test(stack: str, only: str, require: str) -> int:
     """Host tests, then tests/stack inside each family's stack; see labkit/testing.py."""
     from labkit import testing
 
-    return testing.run_all(stack, only, passed_on())
+    return testing.run_all(stack, only, listed(require), passed_on())
 
 
 def lint() -> int:

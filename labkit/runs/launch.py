@@ -73,12 +73,17 @@ def command(group: Group, torch: str) -> list[str]:
     ]  # fmt: skip
 
 
+def typed(group: Group) -> str:
+    """How the group was asked for, to repeat the run."""
+    words = f"--gpus={group.per_machine}"
+    if len(group.machines) > 1:
+        words += f" --nodes={group.machines[0]}:{group.port},{','.join(group.machines[1:])}"
+    return words
+
+
 def environment(group: Group, cores: int, use_gpu: bool) -> dict[str, str]:
     """What the processes need to know beside that."""
-    typed = f"--gpus={group.per_machine}"
-    if len(group.machines) > 1:
-        typed += f" --nodes={group.machines[0]}:{group.port},{','.join(group.machines[1:])}"
-    settings = {"LAB_LAUNCH": typed, "GLOO_SOCKET_IFNAME": group.interface}
+    settings = {"GLOO_SOCKET_IFNAME": group.interface}
     if len(group.machines) > 1:
         settings["NCCL_SOCKET_IFNAME"] = group.interface
     if not use_gpu:

@@ -9,7 +9,6 @@ import hashlib
 import http.client
 import json
 import math
-import os
 import socket
 import struct
 import sys
@@ -22,7 +21,7 @@ from urllib.error import HTTPError
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from labkit.base import login
+from labkit.base import login, settings
 from labkit.base.console import console, say, warn
 from labkit.base.errors import UserError
 from labkit.runs import contents, records
@@ -275,7 +274,7 @@ class Server:
 
 def connect(environment: str) -> Server | None:
     """The visdom server that labs draw on, or None where none answers. Raises Refused where it does not let us in."""
-    host, port = os.environ.get("VISDOM_SERVER", "127.0.0.1"), int(os.environ.get("VISDOM_PORT", "8097"))
+    host, port = settings.current().visdom_server, int(settings.current().visdom_port)
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
         return Server(f"http://{host}:{port}", environment)
     return None

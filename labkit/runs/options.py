@@ -159,6 +159,11 @@ def dataset_for(config: Any, known: Sequence[str]) -> tuple[str, bool]:
     return asked or known[0], asked is None
 
 
+def downloads(config: Any) -> dict[str, tuple[str, ...]]:
+    """What the lab reads beside its data set, such as published weights: data set -> parts, from Config.downloads."""
+    return dict(config.downloads()) if hasattr(config, "downloads") else {}
+
+
 def files_of(config: Any) -> list[Path]:
     """The existing files and folders that the path options name."""
     fields = [field for field in dataclasses.fields(config) if field.metadata["path"]]

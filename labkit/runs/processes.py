@@ -6,9 +6,9 @@ The first, rank 0, writes the run; the others only compute. Alone, everything he
 
 from __future__ import annotations
 
-import os
 from typing import Any, Iterable
 
+from labkit.base import settings
 from labkit.base.errors import UserError
 
 _gpus: Any = None  # the group that talks from GPU to GPU; everything else goes through gloo, over the network
@@ -16,17 +16,17 @@ _gpus: Any = None  # the group that talks from GPU to GPU; everything else goes 
 
 def count() -> int:
     """How many processes train together."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return settings.system().processes
 
 
 def rank() -> int:
     """Which of them this is, the first being 0."""
-    return int(os.environ.get("RANK", "0"))
+    return settings.system().rank
 
 
 def local_rank() -> int:
     """Which of those on this machine this is; it computes on the GPU of this number."""
-    return int(os.environ.get("LOCAL_RANK", "0"))
+    return settings.system().local_rank
 
 
 def join() -> None:

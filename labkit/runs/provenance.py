@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import subprocess
 from importlib.metadata import distributions
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from labkit.base import hardware
+from labkit.base import hardware, settings
 from labkit.base.errors import UserError
 from labkit.base.files import write_bytes
 from labkit.base.paths import ROOT
@@ -23,23 +22,21 @@ GIT = ("git", "-C", str(ROOT), "-c", "safe.directory=*")  # in a container the r
 
 
 def choose_device(smoke: bool) -> tuple[torch.device, str]:
-    """The device to compute on and the reason: what $LAB_DEVICE asks for, else a CUDA device that works, else the CPU.
+    """The device to compute on and the reason: the setting `device`, else a CUDA device that works, else the CPU.
 
-    Smoke runs use the CPU, where their few steps prove the same, unless $LAB_DEVICE says otherwise. Raises UserError
+    Smoke runs use the CPU, where their few steps prove the same, unless the setting says otherwise. Raises UserError
     for a CUDA device that was asked for and does not work: a run must not end up elsewhere in silence.
     """
-    asked = os.environ.get("LAB_DEVICE", "")
-    if asked not in ("", "cuda", "cpu"):
-        raise UserError(f"LAB_DEVICE is {asked}, and it can be cuda or cpu.", "unset LAB_DEVICE")
+    asked = settings.current().device
     if asked == "cpu":
-        return torch.device("cpu"), "LAB_DEVICE=cpu"
+        return torch.device("cpu"), "device=cpu"
     if smoke and not asked:
         return torch.device("cpu"), "smoke runs use the CPU"
     problem = _cuda_problem()
     if not problem:
-        return torch.device("cuda"), "LAB_DEVICE=cuda" if asked else torch.cuda.get_device_name()
+        return torch.device("cuda"), "device=cuda" if asked else torch.cuda.get_device_name()
     if asked:
-        raise UserError(f"LAB_DEVICE is cuda, and there is {problem}.", "unset LAB_DEVICE, or ./inv doctor")
+        raise UserError(f"device is set to cuda, and there is {problem}.", "./inv config show device, or ./inv doctor")
     return torch.device("cpu"), problem
 
 
@@ -59,7 +56,7 @@ def environment(device: torch.device, reason: str, seed: int) -> Environment:
     """Everything about this process and machine that may change a result."""
     commit, dirty = _commit()
     return Environment(
-        stack=os.environ.get("LAB_STACK", ""),
+        stack=settings.current().stack,
         python=platform.python_version(),
         torch=str(torch.__version__),
         device=device.type,

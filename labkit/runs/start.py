@@ -22,7 +22,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -33,7 +32,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Callable, Mapping, NoReturn, Sequence
 
-from labkit.base import console, files, paths, tomlfile, typed
+from labkit.base import console, files, paths, settings, tomlfile, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.runs import contents, options, processes, records, resume
@@ -200,9 +199,9 @@ def _make(folder: Path) -> bool:
 
 def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     """What to type to repeat the run."""
-    stack = os.environ.get("LAB_STACK", "")
+    stack = settings.current().stack
     words = ["./inv", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
-    words += os.environ.get("LAB_LAUNCH", "").split()  # --gpus and --nodes
+    words += settings.current().launch.split()  # --gpus and --nodes
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
     own = options.words(
         dataclasses.replace(

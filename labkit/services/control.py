@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, NoReturn
 from urllib.error import HTTPError
 
-from labkit.base import login, paths, ports
+from labkit.base import login, paths, ports, settings
 from labkit.base.console import warn
 from labkit.base.errors import UserError
 from labkit.base.programs import last_words, output_of
@@ -35,7 +35,6 @@ from labkit.stacks.selection import Choice
 
 START_S = 180.0  # on a machine whose disk is busy; an idle one needs two or three seconds
 END_S = 10.0  # for the service to end after a polite signal, and again after the other one
-HERE: Place = "here" if os.environ.get("LAB_IMAGE") else "venv"  # where what is no container runs
 ASKED_PATHS = {"visdom": "/", "tensorboard": "/", "notebook": "/api"}  # answered with 200 once the service is up
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPCookieProcessor())
 
@@ -61,6 +60,11 @@ def folder() -> Path:
     return paths.runs_dir() / ".services"
 
 
+def here() -> Place:
+    """Where what is no container runs."""
+    return "here" if settings.current().image else "venv"
+
+
 def note_of(name: str) -> Path:
     return folder() / f"{name}.json"
 
@@ -70,8 +74,8 @@ def log_of(name: str) -> Path:
 
 
 def wanted_port(name: str, asked: str) -> int:
-    """The port that was asked for, else $VISDOM_PORT (as labs look for it), else the usual one. Raises UserError."""
-    text = asked or (os.environ.get("VISDOM_PORT", "") if name == "visdom" else "") or str(ports.SERVICES[name])
+    """The port that was asked for, else for visdom the setting `visdom_port`, else the usual one. Raises UserError."""
+    text = asked or (settings.current().visdom_port if name == "visdom" else str(ports.SERVICES[name]))
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
         raise UserError(f"'{text}' is no port: a number from 1024 to 65535.", f"./inv {name}")
     return int(text)
@@ -95,7 +99,7 @@ def find_native(name: str) -> Service | None:
         ours = os.path.samefile(f"/proc/{said['process']}/fd/1", log_of(name))
     except (OSError, ValueError):  # the process or the log is gone, the process is not ours, or the note is half one
         return None
-    return Service(name, HERE, said["port"], said["token"], str(said["process"])) if ours else None
+    return Service(name, here(), said["port"], said["token"], str(said["process"])) if ours else None
 
 
 def find_container(name: str, engine: Engine) -> Service | None:
@@ -127,7 +131,7 @@ def start_native(
     with log_of(name).open("wb") as log:
         process = subprocess.Popen(
             [*argv, "-m", "labkit.services.serve", name, address, str(port)],
-            env={**os.environ, **environment, "JUPYTER_TOKEN": token},
+            env=settings.child_environment({**environment, "JUPYTER_TOKEN": token}),
             cwd=paths.ROOT,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -142,14 +146,13 @@ def start_native(
             if process.poll() is not None or time.monotonic() > deadline:
                 refuse(name)
             time.sleep(0.1)
-    return Service(name, HERE, port, token, str(process.pid))
+    return Service(name, here(), port, token, str(process.pid))
 
 
 def start_container(name: str, engine: Engine, choice: Choice, address: str, port: int, token: str) -> Service:
     """Start the service of docker/compose.yaml and wait until it answers."""
     asked = {f"{name.upper()}_ADDRESS": address, f"{name.upper()}_PORT": str(port), "LAB_TOKEN": token}
-    settings = {**containers.settings(engine, choice), **asked}
-    environment = {**os.environ, **settings}
+    environment = settings.child_environment({**containers.variables(engine, choice, visdom="visdom"), **asked})
     compose = containers.compose(engine, choice)
     up = [*compose, "up", "--detach", "--no-deps", name]
     with undone(name, lambda: remove_container(name, engine)):

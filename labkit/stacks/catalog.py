@@ -12,14 +12,13 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import msgspec
 
-from labkit.base import tomlfile, typed
+from labkit.base import mirrors, tomlfile, typed
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import ROOT
 from labkit.base.typed import Record
 
 STACKS = ROOT / "docker" / "stacks"
 LOCKS = ROOT / "docker" / "locks"
-FACTS = ROOT / "docker" / "facts.toml"
 
 
 class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -98,7 +97,7 @@ def load(name: str) -> Stack:
 
 def load_facts() -> Dict[str, Any]:
     """The tables of docker/facts.toml: `cuda`, `wheel` and `mirror`, each a list of rows, and the table `wsl`."""
-    return tomlfile.load(FACTS)
+    return tomlfile.load(mirrors.FACTS)
 
 
 def check(stack: Stack, facts: Dict[str, Any]) -> List[str]:
@@ -139,14 +138,6 @@ def find_wheel(facts: Dict[str, Any], torch: str, cuda: str) -> Optional[Dict[st
 def find_cuda(facts: Dict[str, Any], version: str) -> Optional[Dict[str, Any]]:
     """The row of facts.toml about this CUDA version."""
     return next((row for row in facts["cuda"] if row["version"] == version), None)
-
-
-def find_mirror(name: str) -> Dict[str, Any]:
-    """The row of facts.toml about the mirrors called `name`, e.g. cn. Raises UserError for an unknown name."""
-    mirrors = {row["name"]: row for row in load_facts()["mirror"]}
-    if name not in mirrors:
-        raise UserError(f"--mirror: there is no '{name}' ({nearest(name, list(mirrors))}).")
-    return dict(mirrors[name])
 
 
 def version_key(version: str) -> Tuple[int, ...]:

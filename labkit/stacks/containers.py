@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
-from labkit.base import paths
+from labkit.base import paths, ports, settings
 from labkit.base.console import say
 from labkit.base.programs import output_of
 from labkit.stacks import images, native
@@ -30,15 +30,16 @@ def user(engine: Engine) -> str:
     return "0:0" if engine.rootless else f"{os.getuid()}:{os.getgid()}"
 
 
-def settings(engine: Engine, choice: Choice) -> dict[str, str]:
-    """What docker/compose.yaml expects in the environment."""
+def variables(engine: Engine, choice: Choice, visdom: str = "127.0.0.1", launch: str = "") -> dict[str, str]:
+    """What docker/compose.yaml expects in the environment; the services in it find `visdom` under that name."""
+    port = str(ports.SERVICES["visdom"])  # of the service in there
     return {
         "LAB_TAG": images.tag(choice.stack, choice.build),
         "LAB_USER": user(engine),
         "LAB_ROOT": str(paths.ROOT),
         "LAB_DATA": str(paths.data_dir()),
         "LAB_RUNS": str(paths.runs_dir()),
-        "LAB_STACK": choice.label,
+        "LAB_SETTINGS": settings.handed_on(stack=choice.label, visdom_server=visdom, launch=launch, visdom_port=port),
         "LAB_PRELOAD": "" if choice.use_gpu else "libtcmalloc_minimal.so.4",  # faster training on the CPU
     }
 
@@ -46,7 +47,7 @@ def settings(engine: Engine, choice: Choice) -> dict[str, str]:
 def project() -> str:
     """The name under which Compose keeps the containers of this clone apart from those of another."""
     clone = hashlib.sha256(str(paths.ROOT).encode()).hexdigest()
-    return os.environ.get("COMPOSE_PROJECT_NAME") or f"torch-labs-{clone[:8]}"
+    return settings.system().compose_project or f"torch-labs-{clone[:8]}"
 
 
 def compose(engine: Engine, choice: Choice) -> list[str]:
@@ -63,10 +64,10 @@ def python_command(
     name: str,
     arguments: Sequence[str],
     mounts: Sequence[Path],
-    variables: Mapping[str, str] = MappingProxyType({}),
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
     """The command that runs `python ARGUMENTS` as the service lab; `mounts` are the user's own files, read-only."""
-    return run_command(engine, choice, name, ["python", *arguments], mounts, variables)
+    return run_command(engine, choice, name, ["python", *arguments], mounts, more)
 
 
 def run_command(
@@ -75,14 +76,11 @@ def run_command(
     name: str,
     words: Sequence[str],
     mounts: Sequence[Path] = (),
-    variables: Mapping[str, str] = MappingProxyType({}),
+    more: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """The command that runs any program as the service lab, labelled `name`, with more `variables`."""
+    """The command that runs any program as the service lab, labelled `name`, with `more` variables."""
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
-    command += ["--env", "VISDOM_SERVER=visdom"]  # where labkit/runs/live.py finds the service visdom from in there
-    for variable in ("LAB_COMMAND", "LAB_DEVICE"):  # what the user set is true in there too
-        command += ["--env", variable] if variable in os.environ else []
-    for variable, value in sorted(variables.items()):
+    for variable, value in sorted(more.items()):
         command += ["--env", f"{variable}={value}"]
     command += [] if sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
@@ -104,9 +102,9 @@ def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> li
 def display() -> list[tuple[str, str]]:
     """The sockets and variables with which cv2.imshow opens its window on the user's screen (X11, WSLg)."""
     found = []
-    if os.environ.get("DISPLAY") and Path("/tmp/.X11-unix").exists():
+    if "DISPLAY" in settings.system().displays and Path("/tmp/.X11-unix").exists():
         found.append(("/tmp/.X11-unix", "DISPLAY"))
-    if os.environ.get("WAYLAND_DISPLAY") and Path("/mnt/wslg").exists():
+    if "WAYLAND_DISPLAY" in settings.system().displays and Path("/mnt/wslg").exists():
         found.append(("/mnt/wslg", "WAYLAND_DISPLAY"))
     return found
 

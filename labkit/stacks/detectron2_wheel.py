@@ -1,4 +1,4 @@
-"""detectron2 for a stack: a wheel made from its published source, or what $LAB_DETECTRON2 asks for instead.
+"""detectron2 for a stack: a wheel made from its published source, or what the setting detectron2 asks for instead.
 
 The source is a package on the index, pinned by hash in docker/locks; docker/detectron2/make_wheel.py makes the wheel,
 for native environments and for images alike, without a compiler.
@@ -6,7 +6,6 @@ for native environments and for images alike, without a compiler.
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import shutil
@@ -14,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit.base import paths
+from labkit.base import paths, settings
 from labkit.base.errors import UserError
 from labkit.base.files import locked
 from labkit.base.programs import last_words, uv, uv_environment
@@ -28,17 +27,18 @@ IN_IMAGE = "/context/detectron2"  # where a build of an image finds the wheel
 
 
 def asked() -> str:
-    """$LAB_DETECTRON2: a requirement of pip's, options included, to install in place of our own wheel; '' for none."""
-    return os.environ.get("LAB_DETECTRON2", "").strip()
+    """The setting: a requirement of pip's, options included, to install in place of our own wheel; '' for none."""
+    return settings.current().detectron2
 
 
 def asked_file() -> Path | None:
-    """The wheel that $LAB_DETECTRON2 names, where it is a file and not the name of a package."""
+    """The wheel that the setting names, where it is a file and not the name of a package."""
     path = Path(asked()).expanduser()
     if not asked().endswith(".whl") or "://" in asked() or len(shlex.split(asked())) > 1:
         return None
     if not path.is_file():
-        raise UserError(f"LAB_DETECTRON2 names {asked()}, and there is no such file.", "unset LAB_DETECTRON2")
+        problem = f"the setting detectron2 names {asked()}, and there is no such file."
+        raise UserError(problem, "./inv config unset detectron2")
     return path.absolute()
 
 

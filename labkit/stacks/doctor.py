@@ -114,7 +114,7 @@ def data_folder(machine: Machine) -> Finding:
     what = f"{paths.shown(folder)}, {machine.data_free_gb:.0f} GB free"
     if machine.data_free_gb < 1:
         what += ": too little for most data sets"
-        return Finding("data-folder", "note", "data folder", what, "LAB_DATA=/larger/disk ./inv doctor")
+        return Finding("data-folder", "note", "data folder", what, "./inv config set data /larger/disk")
     return Finding("data-folder", "ok", "data folder", what)
 
 

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
+from labkit.base import settings
 from labkit.base.programs import output_of
 
 LIMIT_S = 3.0  # for each question: an engine that answers does so in a tenth of that
@@ -61,7 +62,7 @@ def later() -> Engine:
 
 def clients() -> list[str]:
     """Every docker program on PATH: the first is not always the one that can build."""
-    folders = os.environ.get("PATH", "").split(os.pathsep)
+    folders = settings.system().search_path.split(os.pathsep)
     found = [shutil.which("docker", path=folder) for folder in folders]
     return list(dict.fromkeys(client for client in found if client))
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 from typing import Any
 
+from labkit.base import mirrors
 from labkit.base.console import warn
 from labkit.base.errors import UserError, nearest
 from labkit.base.programs import last_words, uv, uv_environment
@@ -32,7 +33,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     """
     if form not in INSTALL:
         raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "./inv --help export")
-    place = catalog.find_mirror(mirror) if mirror else {}
+    place = mirrors.find(mirror) if mirror else {}
     if build.pending:
         warn(f"{catalog.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")
     text = requirements(stack, build)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from labkit.base import paths
+from labkit.base import mirrors, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.base.programs import output_of, pip_index, uv
+from labkit.base.programs import output_of, uv
 from labkit.stacks import detectron2_wheel, native, visdom_page
 from labkit.stacks.catalog import LOCKS, STACKS, Build, Stack
 from labkit.stacks.engine import Engine
@@ -36,12 +35,11 @@ class Sources:
     apt: str = ""  # server of the distribution's packages
 
     @classmethod
-    def from_environment(cls) -> Sources:
-        """$LAB_REGISTRY, $LAB_BASE_IMAGE, $LAB_APT_MIRROR, and the package index of uv or pip."""
-        index = os.environ.get("UV_DEFAULT_INDEX") or os.environ.get("UV_INDEX_URL") or pip_index()
-        settings = (os.environ.get(name, "") for name in ("LAB_REGISTRY", "LAB_BASE_IMAGE", "LAB_APT_MIRROR"))
-        registry, base, apt = settings
-        return cls(registry and registry.rstrip("/") + "/", base, index, apt)
+    def of(cls, made: settings.Settings) -> Sources:
+        """What the settings say, and the mirror that they name."""
+        registry = made.registry and made.registry.rstrip("/") + "/"
+        apt = made.apt_mirror or mirrors.chosen().get("apt", "")
+        return cls(registry, made.base_image, mirrors.package_index(), apt)
 
 
 def fingerprint(stack: Stack, build: Build) -> str:
@@ -52,7 +50,7 @@ def fingerprint(stack: Stack, build: Build) -> str:
     for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
         content.update(path.read_bytes())
     content.update(detectron2_wheel.recipe(stack))
-    content.update(f"{build.name} {os.environ.get('LAB_BASE_IMAGE', '')}".encode())
+    content.update(f"{build.name} {settings.current().base_image}".encode())
     return content.hexdigest()
 
 
@@ -99,7 +97,7 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
         failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
     raise UserError(
         f"no base image for stack {stack.name}: {'; '.join(failures)}.",
-        f"LAB_REGISTRY=mirror.example.com ./inv setup --stack {stack.name}, or without a container: --where venv",
+        "./inv config set registry mirror.example.com, or without a container: --where venv",
     )
 
 
@@ -116,8 +114,8 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
         "UV_DEFAULT_INDEX": sources.index,
         "APT_MIRROR": sources.apt,
     }
-    proxies = [name for name in os.environ if name.lower() in ("http_proxy", "https_proxy", "no_proxy")]
-    certificates = os.environ.get("SSL_CERT_FILE", "")
+    proxies = [name for name in settings.system().proxies if name.lower() != "all_proxy"]
+    certificates = settings.system().certificates
     command = [engine.client, *(["buildx"] if engine.builder == "buildx" else []), "build"]
     command += ["--load"] if engine.builder == "buildx" else []
     command += ["--tag", tag(stack, build), "--file", str(DOCKER / "Dockerfile")]
@@ -129,7 +127,7 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
 
 def planned(engine: Engine, stack: Stack, build: Build) -> list[str]:
     """The build command as it would be, for `--dry`."""
-    sources = Sources.from_environment()
+    sources = Sources.of(settings.current())
     context = native.VENV / "context" / stack.name
     return build_command(engine, stack, build, base_sources(stack, sources)[0], sources, context)
 
@@ -173,7 +171,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     command = build_command(engine, stack, build, base, sources, make_context(stack, build))
     started = time.monotonic()
     say(f"building {name} on {base} with {engine.builder}")
-    environment = {**os.environ, "DOCKER_BUILDKIT": "1"}
+    environment = settings.child_environment({"DOCKER_BUILDKIT": "1"})
     if subprocess.run(command, stdout=sys.stderr, env=environment).returncode != 0:
         raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "./inv doctor")
     say(f"{name} is ready after {time.monotonic() - started:.0f} s")

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from labkit.base import hardware, paths, ports
+from labkit.base import hardware, paths, ports, settings
 from labkit.base.hardware import Gpu
 from labkit.base.programs import last_words, uv, uv_environment
 from labkit.stacks import detectron2_wheel, engine
@@ -80,13 +80,13 @@ def probe() -> Machine:
         engine=engine.later(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
-        preload=os.environ.get("LD_PRELOAD", ""),
+        preload=settings.system().preload,
     )
 
 
 def examine() -> Machine:
     """Look at everything that can stand in the way; about 1 s, up to 30 s where the network is dead."""
-    inside = os.environ.get("LAB_IMAGE", "")
+    inside = settings.current().image
     with ThreadPoolExecutor() as pool:  # each of them may hang
         found = pool.submit(engine.find)
         machine = probe()
@@ -107,7 +107,7 @@ def examine() -> Machine:
         index=index,
         index_host=host_of(address),
         mirror=ask_package_index(load_facts()["mirror"][0]["index"])[0] if index not in ("", UNKNOWN) else UNKNOWN,
-        proxies={name: value for name, value in os.environ.items() if re.fullmatch("(?i)(https?|all)_proxy", name)},
+        proxies={name: value for name, value in settings.system().proxies.items() if name.lower() != "no_proxy"},
         ports={service: who_holds(docker, port) for service, port in ports.SERVICES.items()},
         images=images,
         engine_free_gb=free_gb(Path(docker.folder)) if docker.folder else None,
@@ -138,9 +138,9 @@ def find_library(name: str) -> str:
 
 def find_detectron2() -> dict[str, str]:
     """What each native environment, or the image that this is, has of detectron2; only finished ones are there."""
-    if os.environ.get("LAB_IMAGE"):
+    if settings.current().image:
         packages = Path(sysconfig.get_paths()["purelib"])
-        return {os.environ["LAB_IMAGE"].partition("/")[0]: detectron2_wheel.installed(packages)}
+        return {settings.current().image.partition("/")[0]: detectron2_wheel.installed(packages)}
     stamps = (paths.ROOT / ".venv").glob("*/stamp.json")
     folders = {stamp.parent.name: next(stamp.parent.glob("lib/python*/site-packages"), None) for stamp in stamps}
     return {stack: detectron2_wheel.installed(folder) for stack, folder in folders.items() if folder}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from labkit.base import paths, typed
+from labkit.base import paths, settings, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.programs import output_of, uv, uv_environment
@@ -78,7 +77,7 @@ def find_python(versions: tuple[str, ...]) -> str:
     Looked for on PATH, in pyenv's folder (its shims answer only for the active version) and among uv's own. Raises
     UserError where none is found and none can be had.
     """
-    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    pyenv = settings.system().pyenv / "versions"
     for version in versions:
         candidates = [shutil.which(f"python{version}"), shutil.which("python3")]
         candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
@@ -87,7 +86,8 @@ def find_python(versions: tuple[str, ...]) -> str:
             if candidate and output_of(candidate, "-c", OWN_VERSION) == f"{version} True":
                 return candidate
     say(f"Python {versions[0]} is not installed here; asking uv to download it")
-    if subprocess.run([uv(), "python", "install", versions[0]], stdout=sys.stderr).returncode == 0:
+    install = [uv(), "python", "install", versions[0]]
+    if subprocess.run(install, stdout=sys.stderr, env=uv_environment()).returncode == 0:
         return output_of(uv(), "python", "find", versions[0])
     raise UserError(
         f"this stack needs Python {' or '.join(versions)}, none is installed and none could be downloaded.",
@@ -199,5 +199,5 @@ def run_uv(*arguments: str) -> None:
     if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above).",
-            "./inv doctor, or put UV_DEFAULT_INDEX=https://pypi.tuna.tsinghua.edu.cn/simple before the same command",
+            "./inv doctor; in mainland China: ./inv config set mirror cn",
         )

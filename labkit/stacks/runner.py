@@ -15,7 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, Mapping, Sequence, cast
 
-from labkit.base import labs, paths
+from labkit.base import labs, paths, settings
 from labkit.base.errors import UserError, nearest
 from labkit.runs import launch
 from labkit.stacks import containers, native
@@ -36,18 +36,18 @@ class Command:
 
     def shown(self) -> str:
         """The command as one line to paste into a shell."""
-        settings = [f"{name}={shlex.quote(value)}" for name, value in sorted(self.environment.items())]
-        return " ".join([*settings, *(shlex.quote(word) for word in self.argv)])
+        variables = [f"{name}={shlex.quote(value)}" for name, value in sorted(self.environment.items())]
+        return " ".join([*variables, *(shlex.quote(word) for word in self.argv)])
 
     def run(self) -> int:
         """Run it and return its exit status."""
-        return subprocess.run(self.argv, env={**os.environ, **self.environment}).returncode
+        return subprocess.run(self.argv, env=settings.child_environment(self.environment)).returncode
 
     def replace_process(self) -> None:
         """Become this command, so that signals and the exit status are its own."""
         sys.stdout.flush()
         sys.stderr.flush()
-        os.execve(self.argv[0], list(self.argv), {**os.environ, **self.environment})
+        os.execve(self.argv[0], list(self.argv), settings.child_environment(self.environment))
 
 
 def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[Place, str]:
@@ -83,11 +83,12 @@ def lab_command(
     `files` are those of the user's that it reads.
     """
     mounts = [path for path in files if paths.ROOT not in path.parents]
-    words, settings = [str(lab.program), *arguments], {}
+    words, variables, typed = [str(lab.program), *arguments], {}, ""
     if group:
         words = [*launch.command(group, choice.stack.torch), *words]
-        settings = launch.environment(group, machine.cores, choice.use_gpu)
-    return python_command(words, choice, place, machine, lab.name, mounts, settings)
+        variables = launch.environment(group, machine.cores, choice.use_gpu)
+        typed = launch.typed(group)
+    return python_command(words, choice, place, machine, lab.name, mounts, variables, typed)
 
 
 def python_command(
@@ -97,23 +98,22 @@ def python_command(
     machine: Machine,
     name: str = "tool",
     mounts: Sequence[Path] = (),
-    settings: Mapping[str, str] = MappingProxyType({}),
+    variables: Mapping[str, str] = MappingProxyType({}),
+    launch: str = "",
 ) -> Command:
     """The stack's Python with these arguments: a pure function of what is given and of the user's settings.
 
-    In a container, `name` labels it and `mounts` are files of the user's that it may read. `settings` are more
-    variables for its environment.
+    In a container, `name` labels it and `mounts` are files of the user's that it may read. `variables` are more
+    for its environment, `launch` how several processes were asked for.
     """
     if place == "docker":
-        argv = containers.python_command(machine.engine, choice, name, arguments, mounts, settings)
-        return Command(tuple(argv), containers.settings(machine.engine, choice))
+        argv = containers.python_command(machine.engine, choice, name, arguments, mounts, variables)
+        return Command(tuple(argv), containers.variables(machine.engine, choice, "visdom", launch))
     python = sys.executable if place == "here" else str(native.python_of(choice.stack))
     environment = {
-        "LAB_STACK": choice.label,
-        "LAB_DATA": str(paths.data_dir()),
-        "LAB_RUNS": str(paths.runs_dir()),
+        "LAB_SETTINGS": settings.handed_on(stack=choice.label, launch=launch),
         "PYTHONPATH": str(paths.ROOT),
-        **settings,
+        **variables,
     }
     if machine.gpus and not choice.use_gpu:
         environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
@@ -126,13 +126,13 @@ def shell_command(choice: Choice, place: Place, machine: Machine) -> Command:
     """A shell in which `python` is the stack's; it skips the user's start-up files, which may put another one first."""
     if place == "docker":
         argv = containers.run_command(machine.engine, choice, "shell", ["bash"])
-        return Command(tuple(argv), containers.settings(machine.engine, choice))
+        return Command(tuple(argv), containers.variables(machine.engine, choice, "visdom"))
     python = python_command([], choice, place, machine)
-    search = f"{Path(python.argv[0]).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    search = f"{Path(python.argv[0]).parent}{os.pathsep}{settings.system().search_path}"
     environment = {**python.environment, "PATH": search, "PS1": f"({choice.stack.name}) \\w\\$ "}
     return Command((shutil.which("bash") or "/bin/sh", *["--norc"] * bool(shutil.which("bash"))), environment)
 
 
 def caller_folder() -> Path:
     """The folder in which the user typed the command."""
-    return Path(os.environ.get("PWD") or os.getcwd())
+    return settings.system().folder

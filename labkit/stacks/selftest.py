@@ -6,12 +6,12 @@ something is not as pinned.
 
 from __future__ import annotations
 
-import os
 import sys
 import sysconfig
 import time
 from pathlib import Path
 
+from labkit.base import settings
 from labkit.base.console import say, warn
 from labkit.stacks import catalog, detectron2_wheel
 
@@ -59,7 +59,7 @@ def train_a_little(steps: int = 20) -> tuple[float, float, str]:
 
 
 def main() -> int:
-    stack = catalog.load(os.environ.get("LAB_STACK", "cpu").partition("/")[0])
+    stack = catalog.load((settings.current().stack or "cpu").partition("/")[0])
     started = time.monotonic()
     wrong = check_versions(stack)
     first, last, device = train_a_little()

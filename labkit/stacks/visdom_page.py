@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from labkit.base import paths
+from labkit.base import mirrors, paths, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest
@@ -41,12 +41,13 @@ def fetch(folder: Path) -> None:
         shutil.copy(source, folder)
     program = npm()
     options = ["--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund", "--no-update-notifier"]
-    search = f"{Path(program).parent}{os.pathsep}{os.environ.get('PATH', '')}"  # npm starts the node beside it
+    search = f"{Path(program).parent}{os.pathsep}{settings.system().search_path}"  # npm starts the node beside it
     command = [program, "ci", *options]
-    if subprocess.run(command, cwd=folder, stdout=sys.stderr, env={**os.environ, "PATH": search}).returncode != 0:
+    environment = settings.child_environment({"PATH": search, **mirrors.variables()})
+    if subprocess.run(command, cwd=folder, stdout=sys.stderr, env=environment).returncode != 0:
         raise UserError(
             "npm could not fetch what the page of visdom loads (its own message is above).",
-            "put NPM_CONFIG_REGISTRY=https://registry.npmmirror.com before the same command",
+            "./inv doctor; in mainland China: ./inv config set mirror cn",
         )
 
 

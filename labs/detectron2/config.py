@@ -7,6 +7,7 @@ from typing import Any
 
 from labkit.base.errors import UserError
 from labkit.runs.options import option
+from labs.detectron2 import zoo
 
 TASKS = ("all", "train", "eval", "demo")
 
@@ -28,6 +29,12 @@ class Config:
     def __post_init__(self) -> None:
         if self.input and self.task not in ("all", "demo"):
             raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
+
+    def downloads(self) -> dict[str, tuple[str, ...]]:
+        """What is read beside the data set: data set -> its parts."""
+        training = self.task in ("all", "train")
+        part = zoo.start(self.config, self.overrides) if training else zoo.asked(self.weights, self.config)
+        return {zoo.NAME: (part,)} if part else {}
 
 
 PRESETS: dict[str, dict[str, Any]] = {"smoke": {"overrides": "SOLVER.MAX_ITER 40 SOLVER.WARMUP_ITERS 10"}}

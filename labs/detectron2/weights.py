@@ -12,13 +12,10 @@ from torch import nn
 from labkit.base.console import say
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
-from labkit.data import obtain, pickles, registry
+from labkit.data import pickles
 from labkit.runs import compat, records
 from labkit.runs.checkpoints import load_checkpoint
-from labs.detectron2 import configs
-
-ZOO = "detectron2_weights"
-NONE = "none"
+from labs.detectron2 import configs, zoo
 
 
 class SafeCheckpointer(DetectionCheckpointer):
@@ -67,54 +64,38 @@ def load(model: nn.Module, path: Path, whole: bool) -> None:
 def find(wanted: str | None, config: str) -> tuple[Path, dict[str, Any]]:
     """The file with the weights to use, and, of a run of this lab, its state (else {}).
 
-    `wanted` is a file, a name of the model zoo (downloaded and compared with what is published), a run, or None for the
-    newest run of `config` and else the zoo's weights of that name.
+    `wanted` is a file, a name of the model zoo, a run, or None for the newest run of `config` and else the zoo's
+    weights of that name.
     """
-    zoo = registry.find(ZOO).parts
-    stem = config.rpartition("/")[2]
+    published = zoo.asked(wanted, config)
+    if published:
+        return zoo.path(published), {}
+    wanted = wanted or str(zoo.trained(config) or "")
     if not wanted:
-        mine = [found.folder for found in records.table() if found.lab == "detectron2" and found.checkpoint.exists()]
-        fitting = [each for each in mine if records.load_json(each / "config.json")["options"]["config"] == config]
-        wanted = str(fitting[0]) if fitting else ""
-    if not wanted and stem not in zoo:
         raise UserError(f"no {config} has been trained yet", f"./inv lab detectron2 -- --task train --config {config}")
-    wanted = wanted or stem
-    name = wanted.rpartition("/")[2]
-    if name in zoo and not Path(wanted).exists():
-        return from_zoo(name), {}
     path = Path(wanted)
     if path.is_file() and path.suffix in (".pkl", ".pth"):
         return path, {}
     if not path.exists() and wanted != "latest" and not any(found.name.endswith(wanted) for found in records.table()):
-        raise UserError(f"--weights: {wanted} is no file, no run and not in the model zoo; {nearest(wanted, zoo)}",
-                        "./inv runs")  # fmt: skip
+        hint = nearest(wanted, zoo.parts())
+        raise UserError(f"--weights: {wanted} is no file, no run and not in the model zoo; {hint}", "./inv runs")
     state = load_checkpoint(wanted, "detectron2", {"config": config})["state"]
     folder = path if path.is_dir() else records.find(wanted, "detectron2") if not path.is_file() else None
     return (folder / "checkpoints" / "last.pt" if folder else path), state
 
 
-def from_zoo(name: str) -> Path:
-    """The file of the model zoo called `name`, downloaded where it is missing."""
-    state = obtain.ensure(ZOO, wanted=registry.Wanted((name,)))
-    (file,) = [file for file in registry.find(ZOO).files if file.part == name]
-    say(f"weights: {name} of the model zoo ({state.kind})")
-    return state.path / file.path
-
-
 def initial(cfg: Any) -> Path | None:
     """What training starts from: cfg.MODEL.WEIGHTS, None for nothing. UserError where that is not to be had."""
     wanted = cfg.MODEL.WEIGHTS
-    if not wanted or wanted == NONE:
+    if not wanted or wanted == zoo.NONE:
         return None
     if Path(wanted).is_file():
         return Path(wanted)
-    name = Path(wanted).stem
-    zoo = {file.name: file.part for file in registry.find(ZOO).files}
-    part = zoo.get(Path(wanted).name) or (name if name in zoo.values() else "")
-    if not part:
+    published = zoo.by_file(Path(wanted).name)
+    if not published:
         raise UserError(f"training would start from {wanted}, of which no hash is known here",
-                        f"give a file of yours with MODEL.WEIGHTS FILE, or MODEL.WEIGHTS {NONE}")  # fmt: skip
-    return from_zoo(part)
+                        f"give a file of yours with MODEL.WEIGHTS FILE, or MODEL.WEIGHTS {zoo.NONE}")  # fmt: skip
+    return zoo.path(published)
 
 
 def config_of(state: dict[str, Any]) -> Any:

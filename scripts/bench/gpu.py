@@ -110,7 +110,7 @@ class Bench:
         The program leads a process group of its own, so that a stop also ends what it started.
         """
         environment = {**os.environ, "PYTHONPATH": f"{self.site}{os.pathsep}{ROOT}", "LAB_DEVICE": self.device}
-        environment.update(LAB_STACK=self.stack, LAB_DATA=str(self.data), VISDOM_PORT="1", PYTHONUNBUFFERED="1")
+        environment.update(LAB_STACK=self.stack, LAB_DATA=str(self.data), LAB_VISDOM_PORT="1", PYTHONUNBUFFERED="1")
         environment.update(settings)
         if part.at_once > 1:
             environment["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // part.at_once))
@@ -147,7 +147,7 @@ class Bench:
                 setattr(part, key, max(value, getattr(part, key) or 0))
         found = max(path.parent for path in runs.glob("*/*/summary.json"))
         reason = read_json(found / "env.json")["device_reason"]
-        if reason != f"LAB_DEVICE={self.device}":
+        if reason != f"device={self.device}":
             raise Failed(f"it computed elsewhere: {reason}")
         return found
 

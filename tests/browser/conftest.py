@@ -101,7 +101,7 @@ class Front:
         self.ports = {"visdom": free_port(), "tensorboard": free_port()}
         self.environment = {
             **os.environ, "LAB_RUNS": str(self.runs), "LAB_DATA": str(folder / "data"),
-            "VISDOM_PORT": str(self.ports["visdom"]), "COMPOSE_PROJECT_NAME": f"torch-labs-browser-{os.getpid()}",
+            "LAB_VISDOM_PORT": str(self.ports["visdom"]), "COMPOSE_PROJECT_NAME": f"torch-labs-browser-{os.getpid()}",
         }  # fmt: skip
         self.labs = []
 

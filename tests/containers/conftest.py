@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -68,7 +69,7 @@ class Image:
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The environment for ./inv, with data and runs under `folder`."""
-        here = {"LAB_DATA": str(folder / "data"), "LAB_RUNS": str(folder / "runs"), "LAB_BASE_IMAGE": self.base}
+        here = {"LAB_DATA": str(folder / "data"), "LAB_RUNS": str(folder / "runs")}
         return {**os.environ, **here}
 
     def inv(self, *arguments: str, folder: Path, **more: str) -> subprocess.CompletedProcess:
@@ -88,13 +89,14 @@ class Image:
 def image(request, docker, base_images, tmp_path_factory):
     """The image of each stack family, built by `./inv setup` as a user would."""
     stack = catalog.load(request.param)
-    os.environ["LAB_BASE_IMAGE"] = base_images[stack.python]  # the name of an image depends on it
+    # The name of an image depends on it.
+    os.environ["LAB_SETTINGS"] = json.dumps({"base_image": base_images[stack.python]})
     built = Image(docker, stack.name, base_images[stack.python])
     done = built.inv("setup", "--stack", stack.name, "--where", "docker", folder=tmp_path_factory.mktemp("setup"))
     assert done.returncode == 0, done.stderr[-3000:]
     assert "20 training steps" in done.stderr
     yield built
-    del os.environ["LAB_BASE_IMAGE"]
+    os.environ["LAB_SETTINGS"] = "{}"
 
 
 @pytest.fixture(scope="session")

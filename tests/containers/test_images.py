@@ -71,7 +71,7 @@ def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):
 
 
 def test_a_base_that_cannot_be_pulled_names_what_was_tried(image, tmp_path):
-    more = {"LAB_BASE_IMAGE": "localhost:9/nothing:1"}
+    more = {"LAB_SETTINGS": '{"base_image": "localhost:9/nothing:1"}'}
     arguments = ("setup", "--stack", image.choice.stack.name, "--where", "docker")
     done = image.inv(*arguments, folder=tmp_path, **more)
     assert done.returncode == 2 and "no base image" in done.stderr and "localhost:9/nothing:1 (" in done.stderr

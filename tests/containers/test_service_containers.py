@@ -55,7 +55,8 @@ def test_it_is_published_on_loopback_only(image, inv, name):
 def test_a_lab_in_a_container_reaches_visdom_and_the_windows_stay(image, inv):
     port, where = str(free_port()), ("--where", "docker", "--stack", image.choice.stack.name)
     assert inv("visdom", "--port", port, *where).returncode == 0
-    code = "import os, visdom; v = visdom.Visdom('http://' + os.environ['VISDOM_SERVER'], use_incoming_socket=False);"
+    code = "import visdom; from labkit.base import settings; at = 'http://' + settings.current().visdom_server;"
+    code += "v = visdom.Visdom(at, use_incoming_socket=False);"
     code += "v.text('hello', win='greeting', env='a_run'); print('drawn')"
     dry = inv("shell", "--dry", *where).stdout
     assert dry.strip().endswith("lab bash")

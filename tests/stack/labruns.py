@@ -29,7 +29,7 @@ def run_here(lab: ModuleType, arguments: Sequence[str], data: Path, runs: Path, 
         checkpoint(self, step, *rest, **named)
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stderr(said):
-        for name, value in (("LAB_DATA", str(data)), ("LAB_RUNS", str(runs)), ("VISDOM_PORT", "1")):
+        for name, value in (("LAB_DATA", str(data)), ("LAB_RUNS", str(runs)), ("LAB_VISDOM_PORT", "1")):
             patch.setenv(name, value)
         patch.setattr(Run, "checkpoint", interrupted)
         with pytest.raises(SystemExit) as left:

@@ -251,7 +251,7 @@ def test_spread_is_nothing_for_one_picture_again_and_again():
 
 def spawn(arguments, data_folder, runs):
     """The lab in a process of its own, started as a user starts it."""
-    places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(data_folder), "LAB_RUNS": str(runs), "VISDOM_PORT": "1"}
+    places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(data_folder), "LAB_RUNS": str(runs), "LAB_VISDOM_PORT": "1"}
     command = [sys.executable, str(ROOT / "labs" / "cyclegan" / "lab.py"), *arguments]
     return subprocess.Popen(command, env={**os.environ, **places}, stderr=subprocess.PIPE, universal_newlines=True)
 

@@ -20,7 +20,7 @@ RECORDS = {"scalars", "histograms", "images", "graph", "embeddings", "pr_curves"
 
 
 def test_the_smoke_run_fills_both_dashboards(tmp_path):
-    places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(tmp_path / "data"), "LAB_RUNS": str(tmp_path), "VISDOM_PORT": "1"}
+    places = {"PYTHONPATH": str(ROOT), "LAB_DATA": str(tmp_path / "data"), "LAB_RUNS": str(tmp_path), "LAB_VISDOM_PORT": "1"}
     command = [sys.executable, str(ROOT / "labs" / "dashboards" / "lab.py"), "--smoke"]
     done = subprocess.run(command, env={**os.environ, **places}, stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr

@@ -19,7 +19,7 @@ def begin(tmp_path, monkeypatch):
     """Begin a run; those that the test leaves open are closed in the end."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        monkeypatch.setenv("VISDOM_PORT", str(probe.getsockname()[1]))
+        monkeypatch.setenv("LAB_VISDOM_PORT", str(probe.getsockname()[1]))
     monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
     before = {number: signal.getsignal(number) for number in HANDLED}
     begun = []

@@ -25,7 +25,7 @@ def open_run(monkeypatch):
 
     def open_run(runs: Path) -> Run:
         monkeypatch.setenv("LAB_RUNS", str(runs))
-        monkeypatch.setenv("VISDOM_PORT", "1")
+        monkeypatch.setenv("LAB_VISDOM_PORT", "1")
         opened.append(make_run(runs / "toy" / "20260101-000000"))
         return opened[-1]
 

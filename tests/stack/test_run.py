@@ -27,7 +27,7 @@ from labkit.runs.run import Helper, Run
 @pytest.fixture(autouse=True)
 def runs_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setenv("VISDOM_PORT", str(free_port()))
+    monkeypatch.setenv("LAB_VISDOM_PORT", str(free_port()))
     return tmp_path / "runs"
 
 
@@ -149,7 +149,7 @@ def test_a_smoke_run_must_learn(capsys):
 def test_the_device_that_was_asked_for(monkeypatch, capsys):
     monkeypatch.setenv("LAB_DEVICE", "cpu")
     assert toys.run("--smoke") == 0
-    assert read(toys.folders()[-1], "env.json")["device_reason"] == "LAB_DEVICE=cpu"
+    assert read(toys.folders()[-1], "env.json")["device_reason"] == "device=cpu"
     monkeypatch.setenv("LAB_DEVICE", "gpu")
     assert toys.run("--smoke") == 2
     assert "LAB_DEVICE is gpu, and it can be cuda or cpu.\n  next: unset LAB_DEVICE" in capsys.readouterr().err
@@ -157,10 +157,10 @@ def test_the_device_that_was_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert toys.run("--smoke") == toys.run() == 2
     said = capsys.readouterr().err
-    assert said.count("LAB_DEVICE is cuda, and there is no CUDA device.\n  next: unset LAB_DEVICE, or ./inv doctor") == 2
+    assert said.count("device is set to cuda, and there is no CUDA device.\n  next: ./inv config show device, or ./inv doctor") == 2
     assert len(toys.folders()) == 1
     monkeypatch.setattr(provenance, "_cuda_problem", lambda: "")
-    assert provenance.choose_device(smoke=True) == (torch.device("cuda"), "LAB_DEVICE=cuda")
+    assert provenance.choose_device(smoke=True) == (torch.device("cuda"), "device=cuda")
 
 
 def test_what_is_not_a_number_is_null():
@@ -270,7 +270,7 @@ def test_visdom_shows_the_curves_when_it_answers(run, monkeypatch, capfd):
     monkeypatch.setenv("no_proxy", "example.org")
     run.log(1, train_loss=2.0, lr=0.1)
     time.sleep(0.3)  # nothing answers yet
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["VISDOM_PORT"])), Visdom)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["LAB_VISDOM_PORT"])), Visdom)
     server.told = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     run.log(2, train_loss=1.0, test_loss=1.5)
@@ -300,7 +300,7 @@ def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
         return [base64.b64decode(told["data"][0]["content"]["src"].split(",")[1]) for told in shown]
 
     monkeypatch.setattr(live.Windows, "REDRAW_S", 0.05)
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["VISDOM_PORT"])), Visdom)
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["LAB_VISDOM_PORT"])), Visdom)
     server.told = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     drawn = []
@@ -329,7 +329,7 @@ def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
 
 
 def test_a_server_that_never_answers_does_not_hold_the_run_up():
-    with socket.create_server(("127.0.0.1", int(os.environ["VISDOM_PORT"]))):
+    with socket.create_server(("127.0.0.1", int(os.environ["LAB_VISDOM_PORT"]))):
         assert toys.run("--epochs", "1") == 0
 
 

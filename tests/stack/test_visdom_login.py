@@ -65,7 +65,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
 
     def look(port, password):
-        monkeypatch.setenv("VISDOM_PORT", str(port))
+        monkeypatch.setenv("LAB_VISDOM_PORT", str(port))
         login.set_password(password)
 
     return look

@@ -13,14 +13,14 @@ import zipfile
 
 import pytest
 
-from labkit.base import paths
+from labkit.base import paths, settings
 from labkit.base.errors import UserError
 from labkit.base.programs import uv
 from labkit.stacks import catalog, detectron2_wheel, images, native
 
 FAMILIES = {"cpu": "0.6", "notes": "0.5"}
 # Of the whole wheel. A change of make_wheel.py changes these.
-SHA256 = {"cpu": "0089ed6d9186dc228a9e4b5480e6f7ec3b6680c9d935932d4157e8788580d8b2", "notes": "38662fec4e468826e3612f07431bd5725cfbca9efa163f99cad44769b8418a31"}
+SHA256 = {"cpu": "2c111f1bc3e1f95ae3dab8f96bfad0dbaa1cb2b7fe08bc75bf3c72535c76051d", "notes": "d32638b67c25169758f1cbcfb0b220ad22d2b50844abea8b8498fc4fbe05e588"}
 
 spec = importlib.util.spec_from_file_location("make_wheel", detectron2_wheel.MAKER)
 make_wheel = importlib.util.module_from_spec(spec)
@@ -68,11 +68,11 @@ def test_another_detectron2_is_taken_when_asked_for(monkeypatch, tmp_path):
     stack = catalog.load("cpu")
     before = native.fingerprint(stack, stack.build()), images.fingerprint(stack, stack.build())
     assert detectron2_wheel.arguments("F") == ["--no-index", "--find-links", "F", "detectron2"]
-    monkeypatch.setenv("LAB_DETECTRON2", "--find-links https://wheels.example/cu101 detectron2==0.3")
+    settings.use(detectron2="--find-links https://wheels.example/cu101 detectron2==0.3")
     assert detectron2_wheel.arguments("F")[-1] == "detectron2==0.3" and len(detectron2_wheel.arguments("F")) == 3
     assert before[0] != native.fingerprint(stack, stack.build()) and before[1] != images.fingerprint(stack, stack.build())
     wheel = tmp_path / "detectron2-0.6-cp312-cp312-linux_x86_64.whl"
-    monkeypatch.setenv("LAB_DETECTRON2", str(wheel))
+    settings.use(detectron2=str(wheel))
     with pytest.raises(UserError, match="there is no such file"):
         detectron2_wheel.arguments("F")
     wheel.write_bytes(b"compiled")

@@ -122,7 +122,7 @@ def proxied(address, **engine):
         ({"root": True}, "user", "note", "as root too", "ordinary user"),
         ({"root": True, **without(rootless=True)}, "user", "ok", "root", ""),
         ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "./inv clean"),
-        ({"data_free_gb": 0.5}, "data folder", "note", "too little", "LAB_DATA="),
+        ({"data_free_gb": 0.5}, "data folder", "note", "too little", "./inv config set data "),
         ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
         ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
         ({"clock_ahead_s": -7200.0}, "clock", "note", "120 minutes behind", "set-ntp"),

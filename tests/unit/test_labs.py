@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.base import labs, paths
+from labkit.base import labs, paths, settings
 from labkit.base.errors import UserError
 from labkit.cli import labs as tasks
 from labkit.runs import launch, options
@@ -149,8 +149,10 @@ def test_the_command_is_data(monkeypatch):
     command = runner.lab_command(labs.find("cifar10"), ["--smoke", "--model", "a b"], choice, "venv", probe())
     assert command.argv[1:] == (str(labs.find("cifar10").program), "--smoke", "--model", "a b")
     assert command.argv[0] == str(paths.ROOT / ".venv" / "notes" / "bin" / "python")
-    assert command.environment["LAB_STACK"] == "notes/index"
-    assert "LAB_RUNS='/some where/runs'" in command.shown() and command.shown().endswith("--smoke --model 'a b'")
+    handed = settings.read(command.environment, Path("none"))
+    assert (handed.stack, handed.runs) == ("notes/index", "/some where/runs")
+    assert f"LAB_SETTINGS='{command.environment['LAB_SETTINGS']}'" in command.shown()
+    assert command.shown().endswith("--smoke --model 'a b'")
 
 
 def test_tcmalloc_is_preloaded_where_the_processor_computes():
@@ -164,7 +166,7 @@ def test_tcmalloc_is_preloaded_where_the_processor_computes():
     assert preloaded(cpu, dataclasses.replace(machine, tcmalloc="")) is None
     assert preloaded(cpu, dataclasses.replace(machine, preload="/lib/other.so")) is None
     assert preloaded(dataclasses.replace(cpu, use_gpu=True), machine) is None
-    assert containers.settings(Engine("/usr/bin/docker", "27"), cpu)["LAB_PRELOAD"] == "libtcmalloc_minimal.so.4"
+    assert containers.variables(Engine("/usr/bin/docker", "27"), cpu)["LAB_PRELOAD"] == "libtcmalloc_minimal.so.4"
 
 
 def test_several_processes_go_through_the_launcher_of_pytorch():
@@ -189,7 +191,7 @@ def test_several_machines_type_the_same(monkeypatch):
     for word in ("--nnodes=2", "--node_rank=1", "--master_addr=10.0.0.1", "--master_port=4000"):
         assert word in words
     assert "--node_rank=0" in launch.command(group.at(0), "2.11.0")
-    assert launch.environment(group, 8, True)["LAB_LAUNCH"] == "--gpus=4 --nodes=10.0.0.1:4000,10.0.0.2"
+    assert launch.typed(group) == "--gpus=4 --nodes=10.0.0.1:4000,10.0.0.2"
 
 
 @pytest.mark.parametrize(

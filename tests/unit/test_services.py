@@ -43,9 +43,9 @@ def test_in_compose_every_port_is_published_on_the_loopback_address():
 
 
 def test_the_port_is_the_one_asked_for_or_where_labs_look_or_the_usual_one(monkeypatch):
-    monkeypatch.delenv("VISDOM_PORT", raising=False)
+    monkeypatch.delenv("LAB_VISDOM_PORT", raising=False)
     assert control.wanted_port("visdom", "") == 8097
-    monkeypatch.setenv("VISDOM_PORT", "9000")
+    monkeypatch.setenv("LAB_VISDOM_PORT", "9000")
     assert control.wanted_port("visdom", "") == 9000
     assert control.wanted_port("visdom", "9001") == 9001
     assert control.wanted_port("tensorboard", "") == 6006

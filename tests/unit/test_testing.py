@@ -44,7 +44,20 @@ def test_a_test_that_takes_its_process_along_is_a_failure(processes, tmp_path):
 )
 def test_parts_that_there_are_not(stack, only, sentence):
     with pytest.raises(UserError, match=sentence):
-        testing.run_all(stack, only, [])
+        testing.run_all(stack, only, (), [])
+
+
+def test_what_is_required_must_be_something():
+    with pytest.raises(UserError, match="--require: there is no 'dokcer' \\(did you mean docker"):
+        testing.run_all("", "unit", ("dokcer",), [])
+
+
+@pytest.mark.parametrize("required", [(), ("docker",)])
+def test_what_is_required_may_not_be_skipped(required):
+    wanted = testing.Wanted(SimpleNamespace(engine=SimpleNamespace(problem="no engine")), required, [])
+    assert testing.containers(wanted).failed == len(required)
+    count = testing.nothing_skipped(testing.Count("containers", passed=1, skipped=2), "docker", wanted)
+    assert (count.failed, count.skipped) == ((2, 0) if required else (0, 2))
 
 
 def test_one_part_alone(monkeypatch):
@@ -52,5 +65,5 @@ def test_one_part_alone(monkeypatch):
     monkeypatch.setattr(testing, "pytest", lambda kind, *_: ran.append(kind) or testing.Count(kind, passed=1))
     monkeypatch.setattr(testing, "tools_python", lambda: runner.Command((sys.executable,), {}))
     for part in ("unit", "faults"):
-        assert testing.run_all("", part, []) == 0
+        assert testing.run_all("", part, (), []) == 0
     assert ran == ["unit", "faults"]

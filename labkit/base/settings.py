@@ -1,0 +1,231 @@
+"""The door for what is decided outside the program: settings of ours, and what other programs say in the environment.
+
+A setting comes from the command line, else from the environment (LAB_DATA), else from settings.toml, which
+`./inv config` keeps. A process that a task starts, in a container or not, gets them all in one variable, LAB_SETTINGS,
+in place of the file. They are read and checked once, here; everything else asks `current()` or `system()`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Mapping
+
+from labkit.base import tomlfile
+from labkit.base.errors import UserError, nearest
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+FILE = ROOT / "settings.toml"
+HANDED_ON = "LAB_SETTINGS"
+
+
+def kept(meaning: str, default: str = "", can_be: str = "", so: str = "", only_kept: bool = False) -> Any:
+    """A setting of the user's: what it means, and the pattern of what it `can_be`, which `so` says in words.
+
+    One that is `only_kept` decides what an environment holds. A variable for it would be forgotten in the next
+    terminal, and the environment made anew there, so it is taken from the file alone.
+    """
+    return field(default=default, metadata={"meaning": meaning, "can_be": can_be, "so": so, "only_kept": only_kept})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting as text, "" for one that nobody made."""
+
+    data: str = kept("folder of the data sets", str(ROOT / "data"))
+    runs: str = kept("folder of the runs", str(ROOT / "runs"))
+    mirror: str = kept("cn: take everything from mainland China; or where to ask first for data: an address "
+                       "(http://, https://, file://) or part of a host's name")  # fmt: skip
+    device: str = kept("what labs compute on, also in smoke runs", can_be="cpu|cuda", so="cuda or cpu")
+    visdom_port: str = kept("port of visdom", "8097", r"[1-9]\d{0,4}", "a number from 1 to 65535")
+    registry: str = kept("registry to pull base images from first, such as mirror.example.com")
+    apt_mirror: str = kept("server of the distribution's packages, while an image is built")
+    base_image: str = kept("image to build on instead of the stack's own", only_kept=True)
+    detectron2: str = kept("wheel, or requirement of pip, to install instead of our own detectron2", only_kept=True)
+
+    # What a task tells the processes that it starts.
+    stack: str = ""  # "cpu/index": in which they run
+    image: str = ""  # "cpu/index": the image that this is, which says so itself
+    launch: str = ""  # "--gpus=2": how several processes were asked for
+    command: str = ""  # "invoke": how the user calls ./inv
+    visdom_server: str = "127.0.0.1"
+    wheels: str = ""  # folder of packages that is the only source of them, as from a bundle
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.data)
+
+    @property
+    def runs_dir(self) -> Path:
+        return Path(self.runs)
+
+
+FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
+KEPT = tuple(name for name, each in FIELDS.items() if each.metadata)  # those that ./inv config knows
+
+
+@dataclass(frozen=True)
+class System:
+    """What others say in the environment: the desktop, the network, uv and pip, torch's launcher."""
+
+    search_path: str
+    folder: Path  # in which the user typed the command
+    displays: tuple[str, ...]  # DISPLAY, WAYLAND_DISPLAY
+    proxies: Mapping[str, str]  # variable -> its value
+    certificates: str  # file of the authorities to trust
+    preload: str  # what every program loads first
+    pyenv: Path
+    index: str  # package index of uv's or pip's variables, not of their files
+    pip_config: str
+    compose_project: str
+    processes: int  # that train together
+    rank: int
+    local_rank: int
+
+
+_current: Settings | None = None
+
+
+def current() -> Settings:
+    """The settings of this process. Raises UserError for the first one that cannot be."""
+    global _current
+    _current = _current or read(os.environ, FILE)
+    return _current
+
+
+def use(**decided: str) -> Settings:
+    """The settings from here on, with what the command line decided."""
+    global _current
+    checked = {name: check(name, value, f"--{name.replace('_', '-')}") for name, value in decided.items()}
+    _current = dataclasses.replace(current(), **checked)
+    return _current
+
+
+def read(environment: Mapping[str, str], file: Path) -> Settings:
+    """The settings that an environment and a file make."""
+    handed = environment.get(HANDED_ON)
+    decided = _handed(handed) if handed is not None else _in_file(file)
+    for name, each in FIELDS.items():
+        variable = f"LAB_{name.upper()}"
+        value = environment.get(variable, "").strip()
+        if value and each.metadata.get("only_kept"):
+            raise UserError(
+                f"{variable} decides what environments and images hold: it is a setting to keep, not a variable.",
+                f"unset {variable}; ./inv config set {name} '{value}'",
+            )
+        if value:
+            decided[name] = check(name, value, variable)
+    return Settings(**decided)
+
+
+def check(name: str, value: str, source: str) -> str:
+    """The value as it is used. Raises UserError, which names the `source`, for one that cannot be."""
+    about = FIELDS[name].metadata
+    remedy = f"unset {source}" if source.startswith("LAB_") else f"./inv config unset {name}"
+    if not value.isprintable():
+        raise UserError(f"{source} holds characters that cannot be printed.", remedy)
+    fits = re.fullmatch(about.get("can_be") or ".*", value)
+    if not fits or (name == "visdom_port" and int(value) > 65535):
+        raise UserError(f"{source} is {value}, and it can be {about['so']}.", remedy)
+    is_path = name in ("data", "runs") or (name == "detectron2" and Path(value).expanduser().is_file())
+    return str(Path(value).expanduser().absolute()) if is_path else value
+
+
+def _handed(text: str) -> dict[str, str]:
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
+        raise UserError(f"{HANDED_ON} is no JSON object of settings.", f"unset {HANDED_ON}")
+    known = {name: value for name, value in said.items() if name in FIELDS}
+    return {name: check(name, value, f"{HANDED_ON}: {name}") for name, value in known.items() if value}
+
+
+def in_file(file: Path) -> dict[str, Any]:
+    """What the file says, unchecked; {} without one."""
+    try:
+        return tomlfile.load(file)
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise UserError(f"settings cannot be read: {error}", f"correct {file.name}, or rm {file.name}") from None
+
+
+def _in_file(file: Path) -> dict[str, str]:
+    said = in_file(file)
+    for name, value in said.items():
+        if name not in KEPT:
+            hint = nearest(name, KEPT)
+            raise UserError(f"{file.name}: there is no setting '{name}' ({hint}).", f"./inv config unset {name}")
+        if not isinstance(value, str):
+            raise UserError(f"{file.name}: {name} is not text in quotes.", f"./inv config set {name} '{value}'")
+    return {name: check(name, value, f"{file.name}: {name}") for name, value in said.items() if value}
+
+
+def source(name: str) -> str:
+    """Where the value of a setting comes from; "" where nobody made it."""
+    for variable in (f"LAB_{name.upper()}", HANDED_ON):
+        if os.environ.get(variable):
+            return variable
+    return FILE.name if name in in_file(FILE) else ""
+
+
+def handed_on(**decided: str) -> str:
+    """LAB_SETTINGS for a process that a task starts, with what it `decided` for it."""
+    now = dataclasses.replace(current(), **decided)
+    said = {name: getattr(now, name) for name, each in FIELDS.items() if getattr(now, name) != each.default}
+    said.update(data=now.data, runs=now.runs)
+    # Quotes are spelled out, since this stands between such quotes in docker/.env and in commands to paste.
+    return json.dumps(said, sort_keys=True).replace("'", "\\u0027")
+
+
+def child_environment(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a program that a task starts: the user's with `more`, and settings only from there."""
+    variables = {HANDED_ON, *(f"LAB_{name.upper()}" for name in FIELDS if name != "image")}
+    return {**{name: value for name, value in os.environ.items() if name not in variables}, **more}
+
+
+def command() -> str:
+    """How the user calls ./inv, also where the settings are wrong and a message must say so."""
+    try:
+        return current().command
+    except UserError:
+        return os.environ.get("LAB_COMMAND", "")
+
+
+@lru_cache(maxsize=1)
+def system() -> System:
+    """What others said in the environment when it was first asked for. Raises UserError where a number is none."""
+    environment = os.environ
+    return System(
+        search_path=environment.get("PATH", ""),
+        folder=Path(environment.get("PWD") or os.getcwd()),
+        displays=tuple(name for name in ("DISPLAY", "WAYLAND_DISPLAY") if environment.get(name)),
+        proxies={name: value for name, value in environment.items() if value and re.fullmatch(_PROXY, name)},
+        certificates=environment.get("SSL_CERT_FILE", ""),
+        preload=environment.get("LD_PRELOAD", ""),
+        pyenv=Path(environment.get("PYENV_ROOT") or Path.home() / ".pyenv"),
+        index=next((value for name in _INDEX_VARIABLES if (value := environment.get(name))), ""),
+        pip_config=environment.get("PIP_CONFIG_FILE", ""),
+        compose_project=environment.get("COMPOSE_PROJECT_NAME", ""),
+        processes=_number(environment, "WORLD_SIZE", 1),
+        rank=_number(environment, "RANK", 0),
+        local_rank=_number(environment, "LOCAL_RANK", 0),
+    )
+
+
+_PROXY = "(?i)(https?|all|no)_proxy"
+_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
+
+
+def _number(environment: Mapping[str, str], name: str, default: int) -> int:
+    value = environment.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,6}", value):
+        raise UserError(f"{name} is {value}, and torch's launcher sets it to a number.", f"unset {name}")
+    return int(value)

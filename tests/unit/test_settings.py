@@ -1,0 +1,178 @@
+"""Settings: where they come from, what they can be, and that nothing else reads the environment."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from labkit.base import mirrors, paths, settings
+from labkit.base.errors import UserError
+from labkit.stacks import containers, images, selection
+from labkit.stacks.engine import Engine
+
+# What may read or write the environment beside the door, and why.
+BESIDE_THE_DOOR = {
+    "labkit/base/settings.py",  # the door
+    "labkit/runs/compat.py",  # cuBLAS is told in this process how to compute
+    "labkit/services/serve.py",  # becomes visdom, which takes its password from there
+    "tasks.py",  # becomes ./inv, which is told how it was called
+}
+
+
+def test_the_environment_is_read_at_one_door():
+    files = [*(paths.ROOT / "labkit").rglob("*.py"), *(paths.ROOT / "labs").rglob("*.py"), paths.ROOT / "tasks.py"]
+    readers = set()
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            name = node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+            if name in ("environ", "environb", "getenv", "putenv"):
+                readers.add(str(path.relative_to(paths.ROOT)))
+    assert readers == BESIDE_THE_DOOR
+
+
+def test_a_variable_comes_before_the_file_and_the_file_before_the_default(tmp_path):
+    file = tmp_path / "settings.toml"
+    assert settings.read({}, file) == settings.Settings()
+    file.write_text('mirror = "cn"\ndata = "~/sets"\n', encoding="utf-8")
+    kept = settings.read({}, file)
+    assert (kept.mirror, kept.data) == ("cn", os.path.expanduser("~/sets"))
+    said = settings.read({"LAB_MIRROR": "http://server/", "LAB_DATA": "here"}, file)
+    assert (said.mirror, said.data) == ("http://server/", os.path.abspath("here"))
+    handed = settings.read({"LAB_SETTINGS": '{"runs": "/r"}', "LAB_DEVICE": " cpu "}, file)
+    assert (handed.mirror, handed.runs, handed.device) == ("", "/r", "cpu")  # in place of the file
+
+
+def test_what_the_command_line_says_comes_first(monkeypatch):
+    monkeypatch.setenv("LAB_MIRROR", "http://server/")
+    assert settings.current().mirror == "http://server/"
+    settings.use(mirror="cn")
+    assert settings.current().mirror == "cn" and mirrors.package_index() == mirrors.find("cn")["index"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("LAB_DEVICE", "gpu", "LAB_DEVICE is gpu, and it can be cuda or cpu"),
+        ("LAB_VISDOM_PORT", "70000", "a number from 1 to 65535"),
+        ("LAB_VISDOM_PORT", "\u0661", "a number from 1 to 65535"),  # a digit, but not one of ours
+        ("LAB_DATA", "a\x1b[2Jb", "LAB_DATA holds characters that cannot be printed"),
+        ("LAB_DETECTRON2", "x.whl", "./inv config set detectron2 'x.whl'"),
+        ("LAB_BASE_IMAGE", "mine", "it is a setting to keep"),
+        ("LAB_SETTINGS", "{", "no JSON object"),
+        ("LAB_SETTINGS", "[" * 100_000, "no JSON object"),
+        ("LAB_SETTINGS", '{"data": 1}', "no JSON object"),
+        ("LAB_SETTINGS", '{"device": "gpu"}', "it can be cuda or cpu"),
+    ],
+)
+def test_what_cannot_be_is_said_at_the_door(variable, value, sentence, tmp_path):
+    with pytest.raises(UserError) as caught:
+        settings.read({variable: value}, tmp_path / "none")
+    assert sentence in str(caught.value) and "next: " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ('mirorr = "cn"', "there is no setting 'mirorr' (did you mean mirror?)"),
+        ("device = 1", "device is not text in quotes"),
+        ('device = "gpu"', "settings.toml: device is gpu"),
+        ("device = ", "settings cannot be read"),
+        ("\udcff", "settings cannot be read"),
+    ],
+)
+def test_a_file_that_cannot_be_is_said_at_the_door(content, sentence, tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_text(content, encoding="utf-8", errors="surrogateescape")
+    with pytest.raises(UserError) as caught:
+        settings.read({}, file)
+    assert sentence in str(caught.value)
+
+
+def test_every_command_says_so_in_one_sentence(copy):
+    (copy / "settings.toml").write_text('device = "gpu"\n', encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != "LAB_SETTINGS"}
+    command = [sys.executable, "-m", "labkit.cli.program", "--search-root", str(copy)]
+    for words in (["runs"], ["lab", "cifar10", "--dry"], ["config"], ["doctor"]):
+        done = subprocess.run([*command, *words], cwd=copy, env=environment, capture_output=True, text=True)
+        assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
+        assert (
+            "settings.toml: device is gpu, and it can be cuda or cpu.\n  next: ./inv config unset device" in done.stderr
+        )
+    done = subprocess.run(
+        [*command, "config", "unset", "device"], cwd=copy, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "gpu" not in (copy / "settings.toml").read_text(encoding="utf-8")
+    for words in (["set", "detectron2", "--find-links https://w.example d==1"], ["set", "mirror", "cn"]):
+        assert subprocess.run([*command, "config", *words], cwd=copy, env=environment).returncode == 0
+    done = subprocess.run([*command, "config"], cwd=copy, env=environment, capture_output=True, text=True)
+    assert "--find-links" in done.stdout and done.stdout.count("settings.toml") == 2
+
+
+def test_the_launcher_takes_the_mirror_before_there_is_an_environment(copy):
+    code = "import sys; sys.path.insert(0, 'scripts'); import host_env; print(host_env.mirror_index())"
+
+    def index(**more):
+        environment = {**{name: value for name, value in os.environ.items() if name != "LAB_MIRROR"}, **more}
+        done = subprocess.run([sys.executable, "-c", code], cwd=copy, env=environment, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    cn = mirrors.find("cn")["index"]
+    assert (index(), index(LAB_MIRROR="cn"), index(LAB_MIRROR="http://server/")) == ("", cn, "")
+    (copy / "settings.toml").write_text('# kept\nmirror = "cn"\n', encoding="utf-8")
+    assert (index(), index(LAB_MIRROR="x")) == (cn, "")
+
+
+def test_one_setting_serves_a_user_in_mainland_china(monkeypatch):
+    monkeypatch.setenv("LAB_MIRROR", "cn")
+    row = mirrors.find("cn")
+    told = mirrors.variables()
+    assert told["UV_DEFAULT_INDEX"] == row["index"] and told["NPM_CONFIG_REGISTRY"] == row["npm"]
+    assert told["UV_PYTHON_INSTALL_MIRROR"] == row["python"]
+    sources = images.Sources.of(settings.current())
+    assert (sources.index, sources.apt) == (row["index"], row["apt"])
+
+
+@pytest.mark.parametrize(
+    ("content", "index"),
+    [
+        ("[global]\nindex-url = https://one.example/simple\n", "https://one.example/simple"),
+        ("\ufeff[global]\nindex-url = https://bom.example/\n", "https://bom.example/"),
+        ("[global]\nindex-url = https://a.example/\nindex-url = https://b.example/\n", "https://b.example/"),
+        ("index-url = https://no.example/section\n", ""),
+        ("[install]\ntarget = /somewhere\n", ""),
+    ],
+)
+def test_the_index_in_pips_own_file(content, index, tmp_path, monkeypatch):
+    for variable in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL", "LAB_MIRROR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PIP_CONFIG_FILE", str(tmp_path / "pip.conf"))
+    (tmp_path / "pip.conf").write_text(content, encoding="utf-8")
+    assert mirrors.package_index() == index or os.path.exists("/etc/pip.conf")
+    (tmp_path / "pip.conf").write_bytes("# \u955c\u50cf\n".encode("gbk") + content.encode())
+    assert mirrors.package_index() in (index, "") or os.path.exists("/etc/pip.conf")
+
+
+def test_a_process_is_handed_everything_in_one_variable(monkeypatch):
+    monkeypatch.setenv("LAB_DATA", "/it's here")
+    monkeypatch.setenv("LAB_DEVICE", "cpu")
+    cpu = selection.choose([], "", asked="cpu")
+    variables = containers.variables(Engine("/usr/bin/docker", "27"), cpu, "visdom", "--gpus=2")
+    assert "'" not in variables["LAB_SETTINGS"]  # it stands between them in docker/.env
+    handed = settings.read({"LAB_SETTINGS": variables["LAB_SETTINGS"]}, paths.ROOT / "none")
+    assert (handed.data, handed.device, handed.stack) == ("/it's here", "cpu", "cpu/index")
+    assert (handed.visdom_server, handed.launch) == ("visdom", "--gpus=2")
+    child = settings.child_environment({"LAB_SETTINGS": settings.handed_on(device="cuda")})
+    assert "LAB_DEVICE" not in child and "PATH" in child and json.loads(child["LAB_SETTINGS"])["device"] == "cuda"
+
+
+@pytest.mark.parametrize("value", ["two", "-1", "1e3", "9" * 20])
+def test_a_number_of_the_launcher_that_is_none(value, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", value)
+    with pytest.raises(UserError, match="WORLD_SIZE is"):
+        settings.system()
