@@ -9,6 +9,7 @@ templates and terminals must take care of it. docs/RUN_FOLDER.md is made from th
 
 import json
 import os
+import struct
 from math import isfinite, nan
 from pathlib import Path
 from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
@@ -192,6 +193,14 @@ def _row(content: Any) -> Row:
 def line(step: int, values: Mapping[str, Number]) -> str:
     """A line for a log."""
     return json.dumps({"step": step, **values}) + "\n"
+
+
+def png_size(png: bytes) -> Tuple[int, int]:
+    """Width and height of a PNG in pixels, from its first chunk; (0, 0) for what is none."""
+    if len(png) < 24 or not png.startswith(b"\x89PNG"):
+        return 0, 0
+    width, height = struct.unpack(">II", png[16:24])
+    return width, height
 
 
 def read_bytes(folder: Path, name: str) -> bytes:

@@ -10,7 +10,6 @@ import http.client
 import json
 import math
 import socket
-import struct
 import sys
 import threading
 import time
@@ -119,7 +118,7 @@ class TensorBoard:
 
     def add_picture(self, tag: str, png: bytes, step: int) -> None:
         """Record one picture, the content of a PNG file in colour."""
-        width, height = struct.unpack(">II", png[16:24])  # from its first chunk
+        width, height = contents.png_size(png)
         picture = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
         summary = self._summary(value=[self._summary.Value(tag=tag, image=picture)])
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
@@ -255,9 +254,9 @@ class Server:
             if step is None or self._drawn.get(name) == step:
                 continue
             png = contents.read_bytes(folder, f"plots/{name}.png")
-            if len(png) < 24:
+            width, height = contents.png_size(png)
+            if not width:
                 continue
-            width, height = struct.unpack(">II", png[16:24])
             source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
             content = {"type": "image", "content": {"src": source, "caption": item.caption}}
             # Drawn at 144 dots per inch, shown at a browser's 96.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 import re
-import struct
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -92,9 +91,9 @@ def _curves(folder: Path) -> list[Picture]:
 
 def _picture(folder: Path, name: str, description: str) -> Picture:
     content = contents.read_bytes(folder, name)
-    if len(content) < 24 or not content.startswith(b"\x89PNG"):
+    width, height = contents.png_size(content)
+    if not width:
         return Picture(name, description)
-    width, height = struct.unpack(">II", content[16:24])  # from the PNG's first chunk
     source = "data:image/png;base64," + base64.b64encode(content).decode()
     return Picture(name, description, source, width * 2 // 3, height * 2 // 3)  # drawn at 144 dots per inch, CSS has 96
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import re
 import shutil
@@ -10,13 +9,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import ContextManager
 
 from labkit.base import paths, settings, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
+from labkit.base.files import locked
 from labkit.base.programs import output_of, uv, uv_environment
 from labkit.base.typed import Record
 from labkit.stacks import detectron2_wheel
@@ -95,17 +94,9 @@ def find_python(versions: tuple[str, ...]) -> str:
     )
 
 
-@contextmanager
-def one_at_a_time(name: str) -> Iterator[None]:
+def one_at_a_time(name: str) -> ContextManager[None]:
     """Hold the lock of one environment; a second process waits and says so."""
-    VENV.mkdir(exist_ok=True)
-    with open(VENV / f"{name}.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(f"another process is making .venv/{name}; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    return locked(VENV / f"{name}.lock", f".venv/{name}")
 
 
 def ensure(stack: Stack, build: Build) -> bool:

@@ -30,13 +30,14 @@ from labkit.runs import compat, processes
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
 from labkit.runs.options import from_record
+from labkit.runs.pixels import Normalise
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.cifar10 import augment, compare, results
 from labs.cifar10.backbones import BACKBONES, costs
 from labs.cifar10.config import PRESETS, Config, Variant, augmentations, variants
 from labs.cifar10.data import Pictures, read
-from labs.cifar10.models import Fast, Normalise
+from labs.cifar10.models import Fast
 from labs.cifar10.optimizers import Schedule, make_optimizers, penalty
 
 # Shapes: N pictures of a batch, H x W pixels. Pictures stay uint8 0..255 (N, H, W, 3) RGB until the network reads them.

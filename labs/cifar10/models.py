@@ -1,4 +1,4 @@
-"""What comes first in every network of the lab, `Normalise`, and the backbone made for few epochs on few cores, `Fast`.
+"""The backbone made for few epochs on few cores, `Fast`.
 
 Shapes: N pictures of a batch, C channels, H x W pixels. A backbone takes normalised pictures (N, 3, H, W) and returns
 logits (N, classes). The well-known ones are in backbones.py.
@@ -24,28 +24,6 @@ def whitening_filters(pictures: torch.Tensor, size: int = 2, eps: float = 5e-4) 
     eigenvalues, eigenvectors = np.linalg.eigh(np.cov(patches.double().cpu().numpy(), rowvar=False))
     filters = (eigenvectors / np.sqrt(eigenvalues + eps)).T[::-1].copy()  # largest variance first
     return torch.from_numpy(filters).float().reshape(-1, 3, size, size)
-
-
-class Normalise(nn.Module):
-    """Pixels as stored, uint8 0..255 (N, H, W, 3), to float32 (N, 3, H, W) with mean 0 and deviation 1 per channel.
-
-    The statistics are saved with the network, which so needs nothing else to look at a new picture.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(3))
-        self.register_buffer("scale", torch.ones(3))
-
-    def measure(self, pixels: torch.Tensor) -> None:
-        """Take both statistics from `pixels` (N, H, W, 3)."""
-        values = pixels.reshape(-1, 3).double()
-        self.mean.copy_(values.mean(dim=0))
-        self.scale.copy_(1 / values.std(dim=0))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.float().sub_(self.mean).mul_(self.scale)  # (N, H, W, 3)
-        return x.permute(0, 3, 1, 2)  # (N, 3, H, W), still with the channels side by side in memory: channels_last
 
 
 class BiasNorm(nn.BatchNorm2d):

@@ -27,12 +27,13 @@ from labkit.runs import compat
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
 from labkit.runs.options import from_record
+from labkit.runs.pixels import Normalise
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.segmentation import augment, data, metrics, results
 from labs.segmentation.config import PRESETS, Config
 from labs.segmentation.metrics import VOID
-from labs.segmentation.models import NETWORKS, Normalise
+from labs.segmentation.models import NETWORKS
 
 # Shapes: N pictures of a batch, H x W pixels, in squares of S x S. Pictures stay uint8 0..255 (N, S, S, 3) RGB until
 # the network reads them; labels are uint8 (N, S, S), and VOID where there is none.

@@ -16,27 +16,6 @@ from torch import nn
 from torch.nn import functional as F
 
 
-class Normalise(nn.Module):
-    """Pixels 0..255 (N, H, W, 3), uint8 or float, to float32 (N, 3, H, W) with mean 0 and deviation 1 per channel.
-
-    The statistics are saved with the network, which so needs nothing else to look at a new picture.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.zeros(3))
-        self.register_buffer("scale", torch.ones(3))
-
-    def measure(self, pixels: torch.Tensor) -> None:
-        """Take both statistics from `pixels` (P, 3)."""
-        self.mean.copy_(pixels.double().mean(dim=0))
-        self.scale.copy_(1 / pixels.double().std(dim=0).clamp(min=1))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = (x.float() - self.mean) * self.scale  # (N, H, W, 3)
-        return x.permute(0, 3, 1, 2)  # (N, 3, H, W), still with the channels side by side in memory: channels_last
-
-
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Convolution - batch normalisation - ReLU; the sides stay, or are divided by `stride`."""
     padding = dilation * (size - 1) // 2

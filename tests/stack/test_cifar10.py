@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from labkit.base.paths import ROOT
 from labkit.runs import compat
+from labkit.runs.pixels import Normalise
 from labs.cifar10 import augment, lab, models, muon
 
 TINY = ["--sample", "--width=2", "--batch-size=250", "--epochs=3", "--small-epochs=1"]
@@ -167,7 +168,7 @@ def test_the_loss_is_cross_entropy_against_the_smoothed_and_mixed_target() -> No
 
 def test_normalising_centres_every_channel_and_keeps_channels_last() -> None:
     pixels = picture(50)
-    normalise = models.Normalise()
+    normalise = Normalise()
     normalise.measure(pixels)
     x = normalise(pixels)
     assert x.shape == (50, 3, 32, 32) and x.is_contiguous(memory_format=torch.channels_last)
