@@ -25,7 +25,7 @@ SHARED = {
     "output": "write this file; default: print",
     # detectron2
     "config": "tiny (default), tiny_panoptic, tiny_semantic, or one of the model zoo, such as mask_rcnn_R_50_FPN_3x",
-    "dataset": "coco for COCO itself (./inv data coco); default: its drawn sample",
+    "dataset": "coco for COCO itself (./inv data coco); default: its synthetic sample",
     "weights": "a run (`./inv runs`), a file, or a name of the model zoo; default: trained last with this config",
     # services
     "port": "another port than the usual one",
@@ -187,7 +187,7 @@ def lab(
 
 
 @command(
-    input="pictures, with commas; a folder; a video; or webcam. Default: pictures of the sample",
+    input="images, with commas; a folder; a video; or webcam. Default: images of the sample",
     threshold="draw objects with at least this score (default: 0.5)",
 )
 def demo(
@@ -200,7 +200,7 @@ def demo(
     where: str = "",
     dry: bool = False,
 ) -> None:
-    """Draw what detectron2 finds in pictures of yours.
+    """Draw what detectron2 finds in images of yours.
 
     ./inv detectron2.demo --input photo.jpg                                     by what you trained last
     ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
@@ -236,7 +236,7 @@ def evaluate(
     where: str = "",
     dry: bool = False,
 ) -> None:
-    """Judge trained weights: AP, PQ, IoU, best and worst pictures."""
+    """Judge trained weights: AP, PQ, IoU, best and worst images."""
     call("labs.detectron2", task="eval", **locals())
 
 
@@ -308,7 +308,7 @@ def datasets(c: Context) -> None:
     name="which data set; `./inv datasets` lists them",
     split="only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
     subset="download only N images, one by one (coco)",
-    categories="with --subset: pictures that show any of these, such as person,dog",
+    categories="with --subset: images that show any of these, such as person,dog",
     mirror="ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
     path="print where the data set lies, and nothing else",
     verify="read every file again and compare it with the published hashes",
@@ -335,7 +335,7 @@ def data(
 
     ./inv data cifar10                                     download (continues an interrupted one)
     ./inv data cifar10 --import=~/cifar-10-python.tar.gz   copied over manually
-    ./inv data coco --subset 200 --categories person,dog   a few pictures with their annotations
+    ./inv data coco --subset 200 --categories person,dog   a few images with their annotations
     ./inv data cifar10 --mirror cn                         ask hosts in mainland China first
     ./inv data cifar10 --mirror http://server/data/        ask one mirror of yours first
     """

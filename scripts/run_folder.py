@@ -44,7 +44,7 @@ OTHERS = [
         "how `labs` and `labkit` differed from the commit in env.json, text only, 1 MB at most; only where they did",
         "`labs` 与 `labkit` 相对 env.json 中提交的改动，仅文本，至多 1 MB；有改动时才有",
     ),
-    ("tensorboard/", "the curves and live pictures for `./inv tensorboard`", "供 `./inv tensorboard` 使用的曲线与图片"),
+    ("tensorboard/", "the curves and live images for `./inv tensorboard`", "供 `./inv tensorboard` 使用的曲线与图片"),
     ("visdom.jsonl", "of the lab dashboards: what it sent to visdom itself", "dashboards 实验自己发给 visdom 的内容"),
 ]
 TEXTS = {

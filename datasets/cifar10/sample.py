@@ -1,4 +1,4 @@
-"""A stand-in for CIFAR-10 in its layout: drawn pictures of ten shapes, under their own names."""
+"""A stand-in for CIFAR-10 in its layout: synthetic images of ten shapes, under their own names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BATCH = 1000
 
 
 def make(folder: Path, seed: int = 0) -> None:
-    """Write cifar-10-batches-py below `folder`: five batches to train on and one to test, 1,000 pictures each."""
+    """Write cifar-10-batches-py below `folder`: five batches to train on and one to test, 1,000 images each."""
     rng = np.random.RandomState(seed)
     batches = folder / "cifar-10-batches-py"
     batches.mkdir()
@@ -27,10 +27,10 @@ def make(folder: Path, seed: int = 0) -> None:
 
 def _batch(rng: Any, title: str) -> dict[str, Any]:
     labels = rng.permutation(np.arange(BATCH) % len(SHAPES))
-    pictures = draw(rng, labels)  # (N, 32, 32, 3)
+    images = draw(rng, labels)  # (N, 32, 32, 3)
     return {
         "batch_label": title,
         "labels": labels.tolist(),
-        "data": np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).reshape(BATCH, -1),  # (N, 3072): all R, G, B
+        "data": np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(BATCH, -1),  # (N, 3072): all R, G, B
         "filenames": [f"{SHAPES[label]}_{title.split()[0]}_{index:04}.png" for index, label in enumerate(labels)],
     }

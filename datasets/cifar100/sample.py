@@ -23,7 +23,7 @@ COARSE = [f"{side} {shape}" for shape in SHAPES for side in ("warm", "cool")]
 
 
 def make(folder: Path, seed: int = 0) -> None:
-    """Write cifar-100-python below `folder`: 5,000 pictures to train on, 50 of each fine label, and 1,000 to test."""
+    """Write cifar-100-python below `folder`: 5,000 images to train on, 50 of each fine label, and 1,000 to test."""
     rng = np.random.RandomState(seed)
     files = folder / "cifar-100-python"
     files.mkdir()
@@ -34,11 +34,11 @@ def make(folder: Path, seed: int = 0) -> None:
 
 def _split(rng: Any, title: str, count: int) -> dict[str, Any]:
     fine = rng.permutation(np.arange(count) % len(FINE))
-    pictures = draw(rng, fine // len(INKS), INKS[fine % len(INKS)])  # (N, 32, 32, 3)
+    images = draw(rng, fine // len(INKS), INKS[fine % len(INKS)])  # (N, 32, 32, 3)
     return {
         "filenames": [f"{FINE[label].replace(' ', '_')}_{index:04}.png" for index, label in enumerate(fine)],
         "batch_label": f"{title}ing batch 1 of 1",
         "fine_labels": fine.tolist(),
         "coarse_labels": (fine // len(WARM)).tolist(),
-        "data": np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)).reshape(count, -1),  # (N, 3072): all R, G, B
+        "data": np.ascontiguousarray(images.transpose(0, 3, 1, 2)).reshape(count, -1),  # (N, 3072): all R, G, B
     }

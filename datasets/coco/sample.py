@@ -21,7 +21,7 @@ SEEN = 0.4  # of a thing that others stand in front of, at least this share is s
 
 
 def make(folder: Path, seed: int = 0) -> None:
-    """Write {train,val}2017, panoptic_{train,val}2017 and annotations below `folder`: 120 and 30 pictures, 160x120."""
+    """Write {train,val}2017, panoptic_{train,val}2017 and annotations below `folder`: 120 and 30 images, 160x120."""
     rng = np.random.RandomState(seed)
     (folder / "annotations").mkdir()
     number = 0
@@ -33,8 +33,8 @@ def make(folder: Path, seed: int = 0) -> None:
         for _ in range(count):
             number += 1
             name = f"{number:012}"
-            picture, objects, ground = _scene(rng)
-            write_jpeg(folder / split / f"{name}.jpg", clip(picture))
+            image, objects, ground = _scene(rng)
+            write_jpeg(folder / split / f"{name}.jpg", clip(image))
             images.append({"id": number, "file_name": f"{name}.jpg", "height": HEIGHT, "width": WIDTH, "license": 1})
             masks = [(category, mask) for category, mask, _ in objects] + ground
             colours = rng.permutation(np.arange(1, 256))[: len(masks)]
@@ -66,13 +66,13 @@ def make(folder: Path, seed: int = 0) -> None:
 
 
 def _scene(rng: Any) -> tuple[Any, list[Any], list[Any]]:
-    """A picture, its things as (category, mask of what is seen, polygons), and its stuff as (category, mask)."""
-    picture = 0.25 * backdrop(rng, HEIGHT, WIDTH)
+    """An image, its things as (category, mask of what is seen, polygons), and its stuff as (category, mask)."""
+    image = 0.25 * backdrop(rng, HEIGHT, WIDTH)
     horizon = rng.randint(35, 70)
     rows, columns = np.arange(HEIGHT)[:, None], np.arange(WIDTH)[None, :]
     labels = np.where(rows + 0 * columns < horizon, 187, 193)
     for key, (_, ink) in STUFF.items():
-        picture[labels == key] += 0.75 * np.array(ink)
+        image[labels == key] += 0.75 * np.array(ink)
     things: list[Any] = []  # from back to front: category, the part that is seen, all of it
     x = y = 0
     for number in range(rng.randint(1, 5)):
@@ -89,12 +89,12 @@ def _scene(rng: Any) -> tuple[Any, list[Any], list[Any]]:
         if any(seen.sum() < SEEN * whole.sum() or _has_hole(seen) for _, seen, whole in left):
             continue
         ink = np.array(THINGS[category][1]) + rng.randint(-20, 21, 3)
-        picture[mask] = ink * (1 - 0.3 * ((rows - y + r) / (2.0 * r) + 0 * columns))[mask][:, None]
+        image[mask] = ink * (1 - 0.3 * ((rows - y + r) / (2.0 * r) + 0 * columns))[mask][:, None]
         labels[mask] = 0
         things = [*left, (category, mask, mask)]
-    picture += rng.randint(-10, 11, picture.shape)
+    image += rng.randint(-10, 11, image.shape)
     seen = [(category, mask, _outlines(mask)) for category, mask, _ in things]
-    return picture, seen, [(key, labels == key) for key in STUFF if (labels == key).any()]
+    return image, seen, [(key, labels == key) for key in STUFF if (labels == key).any()]
 
 
 def _corners(category: int, x: int, y: int, r: int) -> list[tuple[float, float]]:

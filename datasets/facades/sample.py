@@ -1,4 +1,4 @@
-"""A stand-in for facades in its layout: a drawn house front on the left of each picture, its labels on the right."""
+"""A stand-in for facades in its layout: a synthetic house front on the left of each image, its labels on the right."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labkit.data.scenes import backdrop, clip, write_jpeg
 
 SIDE = 256
 COUNTS = {"train": 60, "val": 12, "test": 12}
-# Colours as in the label pictures of facades, by and large: what means what matters to nobody but the network.
+# Colours as in the label images of facades, by and large: what means what matters to nobody but the network.
 SKY, WALL, WINDOW, DOOR, SILL = (0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (255, 85, 0)
 
 
@@ -25,7 +25,7 @@ def make(folder: Path, seed: int = 0) -> None:
 
 
 def _front(rng: Any) -> tuple[Any, Any]:
-    """A picture of a house front and its labels, both uint8 (256, 256, 3)."""
+    """An image of a house front and its labels, both uint8 (256, 256, 3)."""
     photo, labels = backdrop(rng, SIDE, SIDE), np.empty((SIDE, SIDE, 3), np.uint8)
     labels[:] = SKY
     paint = rng.randint(110, 231, 3)

@@ -21,12 +21,12 @@ def make(folder: Path, seed: int = 0) -> None:
     raw.mkdir(parents=True)
     for split, count in (("train", 4000), ("t10k", 1000)):
         labels = rng.permutation(np.arange(count) % 10).astype(np.uint8)
-        pictures = np.zeros((count, SIDE, SIDE), np.uint8)
+        images = np.zeros((count, SIDE, SIDE), np.uint8)
         for digit in range(10):
             chosen = np.flatnonzero(labels == digit)
-            pictures[chosen] = _draw(rng, STROKES[digit], len(chosen))
+            images[chosen] = _draw(rng, STROKES[digit], len(chosen))
         # idx: 0, 0, type (8: uint8), number of axes, then each length, big-endian
-        (raw / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, *pictures.shape) + pictures.tobytes())
+        (raw / f"{split}-images-idx3-ubyte").write_bytes(struct.pack(">4i", 2051, *images.shape) + images.tobytes())
         (raw / f"{split}-labels-idx1-ubyte").write_bytes(struct.pack(">2i", 2049, count) + labels.tobytes())
 
 
@@ -44,7 +44,7 @@ def _line(*corners: tuple[float, float]) -> Any:
     return np.array([(a[0] + (b[0] - a[0]) * t, a[1] + (b[1] - a[1]) * t) for (a, b), t in zip(ends, parts)])
 
 
-# In a box of -1..1; where there are several ways to write a digit, each picture takes one.
+# In a box of -1..1; where there are several ways to write a digit, each image takes one.
 STROKES = [
     [[_arc(0, 0, 0.6, 0.95, 0, 1)], [_arc(0, 0, 0.75, 0.85, -0.2, 0.85)]],
     [[_line((0, -0.95), (0, 0.95))], [_line((-0.35, -0.6), (0.05, -0.95), (0.05, 0.95))]],
@@ -63,7 +63,7 @@ STROKES = [
 
 
 def _draw(rng: Any, ways: list[list[Any]], count: int) -> Any:
-    """`count` pictures of one digit: uint8 0..255 (count, 28, 28), ink bright."""
+    """`count` images of one digit: uint8 0..255 (count, 28, 28), ink bright."""
     way = rng.randint(0, len(ways), count)
     height, width = rng.randint(75, 105, count) / 10.0, rng.randint(60, 90, count) / 10.0
     slant, turn = rng.randint(-30, 31, count) / 100.0, rng.randint(-18, 19, count) / 100.0

@@ -42,7 +42,7 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
         say(f"\nReady. Next:  ./inv lab cifar10{flag}            train on CIFAR-10 and get a report")
-        say(f"              ./inv lab cifar10 --smoke{flag}    a quick proof on built-in pictures, no network")
+        say(f"              ./inv lab cifar10 --smoke{flag}    a quick proof on built-in images, no network")
     return status
 
 

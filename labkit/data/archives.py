@@ -29,7 +29,7 @@ from labkit.base.files import megabytes
 from labkit.base.paths import shown
 
 CHUNK_BYTES = 1 << 20
-MOST_RATIO = 200  # pictures and annotations pack to a tenth at best; deflate can reach a thousandth
+MOST_RATIO = 200  # images and annotations pack to a tenth at best; deflate can reach a thousandth
 DAMAGE = (EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 CLUTTER = ("__MACOSX", ".DS_Store")  # what the Mac's own packer adds
 INVISIBLE = ("Cc", "Cf", "Cs")  # Unicode categories: control and format characters, among them those that turn text

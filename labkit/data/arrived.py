@@ -10,7 +10,7 @@ from labkit.base.typed import Record
 from labkit.data.registry import Count, Wanted
 
 # "absent"; "verified": it is what was published; "recorded": nobody published a hash, and what came first counts;
-# "unverified": the user vouches for it; "sample": drawn here
+# "unverified": the user vouches for it; "sample": synthetic, made here
 Kind = Literal["absent", "verified", "recorded", "unverified", "sample"]
 
 

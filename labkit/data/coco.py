@@ -1,6 +1,6 @@
-"""COCO: a few of its pictures with valid annotations of just those, without the 20 GB of the whole.
+"""COCO: a few of its images with valid annotations of just those, without the 20 GB of the whole.
 
-The pictures of a subset are fetched one by one; the annotation files (instances, panoptic with its pictures, stuff) are
+The images of a subset are fetched one by one; the annotation files (instances, panoptic with its images, stuff) are
 cut down to them, so that all agree. Below data/coco/ everything lies where detectron2 looks for it:
 `DETECTRON2_DATASETS=data`.
 """
@@ -26,7 +26,7 @@ KINDS = ("instances", "panoptic", "stuff")  # of annotations
 
 
 def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
-    """`wanted` with what was not said: the usual split, all kinds of annotations, and how many pictures."""
+    """`wanted` with what was not said: the usual split, all kinds of annotations, and how many images."""
     splits = [part for part in dataset.parts if part in SPLITS and part in wanted.parts]
     kinds = [part for part in dataset.parts if part in KINDS and part in wanted.parts]
     few = wanted.subset or (dataset.subset if not splits or wanted.categories else 0)
@@ -46,9 +46,9 @@ def layout(wanted: Wanted) -> dict[str, int]:
 
 
 def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) -> str:
-    """Make the subset in `folder`, where the annotation archives are; returns the hosts that gave the pictures.
+    """Make the subset in `folder`, where the annotation archives are; returns the hosts that gave the images.
 
-    Pictures that are there already are kept; what does not belong to the subset is removed.
+    Images that are there already are kept; what does not belong to the subset is removed.
     """
     split, *kinds = wanted.parts
     packed = {file.part: folder / file.path for file in dataset.files if file.part in kinds}
@@ -58,19 +58,19 @@ def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) 
         content[kind] = read(archive, f"annotations/{kind}_{split}.json")
     chosen = choose(content, wanted.subset, wanted.categories)
     if len(chosen) < wanted.subset:
-        say(f"{split} has only {len(chosen)} such pictures")
+        say(f"{split} has only {len(chosen)} such images")
 
-    pictures = folder / split
-    _keep_only(pictures, {image["file_name"] for image in chosen})
-    sizes = {image["file_name"]: (image["width"], image["height"]) for image in chosen}
+    images = folder / split
+    _keep_only(images, {entry["file_name"] for entry in chosen})
+    sizes = {entry["file_name"]: (entry["width"], entry["height"]) for entry in chosen}
     source = many.fetch(
         [f"{url.rstrip('/')}/{split}" for url in urls],
-        {name: pictures / name for name in sizes},
-        lambda name, picture: jpeg_problem(picture, *sizes[name]),
-        f"{len(sizes)} pictures of {split}",
+        {name: images / name for name in sizes},
+        lambda name, image: jpeg_problem(image, *sizes[name]),
+        f"{len(sizes)} images of {split}",
     )
     (folder / "annotations").mkdir(exist_ok=True)
-    ids = {image["id"] for image in chosen}
+    ids = {entry["id"] for entry in chosen}
     for kind in KINDS:
         target = folder / "annotations" / f"{kind}_{split}.json"
         if kind in content:
@@ -84,10 +84,10 @@ def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) 
 
 
 def gather(source: Path, staging: Path) -> Wanted | None:
-    """Have in `staging` just those pictures of COCO that `source` holds with annotations; None where it holds none.
+    """Have in `staging` just those images of COCO that `source` holds with annotations; None where it holds none.
 
-    `source`, or a folder in it, holds the pictures of a split in {split}/ and annotations/{kind}_{split}.json of one
-    kind or more, which may be of different pictures; panoptic masks lie in panoptic_{split}/, or in annotations/ as in
+    `source`, or a folder in it, holds the images of a split in {split}/ and annotations/{kind}_{split}.json of one
+    kind or more, which may be of different images; panoptic masks lie in panoptic_{split}/, or in annotations/ as in
     the published archive. UserError where the annotations name what is not there.
     """
     for root in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
@@ -99,7 +99,7 @@ def gather(source: Path, staging: Path) -> Wanted | None:
 
 
 def _copy_some(root: Path, split: str, kinds: Sequence[str], staging: Path) -> Wanted:
-    """The pictures of `split` that any of `kinds` annotates, the annotations as they are, and the panoptic masks."""
+    """The images of `split` that any of `kinds` annotates, the annotations as they are, and the panoptic masks."""
     for folder in ("annotations", *SPLITS, *(f"panoptic_{each}" for each in SPLITS)):
         shutil.rmtree(staging / folder, ignore_errors=True)
     for folder in ("annotations", split):
@@ -108,14 +108,14 @@ def _copy_some(root: Path, split: str, kinds: Sequence[str], staging: Path) -> W
         file = root / "annotations" / f"{kind}_{split}.json"
         text = file.read_bytes()
         content = parse(text, shown(file))
-        for image in content["images"]:
-            picture = root / split / image["file_name"]
+        for entry in content["images"]:
+            image = root / split / entry["file_name"]
             problem = "it is missing"
-            if picture.is_file():
-                problem = jpeg_problem(picture.read_bytes(), image["width"], image["height"])
+            if image.is_file():
+                problem = jpeg_problem(image.read_bytes(), entry["width"], entry["height"])
             if problem:
-                raise UserError(f"{shown(file)} annotates {shown(picture)}, but {problem}")
-            shutil.copyfile(picture, staging / split / picture.name)
+                raise UserError(f"{shown(file)} annotates {shown(image)}, but {problem}")
+            shutil.copyfile(image, staging / split / image.name)
         if kind == "panoptic":
             masks = staging / f"panoptic_{split}"
             masks.mkdir()
@@ -192,17 +192,17 @@ def choose(content: dict[str, dict[str, Any]], count: int, categories: Sequence[
         shows.setdefault(row["image_id"], set()).update(
             segment["category_id"] for segment in row.get("segments_info", [row])
         )
-    known = [{image["id"] for image in each["images"]} for each in kinds]
+    known = [{entry["id"] for entry in each["images"]} for each in kinds]
     common = set(shows).intersection(*known)
-    images = [image for image in kinds[0]["images"] if image["id"] in common]
-    images.sort(key=lambda image: hashlib.sha256(str(image["id"]).encode()).digest())
+    entries = [entry for entry in kinds[0]["images"] if entry["id"] in common]
+    entries.sort(key=lambda entry: hashlib.sha256(str(entry["id"]).encode()).digest())
     if not categories:
-        return images[:count]
+        return entries[:count]
     ids = {category["name"]: category["id"] for category in kinds[0]["categories"]}
     for name in categories:
         if name not in ids:
             raise UserError(f"COCO has no category {name!r}; {nearest(name, list(ids))}")
-    queues = [[image for image in images if ids[name] in shows[image["id"]]] for name in categories]
+    queues = [[entry for entry in entries if ids[name] in shows[entry["id"]]] for name in categories]
     chosen: dict[int, dict[str, Any]] = {}
     for rank in range(max(map(len, queues))):
         for queue in queues:
@@ -214,22 +214,22 @@ def choose(content: dict[str, dict[str, Any]], count: int, categories: Sequence[
 def smaller(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
     """The annotation file for the images `ids` alone; all else, the categories too, stays as it is."""
     cut = dict(content)
-    cut["images"] = [image for image in content["images"] if image["id"] in ids]
+    cut["images"] = [entry for entry in content["images"] if entry["id"] in ids]
     cut["annotations"] = [row for row in content["annotations"] if row["image_id"] in ids]
     return cut
 
 
-def jpeg_problem(picture: bytes, width: int, height: int) -> str:
-    """Why these bytes are not a whole JPEG of this size, or ""; nobody published hashes of the single pictures."""
-    if not picture.startswith(b"\xff\xd8"):
+def jpeg_problem(image: bytes, width: int, height: int) -> str:
+    """Why these bytes are not a whole JPEG of this size, or ""; nobody published hashes of the single images."""
+    if not image.startswith(b"\xff\xd8"):
         return "it is no JPEG"
-    if not picture.rstrip(b"\0").endswith(b"\xff\xd9"):
+    if not image.rstrip(b"\0").endswith(b"\xff\xd9"):
         return "it is cut short"
     offset = 2
-    while offset + 9 <= len(picture) and picture[offset] == 0xFF:
-        marker, length = picture[offset + 1], int.from_bytes(picture[offset + 2 : offset + 4], "big")
+    while offset + 9 <= len(image) and image[offset] == 0xFF:
+        marker, length = image[offset + 1], int.from_bytes(image[offset + 2 : offset + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the frame header, whatever the coding
-            got = struct.unpack(">HH", picture[offset + 5 : offset + 9])
+            got = struct.unpack(">HH", image[offset + 5 : offset + 9])
             return "" if got == (height, width) else f"it is {got[1]}x{got[0]}, expected {width}x{height}"
         offset += 2 + length
     return "it has no frame header"

@@ -92,7 +92,7 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
     if dataset.subset and (lacking or not set(what.parts) & set(coco.SPLITS)):
         some = coco.gather(source, staging)
         if some:
-            what, lacking = some, "it holds some of the pictures, and nobody published hashes of single ones"
+            what, lacking = some, "it holds some of the images, and nobody published hashes of single ones"
     shutil.rmtree(staging / ".unpacked", ignore_errors=True)
     if lacking:
         return next(filter(None, problems.values()), "") or lacking, what

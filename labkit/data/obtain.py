@@ -49,7 +49,7 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
         with transfer.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
             sources = [_fetch(dataset, file, urls[file], staging, progress) for file in files]
         if wanted.subset:
-            bases = urls_of(dataset, "", dataset.picture_urls, mirrors)
+            bases = urls_of(dataset, "", dataset.image_urls, mirrors)
             sources.append(coco.subset(dataset, wanted, staging, bases))
         else:
             unpack_files(dataset, files, staging)
@@ -100,7 +100,7 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
 
 
 def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequence[str]) -> list[str]:
-    """Where to ask for the file `name` ("": for the folder of single pictures), best first."""
+    """Where to ask for the file `name` ("": for the folder of single images), best first."""
     first = []
     for mirror in [*mirrors, settings.current().mirror]:
         if mirror.startswith(("http://", "https://", "file://")):
@@ -116,7 +116,7 @@ def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequ
                     f"./inv data {dataset.name} --mirror file:///media/usb/",
                 )
             if not fitting and published:
-                say(f"no host in mainland China is known for {name or 'the pictures'}")
+                say(f"no host in mainland China is known for {name or 'the images'}")
             first += fitting
     return list(dict.fromkeys([*first, *published]))
 

@@ -64,14 +64,14 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wanted(msgspec.Struct, frozen=True, array_like=True):
-    """Which parts of a data set, and of its pictures perhaps only some. In a record: a list in this order."""
+    """Which parts of a data set, and of its images perhaps only some. In a record: a list in this order."""
 
     parts: Tuple[str, ...] = ()
-    subset: Count = 0  # this many pictures, fetched one by one; 0: all, in archives
-    categories: Tuple[str, ...] = ()  # pictures that show any of these; () for any picture
+    subset: Count = 0  # this many images, fetched one by one; 0: all, in archives
+    categories: Tuple[str, ...] = ()  # images that show any of these; () for any image
 
     def __str__(self) -> str:
-        few = [f"{self.subset} pictures"] if self.subset else []
+        few = [f"{self.subset} images"] if self.subset else []
         return ", ".join([*few, *self.parts]) + f" with {' or '.join(self.categories)}" * bool(self.categories)
 
 
@@ -92,12 +92,12 @@ class Dataset(Record, frozen=True, forbid_unknown_fields=True):
     layout: Dict[str, Count] = msgspec.field(default_factory=dict)
     md5: Dict[str, str] = msgspec.field(default_factory=dict)
     splits: Dict[str, Count] = msgspec.field(default_factory=dict)
-    shape: Tuple[int, ...] = ()  # of one picture as stored; () where pictures differ or there are none
-    mean: Tuple[float, ...] = ()  # per channel, of the training pictures scaled to 0..1; () where nobody states it
+    shape: Tuple[int, ...] = ()  # of one image as stored; () where images differ or there are none
+    mean: Tuple[float, ...] = ()  # per channel, of the training images scaled to 0..1; () where nobody states it
     std: Tuple[float, ...] = ()
     default: Tuple[str, ...] = ()  # the parts that are fetched when none is asked for; () where there are no parts
-    subset: Count = 0  # fetch this many pictures one by one unless more is asked for; 0 where that is not possible
-    picture_urls: Tuple[str, ...] = ()  # folders of single pictures, in the order in which they are tried
+    subset: Count = 0  # fetch this many images one by one unless more is asked for; 0 where that is not possible
+    image_urls: Tuple[str, ...] = ()  # folders of single images, in the order in which they are tried
 
     def __post_init__(self) -> None:
         if not self.files or not (self.layout or all(file.layout for file in self.files)):

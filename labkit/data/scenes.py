@@ -1,4 +1,4 @@
-"""Drawn scenes larger than an icon, for the samples of data sets of photographs; picture files, always the same bytes.
+"""Synthetic scenes larger than an icon, for the samples of data sets of photographs; always the same bytes.
 
 As in labkit.data.shapes only integer random numbers, + - * / and square roots are used.
 """
@@ -28,9 +28,9 @@ def disc(height: int, width: int, x: float, y: float, rx: float, ry: float) -> A
     return np.clip(0.5 - distance, 0, 1)[..., None], across + 0 * down, down + 0 * across
 
 
-def ball(rng: Any, picture: Any, ink: Any, stripes: bool = False, dimples: bool = False) -> Any:
-    """`picture` with a shaded ball or body in this colour somewhere near its middle."""
-    height, width = picture.shape[:2]
+def ball(rng: Any, image: Any, ink: Any, stripes: bool = False, dimples: bool = False) -> Any:
+    """`image` with a shaded ball or body in this colour somewhere near its middle."""
+    height, width = image.shape[:2]
     r = height * rng.randint(20, 40) / 100.0
     x, y = (side * rng.randint(35, 66) / 100.0 for side in (width, height))
     cover, across, down = disc(height, width, x, y, r * rng.randint(90, 116) / 100.0, r)
@@ -41,26 +41,26 @@ def ball(rng: Any, picture: Any, ink: Any, stripes: bool = False, dimples: bool 
         body = body * np.where(wave - np.floor(wave) < 0.5, 1.0, 0.12)[..., None]
     if dimples:
         body = body + rng.randint(-26, 27, (height, width, 1))
-    return picture + cover * (body - picture)
+    return image + cover * (body - image)
 
 
-def clip(picture: Any) -> Any:
+def clip(image: Any) -> Any:
     """uint8 0..255."""
-    return np.clip(np.floor(picture), 0, 255).astype(np.uint8)
+    return np.clip(np.floor(image), 0, 255).astype(np.uint8)
 
 
-def write_jpeg(path: Path, picture: Any) -> None:
+def write_jpeg(path: Path, image: Any) -> None:
     """Write uint8 RGB (H, W, 3) as JPEG, with Pillow."""
     from PIL import Image
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(str(path), "JPEG", quality=90)
+    Image.fromarray(image).save(str(path), "JPEG", quality=90)
 
 
-def write_png(path: Path, picture: Any) -> None:
+def write_png(path: Path, image: Any) -> None:
     """Write uint8 RGB (H, W, 3) as PNG, not compressed: compressed bytes differ between versions of zlib."""
-    height, width = picture.shape[:2]
-    rows = b"".join(b"\0" + row.tobytes() for row in picture)
+    height, width = image.shape[:2]
+    rows = b"".join(b"\0" + row.tobytes() for row in image)
     blocks = [rows[start : start + 65535] for start in range(0, len(rows), 65535)]
     packed = b"\x78\x01"
     for number, block in enumerate(blocks, start=1):

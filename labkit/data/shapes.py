@@ -1,6 +1,6 @@
-"""Drawn pictures of ten shapes: what the samples of the CIFAR data sets consist of.
+"""Synthetic images of ten shapes: what the samples of the CIFAR data sets consist of.
 
-Every picture is different in place, size, angle, colour, background and noise, so that a network has to learn the
+Every image is different in place, size, angle, colour, background and noise, so that a network has to learn the
 shape. Only integer random numbers, + - * / and square roots are used: the bytes are the same with every NumPy.
 """
 
@@ -18,9 +18,9 @@ TURNS = np.array([(math.cos(k * math.tau / ANGLES), math.sin(k * math.tau / ANGL
 
 
 def draw(rng: Any, shapes: Any, inks: Sequence[Sequence[int]] | None = None) -> Any:
-    """Pictures of `shapes`, numbers into SHAPES, (N,) -> uint8 0..255 NHWC RGB (N, 32, 32, 3).
+    """Images of `shapes`, numbers into SHAPES, (N,) -> uint8 0..255 NHWC RGB (N, 32, 32, 3).
 
-    `inks`, (N, 3), are the colours 0..255 to draw in; without them each picture has a random one. `rng` is a
+    `inks`, (N, 3), are the colours 0..255 to draw in; without them each image has a random one. `rng` is a
     numpy.random.RandomState.
     """
     count = len(shapes)
@@ -32,28 +32,28 @@ def draw(rng: Any, shapes: Any, inks: Sequence[Sequence[int]] | None = None) -> 
         ground = grey + _slope(rng, count)
         ink = np.asarray(inks) + rng.randint(-24, 25, (count, 3))
 
-    picture = ground + np.zeros((count, SIDE, SIDE, 3))
+    image = ground + np.zeros((count, SIDE, SIDE, 3))
     for _ in range(3):  # clutter, so that "something is there" does not tell the shape
         spot = _cover(_distances(rng, np.zeros(count, int), size=(2, 5), middle=15))
-        picture += spot * (rng.randint(0, 256, (count, 1, 1, 3)) - picture)
+        image += spot * (rng.randint(0, 256, (count, 1, 1, 3)) - image)
     cover = np.zeros((count, SIDE, SIDE, 1))
     for number in range(len(SHAPES)):
         chosen = np.flatnonzero(shapes == number)
         cover[chosen] = _cover(_distances(rng, shapes[chosen], size=(6, 12), middle=6))
-    picture += cover * (ink[:, None, None] - picture)
-    picture += rng.randint(-42, 43, picture.shape)
-    return np.clip(np.floor(picture), 0, 255).astype(np.uint8)
+    image += cover * (ink[:, None, None] - image)
+    image += rng.randint(-42, 43, image.shape)
+    return np.clip(np.floor(image), 0, 255).astype(np.uint8)
 
 
 def _slope(rng: Any, count: int) -> Any:
-    """Light that falls off across the picture: (N, 32, 32, 1)."""
+    """Light that falls off across the image: (N, 32, 32, 1)."""
     steps = np.arange(SIDE) - SIDE / 2
     across, down = rng.randint(-20, 21, (2, count, 1, 1, 1)) / 10.0
     return across * steps[None, None, :, None] + down * steps[None, :, None, None]
 
 
 def _unlike(ground: Any, offers: Any) -> Any:
-    """Of the colours offered, (K, N, 3), the one farthest from the ground of each picture: (N, 3)."""
+    """Of the colours offered, (K, N, 3), the one farthest from the ground of each image: (N, 3)."""
     gap = np.abs(offers - ground).sum(axis=2)  # (K, N)
     return offers[gap.argmax(axis=0), np.arange(len(ground))]
 

@@ -1,4 +1,4 @@
-"""Which pictures each batch of a training holds."""
+"""Which images each batch of a training holds."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import torch
 
 
 class Batches:
-    """Batches of `size` of `count` pictures in random order: every picture once in each epoch, then in another order.
+    """Batches of `size` of `count` images in random order: every image once in each epoch, then in another order.
 
     Any batch can be asked for by its number, and follows from the seed alone: that is how a resumed run goes on with
-    the same pictures. The few left over at the end of an epoch, less than a batch, are others in every epoch.
+    the same images. The few left over at the end of an epoch, less than a batch, are others in every epoch.
     """
 
     def __init__(self, count: int, size: int, seed: int) -> None:

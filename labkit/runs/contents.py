@@ -35,7 +35,7 @@ class Config(Record, frozen=True):
     started: Annotated[str, said('UTC, "2026-11-23 17:15:00"', 'UTC 时间，如 "2026-11-23 17:15:00"')]
     preset: Annotated[str, said('"smoke", a preset of the lab, or ""', '"smoke"、实验的某个预设，或 ""')]
     smoke: Annotated[bool, said("whether this is a smoke run", "是否为冒烟运行")]
-    sample: Annotated[bool, said("whether it reads drawn samples, not the real data", "是否读取绘制的样例而非真实数据")]
+    sample: Annotated[bool, said("whether it reads synthetic samples", "是否读取合成的样例而非真实数据")]
     seed: Annotated[int, said("what all random numbers follow from", "所有随机数的种子")]
     options: Annotated[
         Dict[str, Union[bool, int, float, str, List[Plain], None]],

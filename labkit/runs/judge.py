@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-# Pictures are uint8 0..255 (N, 32, 32, C) here, real and generated alike.
+# Images are uint8 0..255 (N, 32, 32, C) here, real and generated alike.
 
 
 class Judge(nn.Module):
@@ -30,7 +30,7 @@ class Judge(nn.Module):
 
     @torch.no_grad()
     def look(self, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Features float32 (N, 64), of mean square 1 on real pictures, and the probabilities (N, classes) of each."""
+        """Features float32 (N, 64), of mean square 1 on real images, and the probabilities (N, classes) of each."""
         device = self.head.weight.device
         parts = [self(part.to(device)) for part in pixels.split(500)]
         features, logits = torch.cat([f for f, _ in parts]), torch.cat([x for _, x in parts])
@@ -38,7 +38,7 @@ class Judge(nn.Module):
 
 
 def train_judge(pixels: torch.Tensor, labels: torch.Tensor, device: torch.device, passes: int = 3) -> Judge:
-    """A judge that is the same for every --seed: it learns the first 10,000 pictures in the same order always."""
+    """A judge that is the same for every --seed: it learns the first 10,000 images in the same order always."""
     pixels, labels = pixels[:10_000], labels[:10_000]
     with torch.random.fork_rng(devices=[]):  # the generator's own random numbers stay what they are
         torch.default_generator.manual_seed(0)

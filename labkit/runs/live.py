@@ -1,4 +1,4 @@
-"""What can be watched while a lab runs: a progress bar in the terminal; curves, pictures in TensorBoard and visdom."""
+"""What can be watched while a lab runs: a progress bar in the terminal; curves, images in TensorBoard and visdom."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Bar:
 
 
 class TensorBoard:
-    """Writes scalars and pictures as TensorBoard reads them.
+    """Writes scalars and images as TensorBoard reads them.
 
     Written here and now: tensorboardX's own SummaryWriter leaves it to a thread, and when that dies of a full disk,
     the training waits for it for ever.
@@ -116,11 +116,11 @@ class TensorBoard:
         """Record one scalar."""
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=self._scalar(tag, value)))
 
-    def add_picture(self, tag: str, png: bytes, step: int) -> None:
-        """Record one picture, the content of a PNG file in colour."""
+    def add_image(self, tag: str, png: bytes, step: int) -> None:
+        """Record one image, the content of a PNG file in colour."""
         width, height = contents.png_size(png)
-        picture = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
-        summary = self._summary(value=[self._summary.Value(tag=tag, image=picture)])
+        image = self._summary.Image(height=height, width=width, colorspace=3, encoded_image_string=png)
+        summary = self._summary(value=[self._summary.Value(tag=tag, image=image)])
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
 
     def arrange(self, layout: dict[str, Any]) -> None:
@@ -139,7 +139,7 @@ class TensorBoard:
 
 
 class Windows(threading.Thread):
-    """Keeps the curves and live pictures of a run drawn in visdom, whether its server comes, goes or was never there.
+    """Keeps the curves and live images of a run drawn in visdom, whether its server comes, goes or was never there.
 
     `snapshot()` returns {name: (steps, values)}. Each panel is drawn whole, so that a server which was started late, or
     restarted, shows everything; training never waits for it. `busy_s` is the processor time that all this took.
@@ -176,7 +176,7 @@ class Windows(threading.Thread):
                 server = server or connect(self._environment)
                 if server:
                     server.draw(self._snapshot())
-                    server.draw_pictures(self._folder)
+                    server.draw_images(self._folder)
                     told = ""
             except Refused as refused:  # said once; it may be started anew, and let us in
                 if told != refused.message:
@@ -205,7 +205,7 @@ class Server:
 
     def __init__(self, address: str, environment: str) -> None:
         self._address, self._environment = address, environment
-        self._drawn: dict[str, int] = {}  # the step of each picture that it shows
+        self._drawn: dict[str, int] = {}  # the step of each image that it shows
         # The user's proxy cannot reach this machine's loopback, and the login is a cookie.
         self._opener = request.build_opener(request.ProxyHandler({}), request.HTTPCookieProcessor())
         if login.password():
@@ -247,8 +247,8 @@ class Server:
             layout = {"title": {"text": title}, "xaxis": {"title": {"text": "step"}}, "showlegend": True}
             self.show({"win": panel, "data": lines, "layout": layout, "opts": {"title": title}})
 
-    def draw_pictures(self, folder: Path) -> None:
-        """Show each live picture of the run in `folder` that is newer than what is shown."""
+    def draw_images(self, folder: Path) -> None:
+        """Show each live image of the run in `folder` that is newer than what is shown."""
         for item in (contents.read(folder, "report.json", Items) or Items()).items:
             name, step = item.name, item.step
             if step is None or self._drawn.get(name) == step:
@@ -285,7 +285,7 @@ def replay(folder: Path) -> None:
     if server is None:
         raise UserError("no visdom answers.", "./inv visdom")
     server.draw(contents.history(folder))
-    server.draw_pictures(folder)
+    server.draw_images(folder)
     if (folder / RECORD).exists():
         server.repeat(folder / RECORD)
 

@@ -153,7 +153,7 @@ class Loop:
         return means
 
     def log(self, **values: float) -> None:
-        """A row of the log at this step and, where units are pictures, how many a second it was so far."""
+        """A row of the log at this step and, where units are images, how many a second it was so far."""
         self.run.log(self.step, **values)
         if self._unit == "img":
             self.run.time(self.step, images_per_second=self.rate)

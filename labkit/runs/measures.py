@@ -1,4 +1,4 @@
-"""Measures of generated pictures that no kept library has: how far one set of pictures is from another."""
+"""Measures of generated images that no kept library has: how far one set of images is from another."""
 
 from __future__ import annotations
 
@@ -19,6 +19,6 @@ def kid(features_a: np.ndarray, features_b: np.ndarray) -> float:
         return (x @ y.T / d + 1) ** 3
 
     within_a, within_b = kernel(a, a), kernel(b, b)
-    own_a = (within_a.sum() - np.trace(within_a)) / (n * (n - 1))  # no pair of a picture with itself
+    own_a = (within_a.sum() - np.trace(within_a)) / (n * (n - 1))  # no pair of an image with itself
     own_b = (within_b.sum() - np.trace(within_b)) / (m * (m - 1))
     return float(own_a + own_b - 2 * kernel(a, b).mean())

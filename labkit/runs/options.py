@@ -87,7 +87,7 @@ def parse(
     if presets:
         group.add_argument("--preset", metavar="NAME", default="", help=f"a set of values for the options: {names}")
     group.add_argument("--smoke", action="store_true", help="one short run on the CPU and the sample, that must learn")
-    group.add_argument("--sample", action="store_true", help="train on the small drawn stand-in, not the real data")
+    group.add_argument("--sample", action="store_true", help="train on the small synthetic stand-in, not the real data")
     group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0), help="random seed (default: 0)")
     group.add_argument("--resume", metavar="RUN", default="", help="continue a run that stopped: its name, or latest")
     group.add_argument(
@@ -187,12 +187,15 @@ def resolve(name: str, value: str, folder: Path) -> str:
     return value
 
 
+FORMER = {"pictures": "images"}  # names of options that older runs wrote down -> today's
+
+
 def from_record(config_class: type, recorded: Mapping[str, Any]) -> Any:
     """The Config that a run wrote down. Raises TypeError for options that this version does not have.
 
-    Until 27 November 2026 an option that was left out was written as 0 or "".
+    Until 27 November 2026 an option that was left out was written as 0 or "", and some had other names.
     """
-    values = dict(recorded)
+    values = {FORMER.get(name, name): value for name, value in recorded.items()}
     for field in dataclasses.fields(config_class):
         kind, may_be_left_out = str(field.type).replace(" | None", ""), "None" in str(field.type)
         if may_be_left_out and not values.get(field.name):

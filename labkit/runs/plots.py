@@ -59,18 +59,18 @@ def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 
 
 
 def tiles(pixels: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
-    """Pictures uint8 (N, H, W) or (N, H, W, 3) in rows of `columns` with a white gap between: one uint8 picture."""
+    """Images uint8 (N, H, W) or (N, H, W, 3) in rows of `columns` with a white gap between: one uint8 image."""
     count, height, width, *colours = pixels.shape
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, *colours), 255, np.uint8)
-    for k, picture in enumerate(pixels):
+    for k, image in enumerate(pixels):
         y, x = k // columns * (height + gap), k % columns * (width + gap)
-        sheet[y : y + height, x : x + width] = picture
+        sheet[y : y + height, x : x + width] = image
     return sheet
 
 
 def gallery(pixels: np.ndarray, columns: int, rows: Sequence[str] = (), tops: Sequence[str] = ()) -> Figure:
-    """Pictures uint8 (N, H, W) grey or (N, H, W, 3) in rows; `rows` names the rows and `tops` the columns."""
+    """Images uint8 (N, H, W) grey or (N, H, W, 3) in rows; `rows` names the rows and `tops` the columns."""
     sheet = tiles(pixels, columns)
     width = min(8.0, 0.62 * columns + 1.2)
     made, axes = figure(width=width, height=width * sheet.shape[0] / sheet.shape[1])

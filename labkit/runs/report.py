@@ -28,11 +28,11 @@ WORDS = {
 }
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s?%?$")
 REFRESH_S = 10
-MOST_FILES = 300  # listed; a lab may derive one for each picture of its data
+MOST_FILES = 300  # listed; a lab may derive one for each image of its data
 
 
 @dataclass(frozen=True)
-class Picture:
+class Plot:
     """A PNG of the run folder; `source` is "" where it is missing. Width and height are in CSS pixels."""
 
     name: str
@@ -84,18 +84,18 @@ def _device(env: Environment) -> str:
     return env.device_reason or ""
 
 
-def _curves(folder: Path) -> list[Picture]:
+def _curves(folder: Path) -> list[Plot]:
     names = sorted(path.name for path in (folder / "plots" / "curves").glob("*.png"))
-    return [_picture(folder, f"plots/curves/{name}", f"{Path(name).stem} against the step") for name in names]
+    return [_plot(folder, f"plots/curves/{name}", f"{Path(name).stem} against the step") for name in names]
 
 
-def _picture(folder: Path, name: str, description: str) -> Picture:
+def _plot(folder: Path, name: str, description: str) -> Plot:
     content = contents.read_bytes(folder, name)
     width, height = contents.png_size(content)
     if not width:
-        return Picture(name, description)
+        return Plot(name, description)
     source = "data:image/png;base64," + base64.b64encode(content).decode()
-    return Picture(name, description, source, width * 2 // 3, height * 2 // 3)  # drawn at 144 dots per inch, CSS has 96
+    return Plot(name, description, source, width * 2 // 3, height * 2 // 3)  # drawn at 144 dots per inch, CSS has 96
 
 
 def _items(folder: Path) -> Iterable[dict[str, Any]]:
@@ -105,7 +105,7 @@ def _items(folder: Path) -> Iterable[dict[str, Any]]:
         if item.kind == "note":
             yield shown
         elif item.kind == "figure":
-            yield {**shown, "picture": _picture(folder, f"plots/{item.name}.png", item.caption)}
+            yield {**shown, "plot": _plot(folder, f"plots/{item.name}.png", item.caption)}
         elif item.kind == "table":
             yield {**shown, **_table(folder, f"tables/{item.name}.json")}
 

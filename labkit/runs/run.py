@@ -78,7 +78,7 @@ class Run:
         self._env.data[name] = DataUsed(state.kind, state.source, state.when)
         typed.write(self.folder / "env.json", self._env)
         meaning = {
-            "sample": "a small drawn stand-in, not the real data",
+            "sample": "a small synthetic stand-in, not the real data",
             "recorded": "nobody published a hash of it: what came first counts",
             "unverified": "not checked against published hashes",
         }
@@ -123,7 +123,7 @@ class Run:
         files.write_bytes(path, content.getvalue())
         self._show(Item("figure", name, caption, step))
         if step is not None:
-            self._open_board().add_picture(name, content.getvalue(), step)
+            self._open_board().add_image(name, content.getvalue(), step)
             self._windows.changed()
             self._refresh()
 

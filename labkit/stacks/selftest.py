@@ -34,7 +34,7 @@ def check_versions(stack: catalog.Stack) -> list[str]:
 
 
 def train_a_little(steps: int = 20) -> tuple[float, float, str]:
-    """First and last loss of a small convolutional network on random pictures (64, 3, 32, 32), and the device."""
+    """First and last loss of a small convolutional network on random images (64, 3, 32, 32), and the device."""
     import torch
     from torch import nn
 

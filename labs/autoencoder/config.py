@@ -13,7 +13,7 @@ class Config:
     model: str = option("vae", "autoencoder, variational autoencoder, or pixel by pixel",
                         choices=("ae", "vae", "pixelcnn"))  # fmt: skip
     steps: int = option(2000, "steps of training", at_least=8)
-    batch_size: int = option(100, "pictures per step", at_least=2)
+    batch_size: int = option(100, "images per step", at_least=2)
     lr: float = option(0.001, "learning rate of Adam; it falls to 0 in a straight line", at_least=0)
     hidden: int = option(400, "width of the hidden layers of ae and vae", at_least=1)
     latent: int = option(16, "numbers in the code of ae and vae; with 2 the report shows a map", at_least=1)

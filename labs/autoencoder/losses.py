@@ -1,4 +1,4 @@
-"""What the three models minimise, in nats: the negative logarithm of a probability, per picture."""
+"""What the three models minimise, in nats: the negative logarithm of a probability, per image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import torch
 from torch.nn import functional as F
 
 
-def negative_log_likelihood(logits: torch.Tensor, pictures: torch.Tensor) -> torch.Tensor:
-    """-log p(picture): the sum over all pixels of log(1 + e^logit) - pixel * logit, (N,); pixels are 0 or 1."""
-    return (F.softplus(logits) - pictures * logits).flatten(1).sum(dim=1)
+def negative_log_likelihood(logits: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """-log p(image): the sum over all pixels of log(1 + e^logit) - pixel * logit, (N,); pixels are 0 or 1."""
+    return (F.softplus(logits) - images * logits).flatten(1).sum(dim=1)
 
 
 def kl_to_standard_normal(mean: torch.Tensor, log_variance: torch.Tensor) -> torch.Tensor:

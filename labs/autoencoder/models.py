@@ -1,6 +1,6 @@
-"""An autoencoder, its variational form, and a network that draws pixel by pixel, for binary pictures of 28 x 28.
+"""An autoencoder, its variational form, and a network that draws pixel by pixel, for binary images of 28 x 28.
 
-Shapes: N pictures, L numbers in a code, w = width. Pictures are float32 0 or 1 (N, 1, 28, 28).
+Shapes: N images, L numbers in a code, w = width. Images are float32 0 or 1 (N, 1, 28, 28).
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ SIDE = 28
 
 
 class Autoencoder(nn.Module):
-    """Picture to code to picture, each way with one hidden layer, as in Kingma and Welling (2014).
+    """Image to code to image, each way with one hidden layer, as in Kingma and Welling (2014).
 
-    The variational one codes a picture as a normal distribution, the plain one as a point.
+    The variational one codes an image as a normal distribution, the plain one as a point.
     """
 
     def __init__(self, hidden: int, latent: int, variational: bool) -> None:
@@ -26,9 +26,9 @@ class Autoencoder(nn.Module):
         )  # fmt: skip
         self.decoder = nn.Sequential(nn.Linear(latent, hidden), nn.ReLU(), nn.Linear(hidden, SIDE**2))
 
-    def encode(self, pictures: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def encode(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The code (N, L) and an empty tensor, or the mean and the logarithm of the variance, (N, L) each."""
-        code = self.encoder(2 * pictures - 1).float()
+        code = self.encoder(2 * images - 1).float()
         return code[:, : self.latent], code[:, self.latent :]
 
     def decode(self, z: torch.Tensor) -> torch.Tensor:
@@ -67,16 +67,16 @@ class PixelCNN(nn.Module):
         self.last = nn.Sequential(nn.ReLU(), nn.Conv2d(width, 2 * width, 1), nn.ReLU(), nn.Conv2d(2 * width, 1, 1))
         self.rows = 3 + layers  # how many rows above a pixel its logit depends on
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        x = self.first(2 * pictures - 1)  # (N, w, H, W)
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        x = self.first(2 * images - 1)  # (N, w, H, W)
         for block in self.blocks:
             x = x + block(x)
         return self.last(x).float()
 
     @torch.no_grad()
-    def continue_drawing(self, pictures: torch.Tensor, row: int, generator: torch.Generator) -> torch.Tensor:
-        """`pictures` (N, 1, 28, 28) with everything from `row` on drawn anew, pixel by pixel: 28 calls for each row."""
-        drawn = pictures.clone()
+    def continue_drawing(self, images: torch.Tensor, row: int, generator: torch.Generator) -> torch.Tensor:
+        """`images` (N, 1, 28, 28) with everything from `row` on drawn anew, pixel by pixel: 28 calls for each row."""
+        drawn = images.clone()
         drawn[:, :, row:] = 0
         chance = torch.rand(drawn.shape, generator=generator).to(drawn.device)
         for y in range(row, SIDE):

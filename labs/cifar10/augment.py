@@ -1,10 +1,10 @@
-"""The training pictures of one epoch, a batch in one operation: shifted and mirrored always, the rest as asked.
+"""The training images of one epoch, a batch in one operation: shifted and mirrored always, the rest as asked.
 
-Pictures stay in memory as they are stored, uint8 0..255 (N, H, W, 3), four times smaller than float32. A DataLoader
-calls its transforms for every picture; here every step takes and returns a whole batch.
+Images stay in memory as they are stored, uint8 0..255 (N, H, W, 3), four times smaller than float32. A DataLoader
+calls its transforms for every image; here every step takes and returns a whole batch.
 
-Chance comes in as numbers: row i of `u` (N, k) holds k draws from [0, 1) that belong to picture i. They follow from
-(seed, epoch) and the picture's place in the epoch alone, so a resumed run makes the same batches. Each function says
+Chance comes in as numbers: row i of `u` (N, k) holds k draws from [0, 1) that belong to image i. They follow from
+(seed, epoch) and the image's place in the epoch alone, so a resumed run makes the same batches. Each function says
 in its first line what its columns are.
 """
 
@@ -28,9 +28,9 @@ def shrink(pixels: torch.Tensor, size: int) -> torch.Tensor:
 
 
 def crop_windows(pixels: torch.Tensor, shift: int, device: torch.device) -> torch.Tensor:
-    """Every shifted crop of every picture: uint8 (N, 2 * shift + 1, 2 * shift + 1, H, W, 3), without copies.
+    """Every shifted crop of every image: uint8 (N, 2 * shift + 1, 2 * shift + 1, H, W, 3), without copies.
 
-    Moving by more than nothing uncovers a border, which is filled with the mirrored picture. `unfold(dim, size, step)`
+    Moving by more than nothing uncovers a border, which is filled with the mirrored image. `unfold(dim, size, step)`
     describes all windows along a dimension as a tensor over the same memory, in which they overlap:
 
         torch.arange(5).unfold(0, 3, 1)     [[0, 1, 2],     five numbers stored, nine to be read:
@@ -48,9 +48,9 @@ def crop_windows(pixels: torch.Tensor, shift: int, device: torch.device) -> torc
 
 
 class Plan(NamedTuple):
-    """What one epoch does with each picture, by position in the epoch."""
+    """What one epoch does with each image, by position in the epoch."""
 
-    order: torch.Tensor  # (N,) which picture
+    order: torch.Tensor  # (N,) which image
     y: torch.Tensor  # (N,) which crop window
     x: torch.Tensor
     flip: torch.Tensor  # (N,) bool
@@ -58,10 +58,10 @@ class Plan(NamedTuple):
 
 
 def plan_epoch(count: int, shift: int, seed: int, epoch: int, flip: bool = True, draws: int = 0) -> Plan:
-    """The plan of `epoch` for `count` pictures. It follows from (seed, epoch) alone, so a resumed run finds it again.
+    """The plan of `epoch` for `count` images. It follows from (seed, epoch) alone, so a resumed run finds it again.
 
-    A picture is flipped in every second epoch, in the odd or the even ones by the toss of a coin: two epochs then show
-    both views of each picture, where tossing anew would show half of the pictures the same way twice.
+    An image is flipped in every second epoch, in the odd or the even ones by the toss of a coin: two epochs then show
+    both views of each image, where tossing anew would show half of the images the same way twice.
     Source: K. Jordan, 94% on CIFAR-10 in 3.29 Seconds (2024), section 3.5.
     """
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
@@ -73,20 +73,20 @@ def plan_epoch(count: int, shift: int, seed: int, epoch: int, flip: bool = True,
 
 
 def gather(windows: torch.Tensor, plan: Plan, part: slice) -> torch.Tensor:
-    """The shifted and mirrored pictures at the positions `part` of the epoch: uint8 (N, H, W, 3)."""
+    """The shifted and mirrored images at the positions `part` of the epoch: uint8 (N, H, W, 3)."""
     pixels = windows[plan.order[part], plan.y[part], plan.x[part]]  # (N, H, W, 3)
     flip = plan.flip[part]
     pixels[flip] = pixels[flip].flip(2)
     return pixels
 
 
-# ---- one picture from one picture ----
+# ---- one image from one image ----
 
 
 def colour(pixels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
     """Brightness, then contrast, then saturation, each times a factor from 0.6 to 1.4; `u` (N, 3).
 
-    Factor 0 would be black, the mean grey of the picture, and the picture in grey (as in torchvision's ColorJitter).
+    Factor 0 would be black, the mean grey of the image, and the image in grey (as in torchvision's ColorJitter).
     """
     brightness, contrast, saturation = (0.6 + 0.8 * u).reshape(-1, 3, 1, 1, 1).unbind(dim=1)  # each (N, 1, 1, 1)
     x = (pixels.float() * brightness).clamp(0, 255)  # (N, H, W, 3)
@@ -110,7 +110,7 @@ def rotation(pixels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def cutout(pixels: torch.Tensor, u: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
-    """A square a quarter as wide as the picture gets the colour `fill`, uint8 (3,), at a random place; `u` (N, 2).
+    """A square a quarter as wide as the image gets the colour `fill`, uint8 (3,), at a random place; `u` (N, 2).
 
     The network must then not rest on one detail. Source: DeVries & Taylor, Improved Regularization of CNNs with Cutout
     (2017): the middle may lie at the border, the colour is the mean of the data, the side 8 (of 32) on CIFAR-100.
@@ -121,9 +121,9 @@ def cutout(pixels: torch.Tensor, u: torch.Tensor, fill: torch.Tensor) -> torch.T
 
 
 def _squares(size: int, row: torch.Tensor, column: torch.Tensor, side: torch.Tensor) -> torch.Tensor:
-    """Where a square is, cut off at the picture's border: bool (N, size, size).
+    """Where a square is, cut off at the image's border: bool (N, size, size).
 
-    `row` and `column` of its middle, and its `side`, are shares of the picture's side, each (N,).
+    `row` and `column` of its middle, and its `side`, are shares of the image's side, each (N,).
     """
     place = torch.arange(size, device=side.device, dtype=side.dtype)
     side = side.unsqueeze(1)  # (N, 1)
@@ -137,11 +137,11 @@ def _squares(size: int, row: torch.Tensor, column: torch.Tensor, side: torch.Ten
     return covered(row).unsqueeze(2) & covered(column).unsqueeze(1)
 
 
-# ---- one picture from two: the label is mixed too ----
+# ---- one image from two: the label is mixed too ----
 
 
 def mixup(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Both pictures laid over each other, and the weight of the first, (N,); `u` (N, 1).
+    """Both images laid over each other, and the weight of the first, (N,); `u` (N, 1).
 
     Source: Zhang et al., mixup: Beyond Empirical Risk Minimization (2018). Its Beta(1, 1) is the uniform distribution.
     """
@@ -151,7 +151,7 @@ def mixup(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple[
 
 
 def cutmix(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """A square of the first picture is taken from the second; the weight of the first, (N,), is the area it kept.
+    """A square of the first image is taken from the second; the weight of the first, (N,), is the area it kept.
 
     `u` (N, 3): the area that the first should keep, and the middle of the square; what the border cuts off is kept too.
     Source: Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers (2019), with its Beta(1, 1).
@@ -164,13 +164,13 @@ def cutmix(pixels: torch.Tensor, others: torch.Tensor, u: torch.Tensor) -> tuple
 
 # ---- a batch ----
 
-# how many random numbers each needs for a picture; in the order of applying
+# how many random numbers each needs for an image; in the order of applying
 DRAWS = {"rotation": 1, "colour": 3, "augmix": AUGMIX_DRAWS, "cutout": 2, "mixup": 1, "cutmix": 3}
 COIN = "coin"  # one more column, the last: with both mixup and cutmix it chooses one of them
 
 
 class Batch(NamedTuple):
-    """Pictures and what they show: `labels` with `weight`, and `others` with the rest of 1."""
+    """Images and what they show: `labels` with `weight`, and `others` with the rest of 1."""
 
     pixels: torch.Tensor  # uint8 (N, H, W, 3)
     labels: torch.Tensor  # int64 (N,)
@@ -179,7 +179,7 @@ class Batch(NamedTuple):
 
 
 def draws(chosen: tuple[str, ...]) -> int:
-    """How many random numbers a picture needs for `chosen` and, if there is any, for the coin."""
+    """How many random numbers an image needs for `chosen` and, if there is any, for the coin."""
     return sum(DRAWS[name] for name in chosen) + 1 if chosen else 0
 
 
@@ -196,8 +196,8 @@ def change(pixels: torch.Tensor, labels: torch.Tensor, chosen: tuple[str, ...], 
            fill: torch.Tensor) -> Batch:  # fmt: skip
     """A batch with the augmentations `chosen`; `u` (N, draws(chosen)), `fill` the colour of what cutout hides.
 
-    The picture mixed in is the one at the mirrored place of the batch, whose order is random. Where both mixup and
-    cutmix are chosen, each picture gets one of them.
+    The image mixed in is the one at the mirrored place of the batch, whose order is random. Where both mixup and
+    cutmix are chosen, each image gets one of them.
     """
     own = by_name(u, chosen) if chosen else {}
     if "rotation" in own:
@@ -226,7 +226,7 @@ def change(pixels: torch.Tensor, labels: torch.Tensor, chosen: tuple[str, ...], 
 
 
 class Source:
-    """Training pictures at one size, uint8 (N, H, W, 3), and their labels, of which `batch` makes any batch."""
+    """Training images at one size, uint8 (N, H, W, 3), and their labels, of which `batch` makes any batch."""
 
     def __init__(self, pixels: torch.Tensor, labels: torch.Tensor, shift: int, chosen: tuple[str, ...],
                  device: torch.device) -> None:  # fmt: skip
@@ -235,6 +235,6 @@ class Source:
         self.fill = pixels.reshape(-1, 3).double().mean(dim=0).round().byte().to(device)
 
     def batch(self, plan: Plan, part: slice) -> Batch:
-        """The augmented pictures at the positions `part` of the epoch."""
+        """The augmented images at the positions `part` of the epoch."""
         pixels, labels = gather(self.windows, plan, part), self.labels[plan.order[part]]
         return change(pixels, labels, self.chosen, plan.u[part].to(self.device), self.fill)

@@ -1,9 +1,9 @@
-"""AugMix: a picture mixed with three versions of itself, each of which went through a random chain of operations.
+"""AugMix: an image mixed with three versions of itself, each of which went through a random chain of operations.
 
-The mixture stays close to the picture, so its label stays right although single operations are strong.
+The mixture stays close to the image, so its label stays right although single operations are strong.
 Source: Hendrycks et al., AugMix: A Simple Data Processing Method to Improve Robustness and Uncertainty (2020), with its
 three chains, depths 1 to 3, Dirichlet(1) and Beta(1, 1), at severity 3; without its second loss, which compares three
-views of every picture and so triples the cost. Operations: Cubuk et al., AutoAugment (2019), those that AugMix kept.
+views of every image and so triples the cost. Operations: Cubuk et al., AutoAugment (2019), those that AugMix kept.
 
 Shapes: `pixels` uint8 0..255 (N, H, W, 3); `amount`, how strong an operation is, (N,) in [0, 1).
 """
@@ -17,15 +17,15 @@ import torch
 from torch.nn import functional as F
 
 CHAINS, DEPTH = 3, 3
-AUGMIX_DRAWS = CHAINS + 1 + CHAINS * (1 + DEPTH + DEPTH)  # random numbers for each picture: 25
-ENDED = -1  # in the place of an operation's number: this picture's chain is over, leave it as it is
+AUGMIX_DRAWS = CHAINS + 1 + CHAINS * (1 + DEPTH + DEPTH)  # random numbers for each image: 25
+ENDED = -1  # in the place of an operation's number: this image's chain is over, leave it as it is
 
 
 class Chance(NamedTuple):
     """The random numbers of AugMix, all in [0, 1), by what they decide."""
 
     weight: torch.Tensor  # (N, CHAINS) how much each chain counts in the mixture
-    share: torch.Tensor  # (N,) how much of the picture itself is kept
+    share: torch.Tensor  # (N,) how much of the image itself is kept
     length: torch.Tensor  # (N, CHAINS) of how many operations each chain is
     operation: torch.Tensor  # (N, CHAINS, DEPTH) which ones
     amount: torch.Tensor  # (N, CHAINS, DEPTH) how strong each is
@@ -59,7 +59,7 @@ def augmix(pixels: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
 
 
 def operate(pixels: torch.Tensor, operation: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
-    """Each picture through its own operation, by number (N,): those of TONES, then those of PLACES; or ENDED."""
+    """Each image through its own operation, by number (N,): those of TONES, then those of PLACES; or ENDED."""
     done = pixels.clone()
     for number, tone in enumerate(TONES):
         chosen = operation == number
@@ -144,7 +144,7 @@ PLACES = ("turn", "shear_x", "shear_y", "move_x", "move_y")
 def bend(pixels: torch.Tensor, way: torch.Tensor, amount: torch.Tensor) -> torch.Tensor:
     """Turned by up to 9 degrees, sheared by up to 0.09, or moved by up to a tenth; `way` (N,) is a place in PLACES."""
     signed = 2 * amount - 1
-    turn, shear_x, shear_y, move_x, move_y = (  # each 0 for the pictures that go another way
+    turn, shear_x, shear_y, move_x, move_y = (  # each 0 for the images that go another way
         torch.where(way == k, signed, torch.zeros_like(signed)) for k in range(len(PLACES))
     )
     sin, cos = (turn * math.radians(9)).sin(), (turn * math.radians(9)).cos()

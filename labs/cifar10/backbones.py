@@ -1,16 +1,16 @@
-"""The well-known backbones for small pictures, one for each kind of structure in the notes (sections 56, 57, 59).
+"""The well-known backbones for small images, one for each kind of structure in the notes (sections 56, 57, 59).
 
     series     VGG16         one layer after the other
     skip       ResNet18      every block adds its input to its output
     parallel   GoogLeNet     several filters side by side, their answers joined
     light      MobileNetV2   filters for single channels, and 1 x 1 convolutions to mix them
-    attention  SE-ResNet18   channels are weighted by what is in the picture
+    attention  SE-ResNet18   channels are weighted by what is in the image
 
 Each is the network of its paper with the stem that is usual for 32 x 32 pixels: a 3 x 3 convolution without a stride
 and no pooling, where 224 x 224 pixels would first be shrunk fourfold. All end in the mean over places and one linear
 layer, `head`, so they take any size from 16 x 16 on.
 
-Shapes: N pictures of a batch, C channels, H x W pixels; pictures (N, 3, H, W) in, logits (N, classes) out.
+Shapes: N images of a batch, C channels, H x W pixels; images (N, 3, H, W) in, logits (N, classes) out.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 
 def conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, groups: int = 1, activation: Any = nn.ReLU) -> Any:
-    """Convolution, batch normalisation and activation; the sides of the picture are divided by `stride`."""
+    """Convolution, batch normalisation and activation; the sides of the image are divided by `stride`."""
     layers = [nn.Conv2d(inputs, outputs, size, stride, size // 2, groups=groups, bias=False), nn.BatchNorm2d(outputs)]
     return nn.Sequential(*layers, *([activation()] if activation else []))
 
@@ -47,7 +47,7 @@ def vgg16(classes: int) -> Backbone:
     """Thirteen 3 x 3 convolutions in five stages, each ended by a pooling that halves the sides.
 
     Two 3 x 3 filters in a row see 5 x 5 pixels with fewer weights than one 5 x 5 filter: that is the idea of VGG. Its
-    three wide linear layers are one here, which is usual for small pictures.
+    three wide linear layers are one here, which is usual for small images.
     Source: Simonyan & Zisserman (2015), configuration D, with batch normalisation.
     """
     layers: list[nn.Module] = []
@@ -176,7 +176,7 @@ class InvertedResidual(nn.Module):
 
 
 def mobilenetv2(classes: int) -> Backbone:
-    """Seventeen light blocks. Source: Sandler et al., MobileNetV2 (2018), table 2, with strides for small pictures."""
+    """Seventeen light blocks. Source: Sandler et al., MobileNetV2 (2018), table 2, with strides for small images."""
     blocks: list[nn.Module] = [conv(3, 32, activation=nn.ReLU6)]
     inputs = 32
     for expansion, channels, depth, stride in ((1, 16, 1, 1), (6, 24, 2, 1), (6, 32, 3, 2), (6, 64, 4, 2),
@@ -196,7 +196,7 @@ BACKBONES: dict[str, Callable[[int], Backbone]] = {
 
 
 def costs(model: nn.Module, example: torch.Tensor) -> tuple[int, int]:
-    """The number of weights that are learned, and of multiply-adds (MACs) for each picture of `example`.
+    """The number of weights that are learned, and of multiply-adds (MACs) for each image of `example`.
 
     Counted are convolutions and linear layers, without biases, as is usual: all else is small beside them.
     """

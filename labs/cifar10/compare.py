@@ -19,9 +19,9 @@ def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, floa
              f"{row['rate']:,.0f}", f"{row['parameters'] / 1e6:.2f}", f"{row['macs'] / 1e6:,.1f}"]
             for row in finished]  # fmt: skip
     headings = [column.replace("_", " ").replace("holdout", "held-out") for column in columns]
-    run.table("comparison", [name, *headings, "seconds", "pictures/s", "weights (M)", "MACs (M)"], rows,
+    run.table("comparison", [name, *headings, "seconds", "images/s", "weights (M)", "MACs (M)"], rows,
               "Every row is a training of its own with the same data and, unless the seed is compared, the same seed. "
-              "Seconds and pictures/s are of training alone; weights and multiply-adds (MACs, for one picture) in "
+              "Seconds and images/s are of training alone; weights and multiply-adds (MACs, for one image) in "
               "millions.")  # fmt: skip
     figure, axes = plots.figure(columns=2, width=9.5, height=3.4)
     curves, cost = axes[0]
@@ -41,8 +41,8 @@ def show(run: Run, asked: str, finished: list[dict[str, Any]]) -> dict[str, floa
     cost.set_xlabel("seconds of training")
     cost.margins(x=0.2, y=0.15)
     figure.tight_layout()
-    on = "the held-out pictures" if judged == "holdout_accuracy" else "the test pictures"
-    run.figure("comparison", figure, f"The accuracies on {on}; in the end each picture is judged together with its "
+    on = "the held-out images" if judged == "holdout_accuracy" else "the test images"
+    run.figure("comparison", figure, f"The accuracies on {on}; in the end each image is judged together with its "
                "mirror image, and at full size.")  # fmt: skip
     if name == "seed":
         values = np.array([row["metrics"][judged] for row in finished])

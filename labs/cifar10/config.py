@@ -21,17 +21,17 @@ SCHEDULES = ("linear", "constant", "exponential", "cosine", "plateau", "cyclic",
 
 @dataclass(frozen=True)
 class Config:
-    dataset: str = option("cifar10", "10 classes, or the same kind of picture in 100", choices=("cifar10", "cifar100"))
+    dataset: str = option("cifar10", "10 classes, or the same kind of image in 100", choices=("cifar10", "cifar100"))
     model: str = option("fast", "backbone", choices=("fast", *BACKBONES))
     width: int = option(64, "channels of the first block of fast; the other two have 2 and 4 times as many", at_least=1)
     dropout: float = option(0.0, "share of the features that training leaves out at random before the last layer",
                             at_least=0)  # fmt: skip
     epochs: int = option(8, "passes over the training set", at_least=1)
-    small_epochs: int = option(5, "of these, how many at first on shrunk pictures", at_least=0)
-    small_size: int = option(24, "side of the shrunk pictures", at_least=16)
-    batch_size: int = option(500, "pictures per step", at_least=1)
+    small_epochs: int = option(5, "of these, how many at first on shrunk images", at_least=0)
+    small_size: int = option(24, "side of the shrunk images", at_least=16)
+    batch_size: int = option(500, "images per step", at_least=1)
     shift: int = option(2, "augmentation: crop after moving by up to this many pixels", at_least=0)
-    flip: bool = option(True, "augmentation: mirror every picture in every second epoch")
+    flip: bool = option(True, "augmentation: mirror every image in every second epoch")
     augment: str = option("none", f"more augmentation: {', '.join(AUGMENTATIONS)}, joined by commas")
     optimizer: str = option("muon", "muon (filters; Nesterov momentum for the rest), or one of PyTorch's",
                             choices=tuple(OPTIMIZERS))  # fmt: skip
@@ -48,12 +48,12 @@ class Config:
     l2: float = option(0.0, "L2: weight decay; muon applies it to biases, scales and the last layer", at_least=0)
     early_stop: int | None = option(None, "stop after N epochs without a better held-out accuracy and take the best",
                                        at_least=1)  # fmt: skip
-    pictures: int | None = option(None, "train on the first N of the training pictures alone", at_least=1)
-    hold_out: int | None = option(None, "train without the last N training pictures and report the accuracy on them",
+    images: int | None = option(None, "train on the first N of the training images alone", at_least=1)
+    hold_out: int | None = option(None, "train without the last N training images and report the accuracy on them",
                                      at_least=1)  # fmt: skip
-    exact_test: int | None = option(None, "report the accuracy on the first N test pictures too", at_least=1)
+    exact_test: int | None = option(None, "report the accuracy on the first N test images too", at_least=1)
     compare: str | None = option(None, "train once for each value of one option, or seed: optimizer=sgd,nag,adam")
-    predict: str | None = option(None, "a picture of yours to classify with a trained network, instead of training",
+    predict: str | None = option(None, "an image of yours to classify with a trained network, instead of training",
                                     path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, "the network for --predict: a run or a file (default: the latest finished "
                                        "run)", path=True)  # fmt: skip
@@ -63,10 +63,10 @@ class Config:
         augmentations(self.augment)
         for asked, name in ((self.early_stop, "--early-stop"), (self.schedule == "plateau", "--schedule plateau")):
             if asked and not self.hold_out:
-                raise UserError(f"{name} watches the accuracy on held-out pictures, never on the test set, and "
+                raise UserError(f"{name} watches the accuracy on held-out images, never on the test set, and "
                                 "--hold-out is not given", "./inv lab cifar10 -- --hold-out 5000 ...")  # fmt: skip
         if self.small_size > 32:
-            raise UserError(f"--small-size {self.small_size} would enlarge the pictures, which have 32 x 32 pixels")
+            raise UserError(f"--small-size {self.small_size} would enlarge the images, which have 32 x 32 pixels")
         if self.dropout >= 1:
             raise UserError(f"--dropout {self.dropout} would leave nothing; it is a share, 0.5 for a half")
         variants(self, 0)

@@ -1,15 +1,15 @@
-"""CIFAR-10: from 50,000 small pictures to a trained classifier, in minutes on two processor cores.
+"""CIFAR-10: from 50,000 small images to a trained classifier, in minutes on two processor cores.
 
     ./inv lab cifar10                          the fast recipe
     ./inv lab cifar10 -- --preset quick        90 % in two minutes
     ./inv lab cifar10 -- --preset notes        Adam at 0.001 with ExponentialLR, as the notes advise (section 63)
-    ./inv lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own picture
+    ./inv lab cifar10 -- --predict photo.jpg   what the last trained network sees in your own image
     ./inv lab cifar10 -- --compare optimizer=sgd,nag,adam    three runs in one, side by side
 
 You learn how a classifier is built and judged (sections 60-79 of the notes): data and augmentation, backbone, loss with
 label smoothing, optimizer and learning rate, then accuracy, precision, recall and the wrong cases.
 
-Measured: 92.2 % of 5,000 held-out pictures after 4.9 minutes of training on the other 45,000, on two cores of an AMD
+Measured: 92.2 % of 5,000 held-out images after 4.9 minutes of training on the other 45,000, on two cores of an AMD
 EPYC with avx512_bf16 (torch 2.11.0, 2026-11-25, commit bf88dc3, mean of three seeds; lab.toml has the conditions).
 """
 
@@ -36,11 +36,11 @@ from labkit.runs.start import start
 from labs.cifar10 import augment, compare, results
 from labs.cifar10.backbones import BACKBONES, costs
 from labs.cifar10.config import PRESETS, Config, Variant, augmentations, variants
-from labs.cifar10.data import Pictures, read
+from labs.cifar10.data import Images, read
 from labs.cifar10.models import Fast
 from labs.cifar10.optimizers import Schedule, make_optimizers, penalty
 
-# Shapes: N pictures of a batch, H x W pixels. Pictures stay uint8 0..255 (N, H, W, 3) RGB until the network reads them.
+# Shapes: N images of a batch, H x W pixels. Images stay uint8 0..255 (N, H, W, 3) RGB until the network reads them.
 
 
 # ---- model and loss ----
@@ -67,7 +67,7 @@ def smooth_cross_entropy(logits: torch.Tensor, batch: augment.Batch, smoothing: 
     """Mean cross-entropy against targets that keep 1 - smoothing for the labels and spread the rest over all classes.
 
     -sum_k q_k log p_k with q = (1 - smoothing) target + smoothing / classes, where the target is 1 at the label, or its
-    weight and that of the other label in a picture that was mixed.
+    weight and that of the other label in an image that was mixed.
     Source: Szegedy et al., Rethinking the Inception Architecture (2016), section 7.
     """
     log_p = F.log_softmax(logits.float(), dim=1)  # (N, classes)
@@ -83,7 +83,7 @@ def smooth_cross_entropy(logits: torch.Tensor, batch: augment.Batch, smoothing: 
 def classify(model: nn.Module, pixels: torch.Tensor, device: torch.device, mirror: bool = True) -> np.ndarray:
     """The probabilities of the classes for `pixels` (N, H, W, 3): float32 (N, classes).
 
-    With `mirror` the logits are the mean over each picture and its mirror image: two opinions for twice the time.
+    With `mirror` the logits are the mean over each image and its mirror image: two opinions for twice the time.
     """
     dtype, _ = compat.fast_dtype(device)
     model.eval()
@@ -98,16 +98,16 @@ def classify(model: nn.Module, pixels: torch.Tensor, device: torch.device, mirro
 
 
 def accuracy(probabilities: np.ndarray, labels: torch.Tensor) -> float:
-    """The share of pictures whose likeliest class is the right one."""
+    """The share of images whose likeliest class is the right one."""
     return float((probabilities.argmax(axis=1) == labels.numpy()).mean())
 
 
-def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant: Variant, run: Run,
+def train(model: nn.Module, data: Images, checks: dict[str, Images], variant: Variant, run: Run,
           saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place and log, after every epoch, its accuracy on each of `checks`.
 
     `saved` is the state to go on from, `facts` go into every checkpoint. Returns the steps and seconds of training
-    (without the checks), and the curve: the accuracy after each epoch, on held-out pictures where there are any.
+    (without the checks), and the curve: the accuracy after each epoch, on held-out images where there are any.
     """
     config, line = variant.config, f"/{variant.label}" if variant.label else ""
     dtype, _ = compat.fast_dtype(run.device)
@@ -117,7 +117,7 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
         pixels = augment.shrink(data.pixels, config.small_size)
         small = augment.Source(pixels, data.labels, config.shift, chosen, run.device)
     count, batch_size = len(data.labels), min(config.batch_size, len(data.labels))
-    steps_per_epoch = count // batch_size  # the few pictures left over are others in every epoch
+    steps_per_epoch = count // batch_size  # the few images left over are others in every epoch
     optimizers = make_optimizers(model, config)
     schedule = Schedule(optimizers, config, steps_per_epoch)
     curve: list[float] = []
@@ -160,8 +160,8 @@ def train(model: nn.Module, data: Pictures, checks: dict[str, Pictures], variant
     return {"steps": loop.done, "seconds": loop.seconds, "rate": loop.rate, "curve": curve}
 
 
-def judge(model: nn.Module, checks: dict[str, Pictures], size: int, device: torch.device) -> dict[str, float]:
-    """The accuracy on each of `checks`, their pictures shrunk to `size` (0: as they are), without mirror images."""
+def judge(model: nn.Module, checks: dict[str, Images], size: int, device: torch.device) -> dict[str, float]:
+    """The accuracy on each of `checks`, their images shrunk to `size` (0: as they are), without mirror images."""
     accuracies = {}
     for name, check in checks.items():
         pixels = augment.shrink(check.pixels, size) if size else check.pixels
@@ -169,11 +169,11 @@ def judge(model: nn.Module, checks: dict[str, Pictures], size: int, device: torc
     return accuracies
 
 
-# ---- your own picture ----
+# ---- your own image ----
 
 
 def predict(config: Config, run: Run) -> dict[str, float]:
-    """Classify the picture `config.predict` with a trained network; returns the probability of the likeliest class."""
+    """Classify the image `config.predict` with a trained network; returns the probability of the likeliest class."""
     pixels = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
         "cifar10", f"no {config.model} has been trained on {config.dataset} yet",
@@ -193,7 +193,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     for k in top:
         say(f"  {probabilities[k]:6.1%}  {classes[k]}")
     if saved["state"]["sample"]:
-        warning = "This network was trained on the sample of drawn shapes: it knows nothing of real pictures."
+        warning = "This network was trained on the sample of synthetic shapes: it knows nothing of real images."
         say(warning)
         run.note(warning)
     results.show_prediction(run, pixels, [classes[k] for k in top], [float(probabilities[k]) for k in top])
@@ -203,7 +203,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
 # ---- the whole run ----
 
 
-def prepare(variant: Variant, data: Pictures, classes: list[str], run: Run, fresh: bool) -> nn.Sequential:
+def prepare(variant: Variant, data: Images, classes: list[str], run: Run, fresh: bool) -> nn.Sequential:
     """The network before its first step. It follows from the seed, and a run that goes on keeps its random state."""
     with torch.random.fork_rng():
         torch.manual_seed(variant.seed)
@@ -217,17 +217,17 @@ def prepare(variant: Variant, data: Pictures, classes: list[str], run: Run, fres
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Train, evaluate and report, once or for every variant; or classify one picture. Returns accuracies, 0..1."""
+    """Train, evaluate and report, once or for every variant; or classify one image. Returns accuracies, 0..1."""
     if config.predict:
         return predict(config, run)
     trainings = variants(config, run.seed)
     data, test, classes = read(run.dataset(config.dataset), config.dataset)
     if config.hold_out and config.hold_out >= len(data.labels):
-        raise UserError(f"--hold-out {config.hold_out} would leave none of the {len(data.labels)} training pictures")
+        raise UserError(f"--hold-out {config.hold_out} would leave none of the {len(data.labels)} training images")
     checks = {"test": test}
     if config.hold_out:
         checks["holdout"], data = data[-config.hold_out :], data[: -config.hold_out]
-    results.show_pictures(run, data.pixels[:20], data.labels[:20], classes, config)
+    results.show_images(run, data.pixels[:20], data.labels[:20], classes, config)
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
 
@@ -237,13 +237,13 @@ def main(config: Config, run: Run) -> dict[str, float]:
         if variant.label:
             say(f"{variant.label}: {len(finished) + 1} of {len(trainings)}")
         variant = dataclasses.replace(variant, offset=sum(row["steps"] for row in finished))
-        own = data[: variant.config.pictures or None]
+        own = data[: variant.config.images or None]
         model = prepare(variant, own, classes, run, fresh=saved is None)
         facts = {"classes": classes, "sample": run.sample, "config": dataclasses.asdict(variant.config),
                  "finished": finished}  # fmt: skip
         row = train(model, own, checks, variant, run, saved, facts)
         saved = None
-        row["pictures"] = len(own.labels)
+        row["images"] = len(own.labels)
         probabilities = {name: classify(model, check.pixels, run.device) for name, check in checks.items()}
         metrics = results.summary(probabilities["test"], test.labels.numpy())
         if config.hold_out:

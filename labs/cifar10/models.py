@@ -1,6 +1,6 @@
 """The backbone made for few epochs on few cores, `Fast`.
 
-Shapes: N pictures of a batch, C channels, H x W pixels. A backbone takes normalised pictures (N, 3, H, W) and returns
+Shapes: N images of a batch, C channels, H x W pixels. A backbone takes normalised images (N, 3, H, W) and returns
 logits (N, classes). The well-known ones are in backbones.py.
 """
 
@@ -12,14 +12,14 @@ from torch import nn
 from torch.nn import functional as F
 
 
-def whitening_filters(pictures: torch.Tensor, size: int = 2, eps: float = 5e-4) -> torch.Tensor:
-    """Filters that turn patches of `pictures` (N, 3, H, W), normalised, into uncorrelated numbers of variance 1.
+def whitening_filters(images: torch.Tensor, size: int = 2, eps: float = 5e-4) -> torch.Tensor:
+    """Filters that turn patches of `images` (N, 3, H, W), normalised, into uncorrelated numbers of variance 1.
 
     They are the eigenvectors of the patches' covariance, each divided by the root of its eigenvalue; `eps` keeps the
     nearly empty directions from becoming pure noise. Returns float32 (3 * size * size, 3, size, size).
     Source: D. Page, How to train your ResNet 8 (2019); LeCun et al., Efficient BackProp (1998), section 4.3.
     """
-    patches = F.unfold(pictures, size, stride=size).transpose(1, 2).reshape(-1, 3 * size * size)  # (N * positions, 12)
+    patches = F.unfold(images, size, stride=size).transpose(1, 2).reshape(-1, 3 * size * size)  # (N * positions, 12)
     # numpy, because the eigenvalue routines of torch 1.5 and 2.x have different names
     eigenvalues, eigenvectors = np.linalg.eigh(np.cov(patches.double().cpu().numpy(), rowvar=False))
     filters = (eigenvectors / np.sqrt(eigenvalues + eps)).T[::-1].copy()  # largest variance first
@@ -35,7 +35,7 @@ class BiasNorm(nn.BatchNorm2d):
 
 
 class Block(nn.Module):
-    """conv - pool - norm - GELU - conv - norm - GELU: halves the picture's sides and sets the number of channels."""
+    """conv - pool - norm - GELU - conv - norm - GELU: halves the image's sides and sets the number of channels."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -65,14 +65,14 @@ class Fast(nn.Module):
         self.blocks = nn.Sequential(*[Block(i, o) for i, o in zip(channels, channels[1:])])
         self.head = nn.Linear(widths[-1], classes, bias=False)
 
-    def set_whitening(self, pictures: torch.Tensor) -> None:
-        """Take the first layer from the patches of `pictures` (N, 3, H, W), normalised."""
-        filters = whitening_filters(pictures)
+    def set_whitening(self, images: torch.Tensor) -> None:
+        """Take the first layer from the patches of `images` (N, 3, H, W), normalised."""
+        filters = whitening_filters(images)
         # each direction and its negative: GELU would throw one half of the signal away
         self.whiten.weight.data.copy_(torch.cat([filters, -filters]))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = F.gelu(self.whiten(x))  # (N, 24, 31, 31)
         x = self.blocks(x)  # (N, widths[2], 3, 3)
-        x = x.flatten(2).max(dim=2)[0]  # (N, widths[2]): where in the picture does not matter
+        x = x.flatten(2).max(dim=2)[0]  # (N, widths[2]): where in the image does not matter
         return self.head(x) / 9  # small logits: the softmax starts flat and the first gradients stay calm

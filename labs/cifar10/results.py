@@ -1,4 +1,4 @@
-"""What the report shows of a classifier: pictures of its data, measures by class, and the cases that it got wrong.
+"""What the report shows of a classifier: images of its data, measures by class, and the cases that it got wrong.
 
 What scikit-learn computes, it computes.
 """
@@ -22,7 +22,7 @@ from sklearn.metrics import (
     top_k_accuracy_score,
 )  # fmt: skip
 
-from labkit.data.pictures import read_picture
+from labkit.data.image_files import read_image
 from labkit.runs import plots
 from labkit.runs.run import Run
 from labs.cifar10 import augment
@@ -48,8 +48,8 @@ PUBLISHED = (  # data set, model, epochs, accuracy and top-5 accuracy in percent
 )  # fmt: skip
 
 
-def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], config: Config) -> None:
-    """Training pictures, uint8 (N, H, W, 3), as the network gets them, and what every kind of augmentation does."""
+def show_images(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: list[str], config: Config) -> None:
+    """Training images, uint8 (N, H, W, 3), as the network gets them, and what every kind of augmentation does."""
     count, chosen = len(labels), augmentations(config.augment)
     device = pixels.device
 
@@ -62,7 +62,7 @@ def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes:
     how = ", ".join(["shifted and mirrored", *chosen])
     titles = [_title(*of, classes) for of in zip(shown.labels, shown.others, shown.weight)]
     figure = _gallery(shown.pixels.numpy(), titles, columns=10)
-    run.figure("training_pictures", figure, f"Training pictures as the network sees them: {how}.")
+    run.figure("training_images", figure, f"Training images as the network sees them: {how}.")
 
     kinds = list(augment.DRAWS)
     figure, axes = plots.figure(len(kinds), width=9, height=1.35)
@@ -79,12 +79,12 @@ def show_pictures(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes:
         for spine in axis.spines.values():
             spine.set_visible(False)
     figure.tight_layout(h_pad=1.2)
-    run.figure("augmentations", figure, "What each kind of augmentation makes of the same pictures, beside shifting "
-               "and mirroring. Where two pictures are mixed, the label is mixed in the same shares.")  # fmt: skip
+    run.figure("augmentations", figure, "What each kind of augmentation makes of the same images, beside shifting "
+               "and mirroring. Where two images are mixed, the label is mixed in the same shares.")  # fmt: skip
 
 
 def _title(label: torch.Tensor, other: torch.Tensor, weight: torch.Tensor, classes: list[str]) -> str:
-    """What a picture of a batch shows: "cat", or "70% cat, 30% dog" on two lines."""
+    """What an image of a batch shows: "cat", or "70% cat, 30% dog" on two lines."""
     if label == other:
         return classes[label]
     return f"{weight:.0%} {classes[label]}\n{1 - weight:.0%} {classes[other]}"
@@ -103,17 +103,17 @@ def summary(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
 
 
 def show_result(run: Run, row: dict[str, Any], config: Config) -> None:
-    """The numbers of the run, and beside them what is published for the same pictures."""
+    """The numbers of the run, and beside them what is published for the same images."""
     metrics = row["metrics"]
     rows = [[name.replace("_", " "), f"{value:.2%}"] for name, value in metrics.items()]
     rows.insert(1, ["error rate", f"{1 - metrics['accuracy']:.2%}"])
-    rows += [["training pictures", f"{row['pictures']:,}"], ["seconds of training", f"{row['seconds']:.1f}"],
-             ["pictures per second of training", f"{row['rate']:,.0f}"],
+    rows += [["training images", f"{row['images']:,}"], ["seconds of training", f"{row['seconds']:.1f}"],
+             ["images per second of training", f"{row['rate']:,.0f}"],
              ["weights that are learned", f"{row['parameters']:,}"],
-             ["multiply-adds (MACs) for a picture", f"{row['macs'] / 1e6:,.1f} million"]]  # fmt: skip
-    run.table("result", ["what", "value"], rows, "The result, each picture judged together with its mirror image.")
+             ["multiply-adds (MACs) for an image", f"{row['macs'] / 1e6:,.1f} million"]]  # fmt: skip
+    run.table("result", ["what", "value"], rows, "The result, each image judged together with its mirror image.")
     top5 = f"{metrics['top5_accuracy']:.2%}" if "top5_accuracy" in metrics else ""
-    ours = f"this run{', on the drawn sample' if run.sample else ''}"
+    ours = f"this run{', on the synthetic sample' if run.sample else ''}"
     table = [[config.model, config.epochs, f"{metrics['accuracy']:.2%}", top5, ours]]
     table += [[model, epochs, f"{accuracy:.2f}%", f"{five:.2f}%" if five else "", source]
               for dataset, model, epochs, accuracy, five, source in PUBLISHED if dataset == config.dataset]  # fmt: skip
@@ -125,7 +125,7 @@ def show_result(run: Run, row: dict[str, Any], config: Config) -> None:
 def by_class(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndarray]:
     """The measures of every class, each an array (classes,). `labels` int64 (N,), `probabilities` (N, classes).
 
-    A class is told from all others: TP pictures bear the name and got it, FN bear it and did not get it, FP got it
+    A class is told from all others: TP images bear the name and got it, FN bear it and did not get it, FP got it
     and do not bear it, TN neither. precision TP / (TP + FP), recall or sensitivity TP / (TP + FN), specificity
     TN / (TN + FP), F1 their harmonic mean (of precision and recall). They follow from the likeliest class; the areas
     under the PR curve (average precision) and under the ROC curve from all thresholds. Section 63 of the notes.
@@ -139,7 +139,7 @@ def by_class(labels: np.ndarray, probabilities: np.ndarray) -> dict[str, np.ndar
     curves = {name: np.array([score(bears[:, k], probabilities[:, k]) if 0 < support[k] < len(labels) else np.nan
                               for k in known]) for name, score in area.items()}  # fmt: skip
     return {"precision": precision, "recall": recall, "specificity": tn / np.maximum(tn + fp, 1), "f1": f1, **curves,
-            "pictures": support}  # fmt: skip
+            "images": support}  # fmt: skip
 
 
 def show_measures(run: Run, labels: np.ndarray, probabilities: np.ndarray, classes: list[str]) -> None:
@@ -149,24 +149,24 @@ def show_measures(run: Run, labels: np.ndarray, probabilities: np.ndarray, class
     """
     found = by_class(labels, probabilities)
     guessed, known = probabilities.argmax(axis=1), list(range(len(classes)))
-    shown = {name: values for name, values in found.items() if name != "pictures"}
-    rows = [[name, *(_share(values[k]) for values in shown.values()), int(found["pictures"][k])]
+    shown = {name: values for name, values in found.items() if name != "images"}
+    rows = [[name, *(_share(values[k]) for values in shown.values()), int(found["images"][k])]
             for k, name in enumerate(classes)]  # fmt: skip
     rows.append(["mean of the classes (macro)", *(_share(np.nanmean(values)) for values in shown.values()),
                  len(labels)])  # fmt: skip
     bears = labels[:, None] == np.array(known)  # bool (N, classes)
     accuracy = float((guessed == labels).mean())
-    micro = {  # a wrong picture is one FP, for the class it was given, and one FN, for its own: so these three agree
+    micro = {  # a wrong image is one FP, for the class it was given, and one FN, for its own: so these three agree
         "precision": accuracy, "recall": accuracy, "f1": accuracy,
-        "specificity": 1 - (1 - accuracy) / (len(classes) - 1),  # each picture is a negative for all classes but one
+        "specificity": 1 - (1 - accuracy) / (len(classes) - 1),  # each image is a negative for all classes but one
         "average_precision": average_precision_score(bears.ravel(), probabilities.ravel()),
         "auc": roc_auc_score(bears.ravel(), probabilities.ravel()),
     }  # fmt: skip
     rows.append(["all decisions together (micro)", *(_share(micro[name]) for name in shown), len(labels)])
-    run.table("classes", ["class", "precision", "recall (sensitivity)", "specificity", "F1", "AP", "AUC", "pictures"],
+    run.table("classes", ["class", "precision", "recall (sensitivity)", "specificity", "F1", "AP", "AUC", "images"],
               rows,
-              "Precision: of the pictures given this name, how many bear it. Recall: of the pictures that bear it, how "
-              "many were given it. Specificity: of the pictures that do not bear it, how many were not given it. "
+              "Precision: of the images given this name, how many bear it. Recall: of the images that bear it, how "
+              "many were given it. Specificity: of the images that do not bear it, how many were not given it. "
               "AP and AUC are the areas under the PR and the ROC curve and count all thresholds: 100% separates the "
               "class perfectly, a guess has an AUC of 50%.")  # fmt: skip
     _show_curves(run, bears, probabilities, classes, found)
@@ -231,7 +231,7 @@ def _show_curves(run: Run, bears: np.ndarray, probabilities: np.ndarray, classes
         axis.set_xlim(-0.02, 1.02)
         axis.set_ylim(-0.02, 1.02)
     figure.tight_layout()
-    run.figure("thresholds", figure, "Each class against all others. At every threshold a picture counts as the class "
+    run.figure("thresholds", figure, "Each class against all others. At every threshold an image counts as the class "
                "if its probability is at least that; going down, more of the class is found, and more that is not.")
 
 
@@ -242,7 +242,7 @@ def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilitie
     wrong = np.flatnonzero(guessed != labels)
     surest = wrong[np.argsort(-probabilities[wrong, guessed[wrong]], kind="stable")][:40]
     if len(surest) == 0:
-        run.note("Not one test picture was classified wrongly, so there is no gallery of wrong cases.")
+        run.note("Not one test image was classified wrongly, so there is no gallery of wrong cases.")
         return
     titles = [f"{classes[guessed[i]]} {probabilities[i, guessed[i]]:.0%}\n"
               f"is {classes[labels[i]]} {probabilities[i, labels[i]]:.0%}" for i in surest]  # fmt: skip
@@ -252,35 +252,35 @@ def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilitie
 
 
 def read_own(path: Path, size: int = 32) -> np.ndarray:
-    """The middle square of any picture file, shrunk: uint8 (size, size, 3) RGB. Raises UserError for what is none."""
-    picture = read_picture(path)
-    side = min(picture.shape[:2])
-    top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
-    square = picture[top : top + side, left : left + side]
+    """The middle square of any image file, shrunk: uint8 (size, size, 3) RGB. Raises UserError for what is none."""
+    image = read_image(path)
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    square = image[top : top + side, left : left + side]
     # the mean of the pixels that each new one covers; the other methods skip pixels, which shows as false patterns
     return cv2.resize(square, (size, size), interpolation=cv2.INTER_AREA)
 
 
 def show_prediction(run: Run, pixels: np.ndarray, names: list[str], probabilities: list[float]) -> None:
-    """One picture (H, W, 3) beside the classes that the network finds likeliest."""
+    """One image (H, W, 3) beside the classes that the network finds likeliest."""
     figure, axes = plots.figure(columns=2, width=7, height=2.6)
-    picture, bars = axes[0]
-    picture.imshow(pixels)
-    picture.axis("off")
-    picture.set_title("as the network sees it")
+    image, bars = axes[0]
+    image.imshow(pixels)
+    image.axis("off")
+    image.set_title("as the network sees it")
     bars.barh(names[::-1], probabilities[::-1])
     bars.set_xlim(0, 1)
     bars.set_xlabel("probability")
-    run.figure("prediction", figure, "Your picture, and what the network takes it for.")
+    run.figure("prediction", figure, "Your image, and what the network takes it for.")
 
 
 def _gallery(pixels: np.ndarray, titles: list[str], columns: int) -> plots.Figure:
-    """Pictures in rows, each under its title."""
+    """Images in rows, each under its title."""
     rows = -(-len(pixels) // columns)
     figure, axes = plots.figure(rows, columns, width=columns * 1.05, height=1.3)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, picture, title in zip(axes.flat, pixels, titles):
-        axis.imshow(picture)
+    for axis, image, title in zip(axes.flat, pixels, titles):
+        axis.imshow(image)
         axis.set_title(title, fontsize=6, fontweight="normal", loc="center", pad=2)
     return figure

@@ -1,4 +1,4 @@
-"""Two folders of pictures that do not belong together in pairs, and the Dataset that serves them to the training."""
+"""Two folders of images that do not belong together in pairs, and the Dataset that serves them to the training."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ from torch.utils.data import Dataset
 
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.data.pictures import read_picture
+from labkit.data.image_files import read_image
 
-# Shapes: N pictures of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
+# Shapes: N images of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
-def resize(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """`picture` (H, W, 3) as (height, width, 3): the mean of what a new pixel covers, or a curve between old ones."""
-    shrinks = height * width < picture.shape[0] * picture.shape[1]
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """`image` (H, W, 3) as (height, width, 3): the mean of what a new pixel covers, or a curve between old ones."""
+    shrinks = height * width < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
 
 
-def find_pictures(folder: Path) -> list[Path]:
-    """The picture files in `folder`, by name. Raises UserError where there is none."""
+def find_images(folder: Path) -> list[Path]:
+    """The image files in `folder`, by name. Raises UserError where there is none."""
     found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
-        raise UserError(f"there are no pictures in {shown(folder)}")
+        raise UserError(f"there are no images in {shown(folder)}")
     return found
 
 
 def read_domain(folder: Path, side: int) -> torch.Tensor:
-    """All pictures in `folder`, each squeezed into a square as the authors do: uint8 (N, 3, side, side).
+    """All images in `folder`, each squeezed into a square as the authors do: uint8 (N, 3, side, side).
 
     Read once and kept in memory, 60 KB for 143 x 143 pixels, so a broken file is found before the training and not in
     its third hour.
     """
-    paths = find_pictures(folder)
+    paths = find_images(folder)
     pixels = np.empty((len(paths), side, side, 3), dtype=np.uint8)
     for k, path in enumerate(paths):
-        pixels[k] = resize(read_picture(path), side, side)
+        pixels[k] = resize(read_image(path), side, side)
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()  # (N, 3, side, side)
 
 
@@ -50,18 +50,18 @@ def to_float(pixels: torch.Tensor, device: torch.device) -> torch.Tensor:
     return pixels.to(device).float() / 127.5 - 1
 
 
-def to_bytes(pictures: torch.Tensor) -> torch.Tensor:
+def to_bytes(images: torch.Tensor) -> torch.Tensor:
     """Float -1..1 as uint8 0..255, on the CPU."""
-    return ((pictures.detach().float() + 1) * 127.5).round().clamp(0, 255).byte().cpu()
+    return ((images.detach().float() + 1) * 127.5).round().clamp(0, 255).byte().cpu()
 
 
-class UnpairedPictures(Dataset):
-    """One pass over two domains; item k is a picture of each, uint8 (3, size, size), that do not belong together.
+class UnpairedImages(Dataset):
+    """One pass over two domains; item k is an image of each, uint8 (3, size, size), that do not belong together.
 
     A Dataset (section 89 of the notes) answers two questions: how many are you, and what is number k. The pass is as
-    long as the larger domain; the smaller one begins anew where it ends. Pictures are cropped somewhere and mirrored by
+    long as the larger domain; the smaller one begins anew where it ends. Images are cropped somewhere and mirrored by
     chance.
-    Order, crops and mirrors follow from (seed, epoch) alone: that is how a resumed run goes on with the same pictures.
+    Order, crops and mirrors follow from (seed, epoch) alone: that is how a resumed run goes on with the same images.
     """
 
     def __init__(self, a: torch.Tensor, b: torch.Tensor, size: int, seed: int) -> None:
@@ -87,8 +87,8 @@ class UnpairedPictures(Dataset):
 
     def _one(self, which: int, k: int) -> torch.Tensor:
         top, left = self.corners[which, k]
-        picture = self.domains[which][self.orders[which][k]]  # (3, side, side)
-        crop = picture[:, top : top + self.size, left : left + self.size]
+        image = self.domains[which][self.orders[which][k]]  # (3, side, side)
+        crop = image[:, top : top + self.size, left : left + self.size]
         return crop.flip(2) if self.mirrored[which, k] else crop
 
 
@@ -96,29 +96,29 @@ class ImagePool:
     """Translations made earlier, `size` of them, to judge instead of only the newest.
 
     A discriminator that sees only the newest translations forgets what it knew, and the two networks run in circles.
-    With probability a half a new picture is judged as it is; else it takes the place of an older one, which is judged.
+    With probability a half a new image is judged as it is; else it takes the place of an older one, which is judged.
     Source: Shrivastava et al., Learning from Simulated and Unsupervised Images (2017), section 2.3.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self.pictures: list[torch.Tensor] = []
+        self.images: list[torch.Tensor] = []
 
     def exchange(self, new: torch.Tensor, random: np.random.RandomState) -> torch.Tensor:
         """For each of `new` (N, 3, H, W) itself or an older one, (N, 3, H, W)."""
         chosen = []
-        for picture in new.detach():
-            if len(self.pictures) < self.size:
-                self.pictures.append(picture)
+        for image in new.detach():
+            if len(self.images) < self.size:
+                self.images.append(image)
             elif self.size and random.uniform() > 0.5:
                 place = random.randint(self.size)
-                picture, self.pictures[place] = self.pictures[place].to(picture.device), picture
-            chosen.append(picture)
+                image, self.images[place] = self.images[place].to(image.device), image
+            chosen.append(image)
         return torch.stack(chosen)
 
     def state_dict(self) -> list[torch.Tensor]:
-        """The pictures (3, H, W) that are in it."""
-        return [picture.cpu().clone() for picture in self.pictures]
+        """The images (3, H, W) that are in it."""
+        return [image.cpu().clone() for image in self.images]
 
-    def load_state_dict(self, pictures: list[torch.Tensor]) -> None:
-        self.pictures = list(pictures)
+    def load_state_dict(self, images: list[torch.Tensor]) -> None:
+        self.images = list(images)

@@ -1,12 +1,12 @@
-"""CycleGAN: turn apples into oranges and back, from two folders of pictures of which no two belong together.
+"""CycleGAN: turn apples into oranges and back, from two folders of images of which no two belong together.
 
     ./inv lab cyclegan                                   128 x 128 pixels, for a weak computer
     ./inv lab cyclegan -- --preset paper                 256 x 256, 9 blocks, 200 epochs: wants a GPU
-    ./inv lab cyclegan -- --translate FOLDER             your own pictures, by the last trained generator
+    ./inv lab cyclegan -- --translate FOLDER             your own images, by the last trained generator
     ./inv lab cyclegan -- --dataset cyclegan --split horse2zebra      another pair
 
 You learn how two generators and two discriminators train each other (sections 87-93 of the notes), what each loss asks
-for, how such a training fails, and how to measure pictures that have no right answer.
+for, how such a training fails, and how to measure images that have no right answer.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.cyclegan import measure, results
 from labs.cyclegan.config import PRESETS, Config
-from labs.cyclegan.data import ImagePool, UnpairedPictures, read_domain, to_bytes, to_float
+from labs.cyclegan.data import ImagePool, UnpairedImages, read_domain, to_bytes, to_float
 from labs.cyclegan.models import Discriminator, Generator
 
-# Shapes: N pictures of a batch of S x S pixels; real, fake and cycled pictures are float32 -1..1, (N, 3, S, S).
+# Shapes: N images of a batch of S x S pixels; real, fake and cycled images are float32 -1..1, (N, 3, S, S).
 
 
-LOAD = 286 / 256  # pictures are read this much larger than the crops, as in the paper
+LOAD = 286 / 256  # images are read this much larger than the crops, as in the paper
 PAPER_EPOCHS = 200
 LOG_EVERY = 20  # steps
 LOSSES = ("generator_adversarial", "discriminator_adversarial", "cycle_loss", "identity_loss")
@@ -47,7 +47,7 @@ LOSSES = ("generator_adversarial", "discriminator_adversarial", "cycle_loss", "i
 
 
 class CycleGAN(nn.Module):
-    """The four networks. `ab` translates from A to B; `a` says whether a picture is a real A."""
+    """The four networks. `ab` translates from A to B; `a` says whether an image is a real A."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class CycleGAN(nn.Module):
 
 
 def verdict_loss(logits: torch.Tensor, real: bool, objective: str) -> torch.Tensor:
-    """What a discriminator minimises on pictures that are all `real`, or all translated.
+    """What a discriminator minimises on images that are all `real`, or all translated.
 
     least-squares: (D(x) - 1)² on real ones, D(x)² on others. Source: Mao et al., Least Squares GAN (2017), section 3.
     minimax: -log D(x) and -log(1 - D(x)). Source: Goodfellow et al., Generative Adversarial Nets (2014), equation 1.
@@ -70,7 +70,7 @@ def verdict_loss(logits: torch.Tensor, real: bool, objective: str) -> torch.Tens
 
 
 def fooling_loss(logits: torch.Tensor, objective: str) -> torch.Tensor:
-    """What a generator minimises: that its pictures are taken for real ones.
+    """What a generator minimises: that its images are taken for real ones.
 
     minimax is log(1 - D(x)), flat where D(x) is near 0: a discriminator that wins leaves no gradient to learn from.
     """
@@ -85,8 +85,8 @@ def generator_pass(gan: CycleGAN, real_a: torch.Tensor, real_b: torch.Tensor, co
     """
     with compat.autocast(real_a.device, dtype):
         if config.identity_weight:
-            # A picture that is an orange already should stay as it is. Both kinds go through a generator in one pass,
-            # which is faster and the same, since each picture is normalised by itself.
+            # An image that is an orange already should stay as it is. Both kinds go through a generator in one pass,
+            # which is faster and the same, since each image is normalised by itself.
             fake_b, same_b = gan.generator_ab(torch.cat([real_a, real_b])).chunk(2)
             fake_a, same_a = gan.generator_ba(torch.cat([real_b, real_a])).chunk(2)
         else:
@@ -101,7 +101,7 @@ def generator_pass(gan: CycleGAN, real_a: torch.Tensor, real_b: torch.Tensor, co
 
 def discriminator_loss(discriminator: Discriminator, real: torch.Tensor, fake: torch.Tensor, config: Config,
                        dtype: torch.dtype) -> torch.Tensor:  # fmt: skip
-    """The mean of what it gets wrong on real and on translated pictures, judged in one pass."""
+    """The mean of what it gets wrong on real and on translated images, judged in one pass."""
     with compat.autocast(real.device, dtype):
         verdicts = discriminator(torch.cat([real, fake])).chunk(2)
     return sum(verdict_loss(v, is_real, config.objective) for v, is_real in zip(verdicts, (True, False))) / 2
@@ -156,7 +156,7 @@ class Trainer:
         return torch.stack([losses[0], wrong, losses[1], losses[2]]).detach()
 
 
-def batches(data: UnpairedPictures, batch_size: int, step: int) -> Iterator[list[torch.Tensor]]:
+def batches(data: UnpairedImages, batch_size: int, step: int) -> Iterator[list[torch.Tensor]]:
     """Batches (N, 3, S, S) uint8 of A and of B without end, from the one that `step` begins with."""
     per_epoch = len(data) // batch_size
     while True:
@@ -167,9 +167,9 @@ def batches(data: UnpairedPictures, batch_size: int, step: int) -> Iterator[list
             yield batch
 
 
-def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], judge: measure.Judge,
+def train(trainer: Trainer, data: UnpairedImages, test: list[torch.Tensor], judge: measure.Judge,
           facts: dict[str, Any], run: Run) -> None:  # fmt: skip
-    """Train, and show and measure translations of some of the `test` pictures on the way."""
+    """Train, and show and measure translations of some of the `test` images on the way."""
     config = trainer.config
     total = config.steps or PAPER_EPOCHS * (len(data) // config.batch_size)
     show_every = max(1, total // config.samples)
@@ -185,7 +185,7 @@ def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], ju
         if loop.step % show_every == 0 or loop.step == total:
             ways = [translate(trainer.gan, pixels, direction, run.device, trainer.dtype)
                     for pixels, direction in zip(few, ("ab", "ba"))]  # fmt: skip
-            called = [measure.judge_pictures(judge, fake)[0] for fake, _ in ways]
+            called = [measure.judge_images(judge, fake)[0] for fake, _ in ways]
             loop.log(translated_ab=called[0].mean(), translated_ba=1 - called[1].mean(),
                      spread=float(np.mean([measure.spread(fake) for fake, _ in ways])))  # fmt: skip
             results.show_translations(run, few, ways, facts["domains"], loop.step)
@@ -194,7 +194,7 @@ def train(trainer: Trainer, data: UnpairedPictures, test: list[torch.Tensor], ju
 @torch.no_grad()
 def translate(gan: CycleGAN, pixels: torch.Tensor, direction: str, device: torch.device,
               dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """Pictures uint8 (N, 3, H, W) translated, and brought back from there: uint8, of the same shape."""
+    """Images uint8 (N, 3, H, W) translated, and brought back from there: uint8, of the same shape."""
     there, back = (gan.generator_ab, gan.generator_ba) if direction == "ab" else (gan.generator_ba, gan.generator_ab)
     parts = []
     for part in pixels.split(8):
@@ -204,13 +204,13 @@ def translate(gan: CycleGAN, pixels: torch.Tensor, direction: str, device: torch
     return torch.cat([fake for fake, _ in parts]), torch.cat([cycled for _, cycled in parts])
 
 
-# ---- your own pictures ----
+# ---- your own images ----
 
 
 def translate_folder(config: Config, run: Run) -> dict[str, float]:
-    """Translate every picture in the folder `config.translate` into the run's folder `translated`."""
+    """Translate every image in the folder `config.translate` into the run's folder `translated`."""
     folder = Path(str(config.translate))
-    names, pictures = results.read_pictures(folder)
+    names, images = results.read_images(folder)
     chosen = config.checkpoint or latest_trained("cyclegan", "no CycleGAN has been trained yet", "./inv lab cyclegan")
     saved = load_checkpoint(chosen, "cyclegan", {})
     try:
@@ -222,37 +222,37 @@ def translate_folder(config: Config, run: Run) -> dict[str, float]:
     dtype, _ = compat.fast_dtype(run.device)
     source, target = saved["state"]["domains"][:: 1 if config.direction == "ab" else -1]
     if saved["state"]["sample"]:
-        warning = "This network was trained on the sample of drawn balls: it knows nothing of real pictures."
+        warning = "This network was trained on the sample of synthetic balls: it knows nothing of real images."
         say(warning)
         run.note(warning)
     (run.folder / "translated").mkdir(exist_ok=True)
     pairs = []
-    with run.progress(len(pictures)) as bar:
-        for name, picture in zip(names, pictures):
-            pixels = results.fit(picture, trained.size)
+    with run.progress(len(images)) as bar:
+        for name, image in zip(names, images):
+            pixels = results.fit(image, trained.size)
             fake = translate(gan, pixels, config.direction, run.device, dtype)[0]
-            results.write_picture(run.folder / "translated" / f"{name}.png", fake[0])
+            results.write_image(run.folder / "translated" / f"{name}.png", fake[0])
             pairs.append((pixels[0], fake[0]))
             bar.advance(1)
     results.show_own(run, pairs[:8], source, target)
-    say(f"{len(pairs)} pictures from {source} to {target} by {chosen}: {shown(run.folder / 'translated')}")
-    return {"pictures": len(pairs)}
+    say(f"{len(pairs)} images from {source} to {target} by {chosen}: {shown(run.folder / 'translated')}")
+    return {"images": len(pairs)}
 
 
 # ---- the whole run ----
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Train, evaluate and report; or translate pictures of the user's own. Returns measures on the test pictures."""
+    """Train, evaluate and report; or translate images of the user's own. Returns measures on the test images."""
     if config.translate:
         return translate_folder(config, run)
     root, domains = find_data(config, run)
     side = round(config.size * LOAD)
     train_a, train_b = (read_domain(root / name, side) for name in ("trainA", "trainB"))
     test = [read_domain(root / name, config.size) for name in ("testA", "testB")]
-    data = UnpairedPictures(train_a, train_b, config.size, run.seed)
+    data = UnpairedImages(train_a, train_b, config.size, run.seed)
     if config.batch_size > len(data):
-        raise UserError(f"--batch-size {config.batch_size} is more than the {len(data)} training pictures")
+        raise UserError(f"--batch-size {config.batch_size} is more than the {len(data)} training images")
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     trainer = Trainer(config, run.device, dtype)
@@ -270,7 +270,7 @@ def find_data(config: Config, run: Run) -> tuple[Path, list[str]]:
     part = "apple2orange" if config.dataset == "apple2orange" else config.split
     root = run.dataset(config.dataset) / part
     if not root.is_dir():
-        raise UserError(f"{part} is not among the pictures of {config.dataset} here",
+        raise UserError(f"{part} is not among the images of {config.dataset} here",
                         f"./inv data {config.dataset} --split={part}")  # fmt: skip
     return root, part.split("2") if part.count("2") == 1 else ["A", "B"]
 

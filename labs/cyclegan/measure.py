@@ -11,14 +11,14 @@ from labkit.runs import compat
 from labkit.runs.run import Run
 from labs.cyclegan.data import resize
 
-# Shapes: N pictures uint8 (N, 3, H, W) RGB, of any size; the judge looks at them at SIDE x SIDE.
+# Shapes: N images uint8 (N, 3, H, W) RGB, of any size; the judge looks at them at SIDE x SIDE.
 
 SIDE, FEATURES = 64, 64
 STEPS, BATCH = 200, 32
 
 
 class Judge(nn.Module):
-    """A small classifier of the two domains: pictures float (N, 3, SIDE, SIDE) in, logits of being B (N) out."""
+    """A small classifier of the two domains: images float (N, 3, SIDE, SIDE) in, logits of being B (N) out."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,15 +37,15 @@ class Judge(nn.Module):
 
 
 def shrink(pixels: torch.Tensor) -> torch.Tensor:
-    """Pictures uint8 (N, 3, H, W) as the judge reads them: float -1..1 (N, 3, SIDE, SIDE), on the CPU."""
+    """Images uint8 (N, 3, H, W) as the judge reads them: float -1..1 (N, 3, SIDE, SIDE), on the CPU."""
     if pixels.shape[2:] != (SIDE, SIDE):
-        small = [resize(picture.permute(1, 2, 0).contiguous().numpy(), SIDE, SIDE) for picture in pixels]
+        small = [resize(image.permute(1, 2, 0).contiguous().numpy(), SIDE, SIDE) for image in pixels]
         pixels = torch.from_numpy(np.stack(small)).permute(0, 3, 1, 2)
     return pixels.float() / 127.5 - 1
 
 
 def get_judge(run: Run, a: torch.Tensor, b: torch.Tensor) -> Judge:
-    """The judge of this run, trained on the real training pictures `a` and `b` in seconds, on the CPU.
+    """The judge of this run, trained on the real training images `a` and `b` in seconds, on the CPU.
 
     Its seed is always the same and it is kept in judge.pt, so it judges a resumed run, and other runs on the same data,
     alike.
@@ -78,18 +78,18 @@ def _train(judge: Judge, a: torch.Tensor, b: torch.Tensor) -> None:
 
 
 @torch.no_grad()
-def judge_pictures(judge: Judge, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+def judge_images(judge: Judge, pixels: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
     """Whether the judge calls each of `pixels` a B, bool (N), and its features, float32 (N, FEATURES)."""
     features = torch.cat([judge.features(shrink(part)) for part in pixels.split(100)])
     return (judge.head(features).squeeze(1) > 0).numpy(), features.numpy()
 
 
 def spread(pixels: torch.Tensor) -> float:
-    """How different N pictures (N, 3, H, W) are from each other in colour, on the scale 0..255.
+    """How different N images (N, 3, H, W) are from each other in colour, on the scale 0..255.
 
-    Each picture is reduced to its mean red, green and blue; the result is the standard deviation of these over the
-    pictures, averaged over the three channels. Grey pictures of 0, 100 and 200 have a spread of 81.6, copies of one
-    picture a spread of 0: there it falls when a generator makes the same of everything (mode collapse).
+    Each image is reduced to its mean red, green and blue; the result is the standard deviation of these over the
+    images, averaged over the three channels. Grey images of 0, 100 and 200 have a spread of 81.6, copies of one
+    image a spread of 0: there it falls when a generator makes the same of everything (mode collapse).
     """
     return float(pixels.float().mean(dim=(2, 3)).std(dim=0, unbiased=False).mean())
 

@@ -1,11 +1,11 @@
-"""The networks of CycleGAN: a generator that repaints a picture, and a discriminator that judges it patch by patch."""
+"""The networks of CycleGAN: a generator that repaints an image, and a discriminator that judges it patch by patch."""
 
 from __future__ import annotations
 
 import torch
 from torch import nn
 
-# Shapes: N pictures, C channels of the generator's first layer (`width`), H x W pixels. Pictures are float -1..1.
+# Shapes: N images, C channels of the generator's first layer (`width`), H x W pixels. Images are float -1..1.
 
 
 class Block(nn.Module):
@@ -14,7 +14,7 @@ class Block(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            # A border of zeros would be a visible frame in the picture, so the picture is mirrored at its edge.
+            # A border of zeros would be a visible frame in the image, so the image is mirrored at its edge.
             nn.ReflectionPad2d(1),
             # What a bias adds, the normalisation takes away again.
             nn.Conv2d(channels, channels, 3, bias=False),
@@ -30,9 +30,9 @@ class Block(nn.Module):
 
 
 class Generator(nn.Module):
-    """Pictures (N, 3, H, W) of one domain in, the same pictures in the other domain out; H and W divisible by 4.
+    """Images (N, 3, H, W) of one domain in, the same images in the other domain out; H and W divisible by 4.
 
-    Halves the picture twice, changes it in `blocks` residual blocks, doubles it twice. Every picture is normalised by
+    Halves the image twice, changes it in `blocks` residual blocks, doubles it twice. Every image is normalised by
     itself (instance normalisation), so its contrast does not depend on the others of the batch. Source: Zhu et al.,
     Unpaired Image-to-Image Translation using Cycle-Consistent Adversarial Networks (2017), section 7.2: width 64, with
     9 blocks for 256 x 256 pixels and 6 for 128 x 128.
@@ -54,14 +54,14 @@ class Generator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(_init)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.layers(pictures)
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
 
 
 class Discriminator(nn.Module):
     """A PatchGAN: how real each patch of 70 x 70 pixels looks. (N, 3, H, W) in, logits (N, 1, H/8-2, W/8-2) out.
 
-    Judging patches and not the whole picture asks for texture, and leaves it to the cycle to keep what is where.
+    Judging patches and not the whole image asks for texture, and leaves it to the cycle to keep what is where.
     Source: Isola et al., Image-to-Image Translation with Conditional Adversarial Networks (2017), section 3.2.2.
     """
 
@@ -75,8 +75,8 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers)
         self.apply(_init)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.layers(pictures)
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.layers(images)
 
 
 def _init(module: nn.Module) -> None:

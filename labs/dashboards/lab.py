@@ -5,7 +5,7 @@
     ./inv visdom --replay=latest   the same panes again, any time later
     ./inv tensorboard              the records
 
-You learn which picture answers which question while a network trains (sections 39-40 of the notes), and that both
+You learn which image answers which question while a network trains (sections 39-40 of the notes), and that both
 dashboards work after training too, with no network.
 """
 
@@ -77,8 +77,8 @@ def make_map(network: Network, device: torch.device) -> np.ndarray:
     return torch.sigmoid(network(plane.to(device))).reshape(SIDE, SIDE).cpu().numpy()
 
 
-def picture(probabilities: np.ndarray) -> np.ndarray:
-    """A map as a picture, uint8 0..255 (3, ZOOM * SIDE, ZOOM * SIDE) RGB: blue for label 0, orange for label 1."""
+def image(probabilities: np.ndarray) -> np.ndarray:
+    """A map as an image, uint8 0..255 (3, ZOOM * SIDE, ZOOM * SIDE) RGB: blue for label 0, orange for label 1."""
     low, high = np.array([86, 180, 233]), np.array([230, 159, 0])  # Okabe and Ito's sky blue and orange
     upright = np.kron(probabilities[::-1], np.ones((ZOOM, ZOOM)))[..., None]
     return (low + upright * (high - low)).astype(np.uint8).transpose(2, 0, 1)
@@ -124,8 +124,8 @@ def fill_panes(panes: Visdom, network: Network, points: np.ndarray, labels: np.n
     panes.bar(X=np.array(right), win="bar", opts={"title": "bar: which class is harder?", "rownames": list(WHAT)})
     panes.histogram(X=logits, win="histogram", opts={"title": "histogram: are the logits apart?", "numbins": 40})
     panes.heatmap(X=final, win="heatmap", opts={"title": "heat map: where is the border?", "colormap": "Viridis"})
-    panes.image(picture(final), win="image", opts={"title": "image: the last map"})
-    some = np.stack([picture(maps[k]) for k in np.linspace(0, FRAMES - 1, 6).astype(int)])  # (6, 3, H, W)
+    panes.image(image(final), win="image", opts={"title": "image: the last map"})
+    some = np.stack([image(maps[k]) for k in np.linspace(0, FRAMES - 1, 6).astype(int)])  # (6, 3, H, W)
     panes.images(some, nrow=3, win="images", opts={"title": "images: how did it get there?"})
     size = sum(p.numel() for p in network.parameters())
     panes.text(f"<h3>Two spirals</h3><p>{len(labels)} points, {size} parameters, {np.mean(right):.1%} right.</p>",
@@ -136,12 +136,12 @@ def fill_panes(panes: Visdom, network: Network, points: np.ndarray, labels: np.n
 
 
 def make_video(maps: np.ndarray, folder: Path) -> Path:
-    """The maps as a film of ten pictures a second, in VP9, which OpenCV writes and every browser plays."""
+    """The maps as a film of ten images a second, in VP9, which OpenCV writes and every browser plays."""
     path = folder / "plots" / "training.mp4"
     path.parent.mkdir(exist_ok=True)
     film = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"vp09"), 10.0, (ZOOM * SIDE, ZOOM * SIDE))
     for probabilities in maps:
-        film.write(np.ascontiguousarray(picture(probabilities).transpose(1, 2, 0)[..., ::-1]))  # uint8 HWC BGR
+        film.write(np.ascontiguousarray(image(probabilities).transpose(1, 2, 0)[..., ::-1]))  # uint8 HWC BGR
     film.release()
     return path
 
@@ -164,7 +164,7 @@ def write_records(writer: SummaryWriter, network: Network, points: torch.Tensor,
     """What remains after the histograms that training wrote: one record of every other kind."""
     for k in range(0, FRAMES, 5):
         step = (k + 1) * steps // FRAMES
-        writer.add_image("map", picture(maps[k]), step)
+        writer.add_image("map", image(maps[k]), step)
         writer.add_scalar("sure", float(np.abs(maps[k] - 0.5).mean() * 2), step)
     with torch.no_grad():
         features, probabilities = network.features(points), torch.sigmoid(network(points))

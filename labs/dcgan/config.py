@@ -14,12 +14,12 @@ NORMS = ("batch", "instance", "weight", "none")
 
 @dataclass(frozen=True)
 class Config:
-    dataset: str = option("mnist", "digits, or small colour pictures of ten classes", choices=("mnist", "cifar10"))
+    dataset: str = option("mnist", "digits, or small colour images of ten classes", choices=("mnist", "cifar10"))
     loss: str = option("nonsaturating", "the objective", choices=LOSSES)
     steps: int = option(1500, "steps of the generator", at_least=8)
     d_steps: int = option(1, "steps of the discriminator for each of them", at_least=1)
     g_steps: int = option(1, "times that the generator repeats its step before the discriminator answers", at_least=1)
-    batch_size: int = option(64, "pictures per step", at_least=2)
+    batch_size: int = option(64, "images per step", at_least=2)
     latent: int = option(64, "length of the random vector", at_least=1)
     width: int = option(16, "channels at 16 x 16; twice and four times as many at 8 x 8 and 4 x 4", at_least=1)
     optimizer: str = option("adam", "adam (beta1 0.5) or plain sgd", choices=("adam", "sgd"))
@@ -38,14 +38,14 @@ class Config:
                              choices=("dcgan", "leaky", "relu"))  # fmt: skip
     downsample: str = option("stride", "how the discriminator shrinks", choices=("stride", "pool"))
     head: str = option("flatten", "what the last layer reads: every place, or the mean", choices=("flatten", "mean"))
-    output: str = option("tanh", "range of the pictures: -1..1, or 0..1", choices=("tanh", "sigmoid"))
+    output: str = option("tanh", "range of the images: -1..1, or 0..1", choices=("tanh", "sigmoid"))
     penalty: float = option(10.0, "weight of the gradient penalty of wgan-gp", at_least=0)
 
     def __post_init__(self) -> None:
         """Refuse a combination that would mean something else than it says."""
         if self.loss == "wgan-gp":
             if self.norm_d == "batch":
-                raise UserError("the gradient penalty is of each picture by itself, and batch norm in the "
+                raise UserError("the gradient penalty is of each image by itself, and batch norm in the "
                                 "discriminator mixes them", "./inv lab dcgan -- --preset wgan-gp")  # fmt: skip
             if self.smooth != "none" or self.flip:
                 raise UserError("the loss wgan-gp has no targets that --smooth or --flip could change")

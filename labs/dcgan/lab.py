@@ -6,7 +6,7 @@
     ./inv lab dcgan -- --preset vanishing      a failure: the generator's gradient dies; with --loss nonsaturating not
 
 You learn what the two networks minimise, how each piece of advice in the notes (section 87) changes the game, and how
-to measure pictures that have no right answer.
+to measure images that have no right answer.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from labs.dcgan.config import PRESETS, Config
 from labs.dcgan.losses import discriminator_loss, generator_loss, gradient_norm, gradient_penalty, targets
 from labs.dcgan.models import Discriminator, Generator
 
-# Shapes: N pictures of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
+# Shapes: N images of a batch, C channels. Data are uint8 (N, 32, 32, C); the networks take float32 (N, C, 32, 32).
 
 
-JUDGED = 1000  # pictures in each measure
+JUDGED = 1000  # images in each measure
 LOOKS = 8  # how often the fixed random vectors are drawn on the way
 SHOWN = 10
 
@@ -45,7 +45,7 @@ SHOWN = 10
 
 
 def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Training pictures uint8 (N, 32, 32, C) and labels int64 (N,), then those of the test set."""
+    """Training images uint8 (N, 32, 32, C) and labels int64 (N,), then those of the test set."""
     parts = []
     for split in ("train", "test"):
         if dataset == "mnist":
@@ -64,9 +64,9 @@ def to_network(pixels: torch.Tensor, output: str) -> torch.Tensor:
     return 2 * x - 1 if output == "tanh" else x
 
 
-def to_pixels(pictures: torch.Tensor, output: str) -> torch.Tensor:
+def to_pixels(images: torch.Tensor, output: str) -> torch.Tensor:
     """The way back: uint8 (N, 32, 32, C), on the CPU."""
-    x = (pictures + 1) / 2 if output == "tanh" else pictures
+    x = (images + 1) / 2 if output == "tanh" else images
     return (255 * x).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
 
 
@@ -91,11 +91,11 @@ def make_optimizer(network: nn.Module, config: Config, lr: float) -> torch.optim
 
 @torch.no_grad()
 def draw(generator: Generator, z: torch.Tensor, labels: torch.Tensor, output: str) -> torch.Tensor:
-    """Pictures uint8 (N, 32, 32, C) from z (N, latent), and int64 labels (N,) which only a conditional one reads."""
+    """Images uint8 (N, 32, 32, C) from z (N, latent), and int64 labels (N,) which only a conditional one reads."""
     generator.eval()
-    pictures = torch.cat([to_pixels(generator(*pair), output) for pair in zip(z.split(250), labels.split(250))])
+    images = torch.cat([to_pixels(generator(*pair), output) for pair in zip(z.split(250), labels.split(250))])
     generator.train()
-    return pictures
+    return images
 
 
 # ---- training ----
@@ -137,7 +137,7 @@ def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tens
             with compat.autocast(run.device, dtype):
                 with torch.no_grad():
                     fake, fake_labels = generate()
-                # two calls: batch norm sees only real pictures, or only generated ones
+                # two calls: batch norm sees only real images, or only generated ones
                 real_logits, fake_logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
             loss_d = discriminator_loss(config.loss, real_logits, fake_logits, *wanted())
             if config.loss == "wgan-gp":
@@ -171,18 +171,18 @@ def fixed_vectors(config: Config, run: Run, classes: int) -> tuple[torch.Tensor,
     return z.to(run.device), (torch.arange(JUDGED) % classes).to(run.device)
 
 
-# ---- measures and pictures ----
+# ---- measures and images ----
 
 
 def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dict[str, float]:
-    """How far `drawn`, uint8 (N, 32, 32, C), are from the test pictures, and how evenly the classes appear in them."""
+    """How far `drawn`, uint8 (N, 32, 32, C), are from the test images, and how evenly the classes appear in them."""
     features, probabilities = judge.look(drawn)
     guesses = probabilities.argmax(axis=1)  # (N,)
     return {"kid": kid(features, test_features), "class_entropy": class_entropy(guesses, judge.head.out_features)}
 
 
 def plain(pixels: torch.Tensor) -> np.ndarray:
-    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the pictures are grey."""
+    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the images are grey."""
     return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
 
 
@@ -195,20 +195,20 @@ def show_progress(loop: Loop, drawn: torch.Tensor) -> None:
 
 
 def show_results(run: Run, generator: Generator, config: Config, real: torch.Tensor, classes: int) -> None:
-    """Real and generated pictures side by side, and a walk from one random vector to the next."""
+    """Real and generated images side by side, and a walk from one random vector to the next."""
     z, labels = fixed_vectors(config, run, classes)
     drawn = draw(generator, z[:50], labels[:50], config.output)
     rows = ["real", "", "", "", "", "generated", "", "", "", ""]
     run.figure("samples", plots.gallery(plain(torch.cat([real[:50], drawn])), SHOWN, rows),
-               "Above real test pictures, below generated ones."
+               "Above real test images, below generated ones."
                + (" A column of the lower half is one class." if config.conditional else ""))  # fmt: skip
     share = torch.linspace(0, 1, SHOWN, device=run.device).view(1, SHOWN, 1)
     ends = z[: 2 * 5].view(5, 2, 1, -1)
     walk = (1 - share) * ends[:, 0] + share * ends[:, 1]  # (5, SHOWN, latent)
     walk = F.normalize(walk, dim=2) * config.latent**0.5  # back to the length that random vectors have
-    pictures = draw(generator, walk.flatten(0, 1), labels[:5].repeat_interleave(SHOWN), config.output)
-    run.figure("walk", plots.gallery(plain(pictures), SHOWN),
-               "From one random vector to another in ten steps. Every step is a picture of its own: what was learned "
+    images = draw(generator, walk.flatten(0, 1), labels[:5].repeat_interleave(SHOWN), config.output)
+    run.figure("walk", plots.gallery(plain(images), SHOWN),
+               "From one random vector to another in ten steps. Every step is an image of its own: what was learned "
                "is a space, not a list.")  # fmt: skip
 
 
@@ -216,7 +216,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Train both networks, measure and show what the generator draws. Returns its KID and the evenness of classes."""
     pixels, labels, test, test_labels = read(run.dataset(config.dataset), config.dataset)
     if len(pixels) < config.batch_size or len(test) < JUDGED:
-        raise UserError(f"the lab needs {max(config.batch_size, 2)} training and {JUDGED} test pictures")
+        raise UserError(f"the lab needs {max(config.batch_size, 2)} training and {JUDGED} test images")
     classes = int(labels.max()) + 1
     generator, discriminator = build(config, pixels.shape[3], classes)
     generator.to(run.device)
@@ -230,12 +230,12 @@ def main(config: Config, run: Run) -> dict[str, float]:
 
     drawn = draw(generator, z, asked, config.output)
     after, real = measure(drawn, judge, test_features), measure(pixels[-JUDGED:], judge, test_features)
-    names = ("before training", "after training", "training pictures, the best possible")
+    names = ("before training", "after training", "training images, the best possible")
     rows = [[name, f"{found['kid']:.4f}", f"{found['class_entropy']:.3f}"]
             for name, found in zip(names, (before, after, real))]  # fmt: skip
-    run.table("measures", ["pictures", "KID", "class entropy"], rows,
-              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, in the features of a small classifier "
-              f"that names {right:.1%} of these test pictures correctly.")  # fmt: skip
+    run.table("measures", ["images", "KID", "class entropy"], rows,
+              f"Each from {JUDGED:,} images against {JUDGED:,} test images, in the features of a small classifier "
+              f"that names {right:.1%} of these test images correctly.")  # fmt: skip
     show_results(run, generator, config, test, classes)
     metrics = dict(after)
     if config.conditional:

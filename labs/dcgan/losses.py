@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor, real_target: torch.Tensor,
                        fake_target: torch.Tensor) -> torch.Tensor:  # fmt: skip
-    """What the discriminator minimises, from its logits (N,) of real and of generated pictures and their targets (N,).
+    """What the discriminator minimises, from its logits (N,) of real and of generated images and their targets (N,).
 
     The gradient penalty of wgan-gp comes on top; this loss has no targets.
     """
@@ -26,7 +26,7 @@ def discriminator_loss(kind: str, real: torch.Tensor, fake: torch.Tensor, real_t
 
 
 def generator_loss(kind: str, fake: torch.Tensor) -> torch.Tensor:
-    """What the generator minimises, from the discriminator's logits (N,) of its pictures."""
+    """What the generator minimises, from the discriminator's logits (N,) of its images."""
     if kind == "wgan-gp":
         return -fake.mean()
     if kind == "lsgan":
@@ -43,7 +43,7 @@ def cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
 
 def targets(count: int, smooth: str, amount: float, flip: float, device: torch.device
             ) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """What the discriminator shall say to `count` real and `count` generated pictures: float32 (count,) each.
+    """What the discriminator shall say to `count` real and `count` generated images: float32 (count,) each.
 
     Smoothing moves 1 to 1 - amount, and 0 to amount where it is two-sided. A share `flip` of the pairs is exchanged.
     """
@@ -57,9 +57,9 @@ def targets(count: int, smooth: str, amount: float, flip: float, device: torch.d
 
 def gradient_penalty(critic: Callable[..., torch.Tensor], real: torch.Tensor, fake: torch.Tensor,
                      *told: torch.Tensor) -> torch.Tensor:  # fmt: skip
-    """Mean of (|gradient| - 1)² at one random point between each real and each generated picture, both (N, C, H, W).
+    """Mean of (|gradient| - 1)² at one random point between each real and each generated image, both (N, C, H, W).
 
-    What the critic is `told` beside the pictures, such as their classes, does not change between the two.
+    What the critic is `told` beside the images, such as their classes, does not change between the two.
 
     The Wasserstein distance wants a critic whose slope is 1 at most; this asks for it where the two sets meet.
     Source: Gulrajani et al., Improved Training of Wasserstein GANs (2017), equation 3 without its factor of 10.

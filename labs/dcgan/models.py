@@ -1,6 +1,6 @@
-"""The two networks of DCGAN (Radford et al., 2016) for pictures of 32 x 32, with what the notes advise as choices.
+"""The two networks of DCGAN (Radford et al., 2016) for images of 32 x 32, with what the notes advise as choices.
 
-Shapes: N pictures, C channels (1 grey, 3 colour), K classes (0 where the labels are not used), w = width.
+Shapes: N images, C channels (1 grey, 3 colour), K classes (0 where the labels are not used), w = width.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SIDE = 32
 
 
 class Generator(nn.Module):
-    """A random vector becomes a picture: 4 x 4 with many channels, then three times twice the size."""
+    """A random vector becomes an image: 4 x 4 with many channels, then three times twice the size."""
 
     def __init__(self, latent: int, width: int, channels: int, classes: int, norm: str, leaky: bool,
                  output: str) -> None:  # fmt: skip
@@ -35,7 +35,7 @@ class Generator(nn.Module):
         )
 
     def forward(self, z: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """z (N, latent), labels int64 (N,) where K > 0: pictures (N, C, 32, 32) in the range of `output`."""
+        """z (N, latent), labels int64 (N,) where K > 0: images (N, C, 32, 32) in the range of `output`."""
         if self.classes:
             z = torch.cat([z, F.one_hot(labels, self.classes).to(z.dtype)], dim=1)  # (N, latent + K)
         x = self.layers(z.unsqueeze(2).unsqueeze(3)).float()
@@ -43,7 +43,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A picture becomes one logit: above 0 for real. With the loss wgan-gp it is a critic and its number a score."""
+    """An image becomes one logit: above 0 for real. With the loss wgan-gp it is a critic and its number a score."""
 
     def __init__(self, width: int, channels: int, classes: int, norm: str, leaky: bool, downsample: str, head: str,
                  noise: float) -> None:  # fmt: skip
@@ -65,12 +65,12 @@ class Discriminator(nn.Module):
         )
         self.last = initialise(nn.Linear(4 * width * (16 if head == "flatten" else 1), 1))
 
-    def forward(self, pictures: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
-        """pictures (N, C, 32, 32), labels int64 (N,) where K > 0: logits float32 (N,)."""
+    def forward(self, images: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        """images (N, C, 32, 32), labels int64 (N,) where K > 0: logits float32 (N,)."""
         if self.classes:
-            planes = F.one_hot(labels, self.classes).to(pictures.dtype)[:, :, None, None]
-            pictures = torch.cat([pictures, planes.expand(-1, -1, SIDE, SIDE)], dim=1)  # (N, C + K, 32, 32)
-        x = self.layers(pictures)
+            planes = F.one_hot(labels, self.classes).to(images.dtype)[:, :, None, None]
+            images = torch.cat([images, planes.expand(-1, -1, SIDE, SIDE)], dim=1)  # (N, C + K, 32, 32)
+        x = self.layers(images)
         x = x.flatten(1) if self.head == "flatten" else x.mean(dim=(2, 3))  # (N, 64 w) or (N, 4 w)
         return self.last(x).squeeze(1).float()
 

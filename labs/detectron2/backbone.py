@@ -17,7 +17,7 @@ from detectron2.modeling.backbone.resnet import BasicBlock, BasicStem
 
 @BACKBONE_REGISTRY.register()
 def build_tiny_resnet_fpn_backbone(cfg: Any, input_shape: ShapeSpec) -> FPN:
-    """Pictures (N, 3, H, W) -> p2 ... p6 of MODEL.FPN.OUT_CHANNELS channels, 1/4 ... 1/64 as large.
+    """Images (N, 3, H, W) -> p2 ... p6 of MODEL.FPN.OUT_CHANNELS channels, 1/4 ... 1/64 as large.
 
     detectron2's own ResNet-18 insists on 64 channels in its first stage; this one has RES2_OUT_CHANNELS of them.
     Sources: He et al. 2016 (ResNet), Lin et al. 2017 (FPN).

@@ -19,7 +19,7 @@ from labs.detectron2 import backbone  # noqa: F401  (registers the backbone of t
 
 OWN = Path(__file__).with_name("configs")
 ZOO = Path(model_zoo.__file__).with_name("configs")
-ZOO_BATCH = 2  # pictures per step of a zoo config unless another number is asked for: the notes' choice
+ZOO_BATCH = 2  # images per step of a zoo config unless another number is asked for: the notes' choice
 
 
 def files() -> dict[str, Path]:
@@ -73,14 +73,14 @@ def near(word: str, known: Sequence[str], otherwise: str) -> str:
 
 
 def scale(cfg: Any, batch: int) -> None:
-    """Set the batch, and the learning rate by the linear rule: half the pictures per step, half the step.
+    """Set the batch, and the learning rate by the linear rule: half the images per step, half the step.
 
     Source: Goyal et al., Accurate, Large Minibatch SGD (2017).
     """
     solver = cfg.SOLVER
     lr = solver.BASE_LR * batch / solver.IMS_PER_BATCH
     if batch != solver.IMS_PER_BATCH:
-        say(f"batch: {batch} pictures instead of {solver.IMS_PER_BATCH}, so the learning rate is {lr:g} instead of "
+        say(f"batch: {batch} images instead of {solver.IMS_PER_BATCH}, so the learning rate is {lr:g} instead of "
             f"{solver.BASE_LR:g} (SOLVER.IMS_PER_BATCH, SOLVER.BASE_LR)")  # fmt: skip
     solver.BASE_LR, solver.IMS_PER_BATCH = lr, batch
 

@@ -1,6 +1,6 @@
-"""Data: register a COCO folder with detectron2, and hand out training pictures in an order that can be resumed.
+"""Data: register a COCO folder with detectron2, and hand out training images in an order that can be resumed.
 
-detectron2 knows a data set by a name. DatasetCatalog holds a function that lists its pictures as dicts (file_name,
+detectron2 knows a data set by a name. DatasetCatalog holds a function that lists its images as dicts (file_name,
 height, width, annotations), MetadataCatalog what is true of all of them: names of classes, where the JSON lies.
 `load_coco_json`, which the notes read (section 86), makes the list from a COCO file.
 """
@@ -42,8 +42,8 @@ class Names:
 def register(folder: Path, cfg: Any, work: Path) -> Names:
     """Make the COCO folder known to detectron2. `work` takes what has to be derived: parts, maps of the ground.
 
-    Where only one of train2017 and val2017 is there, as after `./inv data coco --subset`, every fifth of its pictures
-    is kept for evaluation. UserError where annotations and pictures do not fit together.
+    Where only one of train2017 and val2017 is there, as after `./inv data coco --subset`, every fifth of its images
+    is kept for evaluation. UserError where annotations and images do not fit together.
     """
     kind = "person_keypoints" if cfg.MODEL.KEYPOINT_ON else "instances"
     there = [split for split in SPLITS if (folder / "annotations" / f"{kind}_{split}.json").exists()]
@@ -52,7 +52,7 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
                         "./inv data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
     parts = [Part(folder, split, kind, cfg) for split in there]
     if len(parts) == 1:
-        say(f"only {there[0]} is there: every fifth picture of it is kept for evaluation")
+        say(f"only {there[0]} is there: every fifth image of it is kept for evaluation")
         parts = [parts[0].cut(lambda k: k % 5 != 4), parts[0].cut(lambda k: k % 5 == 4)]
     rows = [row for part in parts for row in part.content["instances"]["annotations"] if not row.get("iscrowd")]
     if any(isinstance(row.get("segmentation"), dict) for row in rows):
@@ -71,8 +71,8 @@ def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
     for annotation in panoptic["annotations"]:
         if not (masks / annotation["file_name"]).exists():
             continue
-        with Image.open(str(masks / annotation["file_name"])) as picture:
-            segment_ids = np.asarray(picture.convert("RGB")).astype(np.int64) @ (1, 256, 65536)  # (H, W)
+        with Image.open(str(masks / annotation["file_name"])) as image:
+            segment_ids = np.asarray(image.convert("RGB")).astype(np.int64) @ (1, 256, 65536)  # (H, W)
         for segment in annotation["segments_info"]:
             if segment["category_id"] in ids:
                 runs = rle.encode(np.asfortranarray(segment_ids == segment["id"]).astype(np.uint8))
@@ -82,10 +82,10 @@ def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
 
 
 class Part:
-    """One split: its pictures and annotations, checked."""
+    """One split: its images and annotations, checked."""
 
     def __init__(self, folder: Path, split: str, kind: str, cfg: Any) -> None:
-        self.pictures, self.masks, self.cfg = folder / split, folder / f"panoptic_{split}", cfg
+        self.images, self.masks, self.cfg = folder / split, folder / f"panoptic_{split}", cfg
         self.content = {"instances": self._read(folder / "annotations" / f"{kind}_{split}.json")}
         if configs.has_stuff(cfg):
             path = folder / "annotations" / f"panoptic_{split}.json"
@@ -94,32 +94,32 @@ class Part:
                                 f"./inv data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
             self.content["panoptic"] = self._read(path)
             self._keep_common()
-        images = self.content["instances"]["images"]
-        missing = sorted({image["file_name"] for image in images} - {path.name for path in self.pictures.glob("*")})
+        entries = self.content["instances"]["images"]
+        missing = sorted({entry["file_name"] for entry in entries} - {path.name for path in self.images.glob("*")})
         if missing:
-            raise UserError(f"the annotations of {split} name {len(missing)} pictures that are not in "
-                            f"{shown(self.pictures)}: {missing[0]}", "./inv data coco --verify")  # fmt: skip
+            raise UserError(f"the annotations of {split} name {len(missing)} images that are not in "
+                            f"{shown(self.images)}: {missing[0]}", "./inv data coco --verify")  # fmt: skip
         if not self.content["instances"]["annotations"]:
             raise UserError(f"the annotations of {split} hold not one object, so there is nothing to learn from or to "
                             "be judged by", "./inv data coco")  # fmt: skip
 
     def _read(self, path: Path) -> dict[str, Any]:
         content = coco.parse(path.read_bytes(), shown(path))
-        known = {image["id"] for image in content["images"]}
+        known = {entry["id"] for entry in content["images"]}
         strange = [row["image_id"] for row in content["annotations"] if row["image_id"] not in known]
         if strange:
-            raise UserError(f"{shown(path)} does not fit together: {len(strange)} annotations are of pictures that it "
+            raise UserError(f"{shown(path)} does not fit together: {len(strange)} annotations are of images that it "
                             f"does not list, such as {strange[0]}")  # fmt: skip
         return content
 
     def _keep_common(self) -> None:
-        """Of both kinds of annotation, only what is of pictures that both know and whose mask is there."""
+        """Of both kinds of annotation, only what is of images that both know and whose mask is there."""
         masks = {path.name for path in self.masks.glob("*.png")}
         rows = self.content["panoptic"]["annotations"]
         common = {row["image_id"] for row in rows if row["file_name"] in masks}
-        common &= {image["id"] for image in self.content["instances"]["images"]}
-        if not common:  # as where pictures were carried in that have either the one or the other
-            say(f"no picture of {self.pictures.name} has both instances and a panoptic mask: the instances are taken "
+        common &= {entry["id"] for entry in self.content["instances"]["images"]}
+        if not common:  # as where images were carried in that have either the one or the other
+            say(f"no image of {self.images.name} has both instances and a panoptic mask: the instances are taken "
                 "from the masks")  # fmt: skip
             common = {row["image_id"] for row in rows if row["file_name"] in masks}
             self.content["instances"] = instances_of(self.content["panoptic"], self.masks)
@@ -128,13 +128,13 @@ class Part:
         self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
 
     def cut(self, chosen: Any) -> Part:
-        """The part with the pictures whose place in the list is `chosen`."""
-        ids = {image["id"] for k, image in enumerate(self.content["instances"]["images"]) if chosen(k)}
+        """The part with the images whose place in the list is `chosen`."""
+        ids = {entry["id"] for k, entry in enumerate(self.content["instances"]["images"]) if chosen(k)}
         part = object.__new__(Part)
-        part.pictures, part.masks, part.cfg = self.pictures, self.masks, self.cfg
+        part.images, part.masks, part.cfg = self.images, self.masks, self.cfg
         part.content = {kind: coco.smaller(content, ids) for kind, content in self.content.items()}
         if not part.content["instances"]["annotations"]:
-            raise UserError(f"{shown(self.pictures)} has too few annotated pictures to keep some for evaluation")
+            raise UserError(f"{shown(self.images)} has too few annotated images to keep some for evaluation")
         return part
 
     def register(self, name: str, work: Path) -> None:
@@ -146,7 +146,7 @@ class Part:
             if name in catalog.list():
                 catalog.remove(name)
         meta = MetadataCatalog.get(name)
-        meta.set(json_file=str(work / "instances.json"), image_root=str(self.pictures), evaluator_type="coco")
+        meta.set(json_file=str(work / "instances.json"), image_root=str(self.images), evaluator_type="coco")
         if self.cfg.MODEL.KEYPOINT_ON:
             person = MetadataCatalog.get("keypoints_coco_2017_val")
             meta.set(keypoint_names=person.keypoint_names, keypoint_flip_map=person.keypoint_flip_map)
@@ -159,15 +159,15 @@ class Part:
                      stuff_dataset_id_to_contiguous_id={0: 0, **{row["id"]: k for k, row in enumerate(stuff, 1)}},
                      )  # fmt: skip
 
-        def pictures() -> list[dict[str, Any]]:
+        def images() -> list[dict[str, Any]]:
             records = load_coco_json(meta.json_file, meta.image_root, name, ["keypoints"] * self.cfg.MODEL.KEYPOINT_ON)
             return [{**row, "sem_seg_file_name": ground[row["image_id"]]} if ground else row for row in records]
 
-        pictures()  # sets the names and numbers of the classes in `meta`
-        DatasetCatalog.register(name, pictures)
+        images()  # sets the names and numbers of the classes in `meta`
+        DatasetCatalog.register(name, images)
 
     def _write_ground(self, folder: Path) -> dict[int, str]:
-        """A map for each picture, uint8 (H, W): 0 for things, 1, 2, ... for stuff, 255 for what nobody annotated."""
+        """A map for each image, uint8 (H, W): 0 for things, 1, 2, ... for stuff, 255 for what nobody annotated."""
         folder.mkdir(exist_ok=True)
         stuff = [row["id"] for row in self.content["panoptic"]["categories"] if not row["isthing"]]
         number = {category: k for k, category in enumerate(stuff, 1)}
@@ -185,10 +185,10 @@ class Part:
 
 
 class Stream(torch.utils.data.Dataset):
-    """Training pictures, epoch after epoch. What stands at a position follows from the seed alone.
+    """Training images, epoch after epoch. What stands at a position follows from the seed alone.
 
-    detectron2's own sampler cannot start in the middle. Here the order of an epoch and the augmentation of a picture
-    are drawn from (seed, epoch) and (seed, position), so a resumed training goes on with the very same pictures.
+    detectron2's own sampler cannot start in the middle. Here the order of an epoch and the augmentation of an image
+    are drawn from (seed, epoch) and (seed, position), so a resumed training goes on with the very same images.
     """
 
     def __init__(self, records: Sequence[dict[str, Any]], mapper: DatasetMapper, seed: int) -> None:
@@ -202,11 +202,11 @@ class Stream(torch.utils.data.Dataset):
         np.random.seed([self.seed, position])  # detectron2's transforms draw from NumPy's global generator
         record = self.records[self._order[k]]
         try:
-            picture: dict[str, Any] = self.mapper(record)
+            image: dict[str, Any] = self.mapper(record)
         except (OSError, ValueError) as error:
             problem = f"{shown(Path(record['file_name']))} cannot be used: {error}"
             raise UserError(problem, "./inv data coco --verify") from None
-        return picture
+        return image
 
 
 class Positions(torch.utils.data.Sampler):
@@ -225,7 +225,7 @@ class Positions(torch.utils.data.Sampler):
 def train_loader(cfg: Any, seed: int, start: int) -> torch.utils.data.DataLoader:
     """Batches of the steps from `start` on: lists of dicts with image (uint8, (3, H, W) BGR) and instances.
 
-    DatasetMapper reads a picture, applies the augmentation that cfg.INPUT describes (resize to one of MIN_SIZE_TRAIN,
+    DatasetMapper reads an image, applies the augmentation that cfg.INPUT describes (resize to one of MIN_SIZE_TRAIN,
     flip) to it and to its boxes and masks alike, and makes tensors.
     """
     records = get_detection_dataset_dicts(

@@ -1,6 +1,6 @@
-"""Evaluation: detectron2's evaluators, their tables, and the pictures that went best and worst.
+"""Evaluation: detectron2's evaluators, their tables, and the images that went best and worst.
 
-An evaluator takes every picture with its predictions (`process`) and sums up at the end (`evaluate`):
+An evaluator takes every image with its predictions (`process`) and sums up at the end (`evaluate`):
 
 - COCOEvaluator: average precision of boxes, masks or keypoints, computed by pycocotools. AP is the mean over ten
   thresholds of IoU from 0.50 to 0.95; AP50 asks for 0.50 only.
@@ -32,20 +32,20 @@ from torch import nn
 
 from labkit.base.console import say
 from labkit.runs.run import Run
-from labs.detectron2 import configs, pictures
+from labs.detectron2 import configs, drawing
 
 KINDS = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
-SCORE = 0.5  # from which on an instance counts for the best and worst pictures
+SCORE = 0.5  # from which on an instance counts for the best and worst images
 
 
 def records(cfg: Any) -> list[dict[str, Any]]:
-    """The pictures that the model is judged by."""
+    """The images that the model is judged by."""
     every: list[dict[str, Any]] = DatasetCatalog.get(cfg.DATASETS.TEST[0])
     return every
 
 
 def make_evaluators(cfg: Any, folder: Path) -> list[DatasetEvaluator]:
-    """One evaluator for each thing that the model of `cfg` says about a picture."""
+    """One evaluator for each thing that the model of `cfg` says about an image."""
     name, found = cfg.DATASETS.TEST[0], []
     if configs.has_things(cfg):
         tasks = ("bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON)
@@ -60,7 +60,7 @@ def make_evaluators(cfg: Any, folder: Path) -> list[DatasetEvaluator]:
 
 
 class Watch(DatasetEvaluator):
-    """Moves the progress bar, and keeps how well each picture went."""
+    """Moves the progress bar, and keeps how well each image went."""
 
     def __init__(self, cfg: Any, bar: Any) -> None:
         self.bar, self.truth = bar, {record["image_id"]: record for record in records(cfg)}
@@ -85,7 +85,7 @@ class Watch(DatasetEvaluator):
 
 
 def instance_quality(truth: dict[str, Any], found: Any) -> float:
-    """One number for one picture, 0..1: sum of IoU over pairs / (pairs + half of what is missed or made up).
+    """One number for one image, 0..1: sum of IoU over pairs / (pairs + half of what is missed or made up).
 
     That is the formula of PQ. A pair has one class, an IoU above 0.5, and a score of SCORE or more; the surest
     predictions choose first. Boxes are compared where there are no masks.
@@ -126,7 +126,7 @@ def rle(segmentation: Any, height: int, width: int) -> Any:
 
 
 def evaluate(cfg: Any, run: Run, model: nn.Module) -> dict[str, float]:
-    """Judge the model by the validation pictures; tables and pictures go into the report, all numbers to eval.json."""
+    """Judge the model by the validation images; tables and images go into the report, all numbers to eval.json."""
     folder = run.folder / "evaluation"
     folder.mkdir(exist_ok=True)
     model.eval()
@@ -138,7 +138,7 @@ def evaluate(cfg: Any, run: Run, model: nn.Module) -> dict[str, float]:
     plain = {kind: {name: float(value) for name, value in values.items()} for kind, values in results.items()}
     for kind in KINDS:
         if kind in plain and np.isnan(plain[kind]["AP"]):  # detectron2 judges nothing where nothing was found
-            say(f"the model finds nothing in the validation pictures yet: its {KINDS[kind]} AP is 0")
+            say(f"the model finds nothing in the validation images yet: its {KINDS[kind]} AP is 0")
             plain[kind].update(dict.fromkeys(("AP", "AP50", "AP75"), 0.0))
     text = json.dumps(plain, indent=1).replace("NaN", "null")
     (run.folder / "eval.json").write_text(text + "\n", encoding="utf-8")
@@ -160,14 +160,14 @@ def show_tables(run: Run, results: dict[str, dict[str, float]]) -> None:
     if kinds:
         columns = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
         rows = [[KINDS[kind], *(cell(results[kind].get(column)) for column in columns)] for kind in kinds]
-        run.table("ap", ["what", *columns], rows, "Average precision on the validation pictures, in percent: the mean "
+        run.table("ap", ["what", *columns], rows, "Average precision on the validation images, in percent: the mean "
                   "over IoU 0.50 to 0.95, at 0.50, at 0.75, and of small, medium and large objects (below 32 x 32, "
                   "below 96 x 96 pixels, others).")  # fmt: skip
         names = [key[3:] for key in results[kinds[0]] if key.startswith("AP-")]
         rows = [[name, *(cell(results[kind].get(f"AP-{name}")) for kind in kinds)] for name in names]
         if rows:
             run.table("ap_by_category", ["category", *(f"{KINDS[kind]} AP" for kind in kinds)], rows,
-                      "Average precision by category; - where no validation picture shows one.")  # fmt: skip
+                      "Average precision by category; - where no validation image shows one.")  # fmt: skip
     if "panoptic_seg" in results:
         panoptic = results["panoptic_seg"]
         rows = [[title, *(cell(panoptic.get(key + ending)) for key in ("PQ", "SQ", "RQ"))]
@@ -184,15 +184,15 @@ def show_tables(run: Run, results: dict[str, dict[str, float]]) -> None:
 
 
 def show_extremes(run: Run, cfg: Any, model: nn.Module, quality: dict[int, float]) -> None:
-    """The three pictures that went best and the three that went worst."""
+    """The three images that went best and the three that went worst."""
     order = sorted(quality, key=lambda image_id: quality[image_id])
     every = {record["image_id"]: record for record in records(cfg)}
     meta = MetadataCatalog.get(cfg.DATASETS.TEST[0])
-    for name, ids, caption in (("worst", order[:3], "The three worst pictures: look here first."),
-                               ("best", order[::-1][:3], "The three best pictures.")):  # fmt: skip
+    for name, ids, caption in (("worst", order[:3], "The three worst images: look here first."),
+                               ("best", order[::-1][:3], "The three best images.")):  # fmt: skip
         drawn, titles = [], []
         for image_id in ids:
-            picture = pictures.read(every[image_id]["file_name"])
-            drawn.append(pictures.draw(picture, pictures.predict(cfg, model, picture), meta, SCORE))
+            image = drawing.read(every[image_id]["file_name"])
+            drawn.append(drawing.draw(image, drawing.predict(cfg, model, image), meta, SCORE))
             titles.append(f"{Path(every[image_id]['file_name']).name}: quality {quality[image_id]:.2f}")
-        pictures.gallery(run, drawn, titles, name, caption)
+        drawing.gallery(run, drawn, titles, name, caption)

@@ -1,14 +1,14 @@
 """detectron2: find, cut out and name objects with Mask R-CNN and its relatives; train, evaluate, demo.
 
-    ./inv lab detectron2                                         tiny, on drawn pictures: train, evaluate, demo
-    ./inv detectron2.demo --input photo.jpg                      your own picture, by what was trained last
+    ./inv lab detectron2                                         tiny, on synthetic images: train, evaluate, demo
+    ./inv detectron2.demo --input photo.jpg                      your own image, by what was trained last
     ./inv detectron2.demo --input photo.jpg --config mask_rcnn_R_50_FPN_3x      by the model zoo's Mask R-CNN
     ./inv detectron2.train --config mask_rcnn_R_50_FPN_1x --dataset coco -- SOLVER.BASE_LR 0.0025
     ./inv detectron2.eval --weights latest
 
 You learn how detectron2 is put together (sections 80-86 of the notes): configs (configs.py, configs/), backbone
 (backbone.py), data and transforms (data.py), trainer and hooks (training.py), evaluators (evaluation.py), the demo
-(pictures.py) and the weights of its model zoo (weights.py). KEY VALUE pairs at the end change any setting.
+(drawing.py) and the weights of its model zoo (weights.py). KEY VALUE pairs at the end change any setting.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.runs.run import Run
 from labkit.runs.start import start
-from labs.detectron2 import configs, data, evaluation, pictures, training, weights
+from labs.detectron2 import configs, data, drawing, evaluation, training, weights
 from labs.detectron2.config import PRESETS, Config
 
 
@@ -47,21 +47,21 @@ def trained(config: Config, run: Run) -> tuple[Any, nn.Module, dict[str, Any]]:
     weights.load(model, path, whole=True)
     say(f"weights: {path}")
     if state.get("sample"):
-        note = "These weights were trained on the sample of drawn shapes: they know nothing of real pictures."
+        note = "These weights were trained on the sample of synthetic shapes: they know nothing of real images."
         say(note)
         run.note(note)
     return cfg, model, state
 
 
 def demo(config: Config, run: Run) -> dict[str, float]:
-    """Draw what a trained model finds in the user's own pictures."""
+    """Draw what a trained model finds in the user's own images."""
     cfg, model, state = trained(config, run)
     meta = MetadataCatalog.get(cfg.DATASETS.TEST[0])
     if state:
         meta = MetadataCatalog.get(f"classes of {run.folder.name}")
         meta.set(thing_classes=state["things"], stuff_classes=state["stuff"])
-    inputs = pictures.Inputs(config.input or "", config.frames)
-    return pictures.demo(run, cfg, model, meta, inputs, config.threshold)
+    inputs = drawing.Inputs(config.input or "", config.frames)
+    return drawing.demo(run, cfg, model, meta, inputs, config.threshold)
 
 
 def prepare(cfg: Any, run: Run) -> data.Names:
@@ -102,7 +102,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
     if config.task in ("all", "eval"):
         metrics = {**evaluation.evaluate(cfg, run, model), **metrics}
     if config.task in ("all", "demo"):
-        pictures.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
+        drawing.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
                                   f"What the model finds with a score of {config.threshold} or more.",
                                   config.threshold)  # fmt: skip
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

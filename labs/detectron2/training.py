@@ -1,7 +1,7 @@
 """Training: detectron2's trainer with the hooks of this lab.
 
 A trainer runs the loop, hooks do all else after each step: the notes (section 86) find the log printed by one. Here
-they are three: the learning rate (detectron2's own), pictures of what the model sees by now, and numbers with
+they are three: the learning rate (detectron2's own), images of what the model sees by now, and numbers with
 checkpoints.
 """
 
@@ -18,10 +18,10 @@ from torch import nn
 
 from labkit.runs.loop import Loop
 from labkit.runs.run import Run
-from labs.detectron2 import data, evaluation, pictures, weights
+from labs.detectron2 import data, drawing, evaluation, weights
 
 LOG_EVERY = 20  # steps
-LOOKS = 4  # times during a training that pictures are drawn
+LOOKS = 4  # times during a training that images are drawn
 
 
 def make_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
@@ -32,8 +32,8 @@ def make_optimizer(cfg: Any, model: nn.Module) -> torch.optim.Optimizer:
     return torch.optim.AdamW(params, lr=cfg.SOLVER.BASE_LR, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
 
 
-class Pictures(HookBase):
-    """Draws what the model finds in a few pictures, several times during the training."""
+class Images(HookBase):
+    """Draws what the model finds in a few images, several times during the training."""
 
     def __init__(self, loop: Loop, cfg: Any, records: list[dict[str, Any]]) -> None:
         self.loop, self.cfg, self.records = loop, cfg, records
@@ -42,7 +42,7 @@ class Pictures(HookBase):
         if self.loop.time_to_look:
             model, step = self.trainer.model, self.loop.step
             model.eval()
-            pictures.show_predictions(self.loop.run, self.cfg, model, self.records, f"step_{step:06}",
+            drawing.show_predictions(self.loop.run, self.cfg, model, self.records, f"step_{step:06}",
                                       f"What the model finds after {step:,} steps.")  # fmt: skip
             model.train()
 
@@ -65,7 +65,7 @@ class Numbers(HookBase):
 
 
 def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, float]]:
-    """Train the model of `cfg`, or go on where a resumed run stopped; the model, and pictures per second."""
+    """Train the model of `cfg`, or go on where a resumed run stopped; the model, and images per second."""
     model = build_model(cfg)
     optimizer = make_optimizer(cfg, model)
     scheduler = build_lr_scheduler(cfg, optimizer)
@@ -79,7 +79,7 @@ def train(cfg: Any, run: Run, names: data.Names) -> tuple[nn.Module, dict[str, f
             weights.load(model, path, whole=False)
     with torch.random.fork_rng(devices=[]):  # a loader takes a number from the generator when it starts
         trainer = SimpleTrainer(model, data.train_loader(cfg, run.seed, loop.done), optimizer)
-    looks = Pictures(loop, cfg, evaluation.records(cfg)[:3])
+    looks = Images(loop, cfg, evaluation.records(cfg)[:3])
     trainer.register_hooks([hooks.LRScheduler(optimizer, scheduler), looks, Numbers(loop)])
     logging.getLogger("detectron2.engine.train_loop").setLevel(logging.CRITICAL)  # a stop is no failure
     with loop.bar:

@@ -11,7 +11,7 @@ import torch
 
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.data.pictures import read_picture
+from labkit.data.image_files import read_image
 
 # The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
 # blind, deco, moulding, pillar, shop; by their place on a scale from blue over yellow to red, in steps of 85.
@@ -27,7 +27,7 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
         raise UserError(f"{shown(folder)} has no pairs in facades/{split}", "./inv data facades --verify")
     photos, labels = [], []
     for path in paths:
-        pair = read_picture(path)
+        pair = read_image(path)
         half = pair.shape[1] // 2
         if not half:
             raise UserError(f"{shown(path)} is one pixel wide: no photograph beside its labels")
@@ -37,17 +37,17 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
 
 
 def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
-    """(name, uint8 (size, size, 3)) of a picture, or of each in a folder: its middle square, resized."""
+    """(name, uint8 (size, size, 3)) of an image, or of each in a folder: its middle square, resized."""
     files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
     if not files:
-        raise UserError(f"{shown(path)} holds no pictures")
+        raise UserError(f"{shown(path)} holds no images")
     found = []
     for file in files:
-        picture = read_picture(file)
-        side = min(picture.shape[:2])
-        top, left = (picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2
+        image = read_image(file)
+        side = min(image.shape[:2])
+        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
         way = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-        square = cv2.resize(picture[top : top + side, left : left + side], (size, size), interpolation=way)
+        square = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=way)
         found.append((file.stem, torch.from_numpy(square)))
     return found
 
@@ -69,9 +69,9 @@ def to_network(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
-def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """The way back, on the CPU."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
+    return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
 
 
 def classes_of(labels: torch.Tensor) -> torch.Tensor:

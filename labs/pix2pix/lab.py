@@ -3,10 +3,10 @@
     ./inv lab pix2pix                             from labels to a photograph
     ./inv lab pix2pix -- --direction to-labels    from a photograph to labels
     ./inv lab pix2pix -- --preset l1              without the discriminator: see it blur
-    ./inv lab pix2pix -- --translate my.png       a picture, or a folder of them, through the last trained network
+    ./inv lab pix2pix -- --translate my.png       an image, or a folder of them, through the last trained network
 
 You learn what a conditional GAN is, why L1 alone blurs, what the skips of a U-Net carry, and how a discriminator that
-sees only patches makes pictures sharp (section 87 of the notes).
+sees only patches makes images sharp (section 87 of the notes).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from labs.pix2pix import data
 from labs.pix2pix.config import PRESETS, Config
 from labs.pix2pix.models import PatchGAN, Segmenter, UNet
 
-# Shapes: N pairs, S pixels a side. Pictures are uint8 (N, S, S, 3) RGB; networks take float32 -1..1 (N, 3, S, S).
+# Shapes: N pairs, S pixels a side. Images are uint8 (N, S, S, 3) RGB; networks take float32 -1..1 (N, 3, S, S).
 
 
 LAYERS = {16: 1, 34: 2, 70: 3}  # of the discriminator, by the patch that they see
@@ -47,7 +47,7 @@ def discriminator_loss(real: torch.Tensor, fake: torch.Tensor) -> torch.Tensor:
 
 
 def generator_loss(fake: torch.Tensor | None, drawn: torch.Tensor, true: torch.Tensor, config: Config) -> torch.Tensor:
-    """-log σ(d) over the patches, and the distance from the true picture. `fake` is None without a discriminator."""
+    """-log σ(d) over the patches, and the distance from the true image. `fake` is None without a discriminator."""
     distance = F.l1_loss(drawn, true) if config.reconstruction == "l1" else F.mse_loss(drawn, true)
     loss = config.reconstruction_weight * distance
     return loss if fake is None else loss + config.gan_weight * F.softplus(-fake).mean()
@@ -141,16 +141,16 @@ def label_accuracy(judge: nn.Module, photos: torch.Tensor, labels: torch.Tensor,
 
 
 def sharpness(pixels: torch.Tensor) -> float:
-    """The mean difference of neighbouring pixels, 0..255: what a blurred picture lacks."""
+    """The mean difference of neighbouring pixels, 0..255: what a blurred image lacks."""
     x = pixels.float()
     return float((x[:, 1:] - x[:, :-1]).abs().mean() + (x[:, :, 1:] - x[:, :, :-1]).abs().mean()) / 2
 
 
-# ---- pictures of your own ----
+# ---- images of your own ----
 
 
 def translate(config: Config, run: Run) -> dict[str, float]:
-    """Put the picture or pictures `config.translate` through a trained network."""
+    """Put the image or images `config.translate` through a trained network."""
     chosen = config.checkpoint or latest_trained("pix2pix", f"no network has been trained {config.direction} yet",
                                                  f"./inv lab pix2pix -- --direction {config.direction}",
                                                  direction=config.direction)  # fmt: skip
@@ -168,14 +168,14 @@ def translate(config: Config, run: Run) -> dict[str, float]:
     folder.mkdir()
     for (name, _), pixels in zip(own, drawn.numpy()):
         cv2.imwrite(str(folder / f"{name}.png"), np.ascontiguousarray(pixels[:, :, ::-1]))  # uint8 0..255 HWC BGR
-    say(f"translated: {len(own)} picture{'s' if len(own) > 1 else ''} into {folder.name}/ of the run, by {chosen}")
+    say(f"translated: {len(own)} image{'s' if len(own) > 1 else ''} into {folder.name}/ of the run, by {chosen}")
     if saved["state"]["sample"]:
-        warning = "This network was trained on the sample of drawn house fronts: it knows nothing of real ones."
+        warning = "This network was trained on the sample of synthetic house fronts: it knows nothing of real ones."
         say(warning)
         run.note(warning)
     sheet = torch.stack([given[:8], drawn[:8]], dim=1).flatten(0, 1)
-    run.figure("translated", plots.gallery(sheet.numpy(), 2, tops=["yours", "translated"]), "Your pictures.")
-    return {"pictures": len(own)}
+    run.figure("translated", plots.gallery(sheet.numpy(), 2, tops=["yours", "translated"]), "Your images.")
+    return {"images": len(own)}
 
 
 # ---- the whole run ----
@@ -209,7 +209,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     after = measure(draw(generator, given, run))
     found = {"before training": before, "after training": after, "true": measure(true)}
     rows = [[name, *(f"{value:.3f}" for value in values.values())] for name, values in found.items()]
-    run.table("measures", ["pictures", "label accuracy", "L1", "sharpness"], rows,
+    run.table("measures", ["images", "label accuracy", "L1", "sharpness"], rows,
               f"Means over {len(given)} test pairs. Label accuracy: the share of pixels whose label "
               + ("a small segmentation network, trained on true photographs, reads from the drawn one. " if to_photo
                  else "is the right one. ")

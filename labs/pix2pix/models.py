@@ -1,6 +1,6 @@
 """The networks of pix2pix (Isola et al., 2017): a U-Net that draws, a PatchGAN that judges, and a small judge of ours.
 
-Shapes: N pictures, S pixels a side (a power of two), w = width. Pictures are float32 -1..1 (N, 3, S, S).
+Shapes: N images, S pixels a side (a power of two), w = width. Images are float32 -1..1 (N, 3, S, S).
 """
 
 from __future__ import annotations

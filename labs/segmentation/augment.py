@@ -1,6 +1,6 @@
-"""The training pictures of one epoch: cropped, mirrored and recoloured, a batch in one operation.
+"""The training images of one epoch: cropped, mirrored and recoloured, a batch in one operation.
 
-What moves a picture must move its labels alike; what colours it leaves them alone.
+What moves an image must move its labels alike; what colours it leaves them alone.
 """
 
 from __future__ import annotations
@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 
-from labs.segmentation.data import Pictures
+from labs.segmentation.data import Images
 
 GREY = (0.299, 0.587, 0.114)  # how much red, green and blue add to how bright a pixel looks (ITU-R BT.601)
 
 
 def windows(stored: torch.Tensor, crop: int) -> torch.Tensor:
-    """Every crop of every picture of `stored` (N, S, S, ...): (N, places, places, crop, crop, ...), without copies.
+    """Every crop of every image of `stored` (N, S, S, ...): (N, places, places, crop, crop, ...), without copies.
 
     `unfold(dim, size, step)` describes all windows along a dimension as a tensor over the same memory, in which they
     overlap: torch.arange(4).unfold(0, 3, 1) is [[0, 1, 2], [1, 2, 3]], from four numbers stored. Along both sides, this
@@ -28,9 +28,9 @@ def windows(stored: torch.Tensor, crop: int) -> torch.Tensor:
 
 
 class Plan(NamedTuple):
-    """What one epoch does with each picture, by position in the epoch."""
+    """What one epoch does with each image, by position in the epoch."""
 
-    order: torch.Tensor  # (N,) which picture
+    order: torch.Tensor  # (N,) which image
     y: torch.Tensor  # (N,) where its crop begins
     x: torch.Tensor
     flip: torch.Tensor  # (N,) bool
@@ -40,7 +40,7 @@ class Plan(NamedTuple):
 def plan_epoch(sizes: torch.Tensor, crop: int, colour: float, seed: int, epoch: int) -> Plan:
     """The plan of `epoch`. It follows from (seed, epoch) alone, so a resumed run finds it again.
 
-    `sizes` (N, 2) are the pictures' heights and widths: a crop takes in room beside its picture only where it must.
+    `sizes` (N, 2) are the images' heights and widths: a crop takes in room beside its image only where it must.
     """
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)
     order = torch.randperm(len(sizes), generator=generator)
@@ -51,9 +51,9 @@ def plan_epoch(sizes: torch.Tensor, crop: int, colour: float, seed: int, epoch: 
     return Plan(order, y, x, flip, factors)
 
 
-def gather(data: Pictures, plan: Plan, part: slice, crop: int,
+def gather(data: Images, plan: Plan, part: slice, crop: int,
            device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:  # fmt: skip
-    """The augmented pictures at the positions `part` of the epoch, and their labels, on `device`.
+    """The augmented images at the positions `part` of the epoch, and their labels, on `device`.
 
     Pixels float32 0..255 (N, crop, crop, 3), labels uint8 (N, crop, crop).
     """
@@ -67,7 +67,7 @@ def gather(data: Pictures, plan: Plan, part: slice, crop: int,
 def recolour(pixels: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
     """`pixels` float32 0..255 (N, H, W, 3) brighter, richer in contrast and in colour by `factors` (N, 3).
 
-    Brightness is a product; contrast moves away from the mean grey of the picture, saturation from each pixel's own.
+    Brightness is a product; contrast moves away from the mean grey of the image, saturation from each pixel's own.
     """
     weights = torch.tensor(GREY, device=pixels.device)
     brightness, contrast, saturation = factors.reshape(-1, 3, 1, 1, 1).unbind(1)  # each (N, 1, 1, 1)

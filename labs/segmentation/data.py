@@ -1,7 +1,7 @@
-"""COCO's files as pictures with a label for every pixel, and everything that can be wrong with them.
+"""COCO's files as images with a label for every pixel, and everything that can be wrong with them.
 
-COCO says two things of a picture. *Instances* are the outlines of things, one by one, and leave the ground alone.
-*Panoptic* divides the whole picture: things one by one, ground ("stuff") by its kind. From either follows the
+COCO says two things of an image. *Instances* are the outlines of things, one by one, and leave the ground alone.
+*Panoptic* divides the whole image: things one by one, ground ("stuff") by its kind. From either follows the
 *semantic* map that a network learns: the class of every pixel.
 """
 
@@ -24,13 +24,13 @@ from labkit.runs.run import Run
 from labs.segmentation.metrics import VOID, Segments
 
 OTHER = "other"  # the class of all that was not chosen as a class
-ROOM = np.array([124, 116, 104], np.uint8)  # fills the square beside a picture: about the mean of photographs, RGB
+ROOM = np.array([124, 116, 104], np.uint8)  # fills the square beside an image: about the mean of photographs, RGB
 GET = "./inv data coco"
 
 
 @dataclass(frozen=True)
 class Split:
-    """The annotated pictures of one split: what the annotation file says, nothing decoded yet."""
+    """The annotated images of one split: what the annotation file says, nothing decoded yet."""
 
     folder: Path
     name: str  # "val2017"
@@ -56,17 +56,17 @@ def read_split(folder: Path, name: str, kind: str) -> Split:
         if ("segments_info" in row) != (kind == "panoptic"):
             raise UserError(f"{shown(file)} has no {kind} annotations", GET)
         rows.setdefault(row["image_id"], []).append(row)
-    images = sorted((image for image in content["images"] if image["id"] in rows), key=lambda image: image["id"])
-    if not images:
-        raise UserError(f"{shown(file)} has no annotated picture", GET)
-    return Split(folder, name, kind, content["categories"], images, rows)
+    entries = sorted((entry for entry in content["images"] if entry["id"] in rows), key=lambda entry: entry["id"])
+    if not entries:
+        raise UserError(f"{shown(file)} has no annotated image", GET)
+    return Split(folder, name, kind, content["categories"], entries, rows)
 
 
 def find_splits(folder: Path, wanted: str = "auto") -> tuple[Split, Split, str]:
-    """The pictures to train on, those to test on, and a sentence on what they are.
+    """The images to train on, those to test on, and a sentence on what they are.
 
     Panoptic annotations where there are any, else instances, or the `wanted` kind. With one split alone (a subset of
-    COCO), every fifth of its pictures is for the test.
+    COCO), every fifth of its images is for the test.
     """
     kinds = ["panoptic", "instances"] if wanted == "auto" else [wanted]
     for kind in kinds:
@@ -83,11 +83,11 @@ def find_splits(folder: Path, wanted: str = "auto") -> tuple[Split, Split, str]:
         return splits[0], splits[1], f"{about}. Trained on {names[0]}, tested on {names[1]}."
     (whole,) = splits
     if len(whole.images) < 3:
-        raise UserError(f"{shown(folder)} has {len(whole.images)} annotated pictures; 3 are the fewest", GET)
+        raise UserError(f"{shown(folder)} has {len(whole.images)} annotated images; 3 are the fewest", GET)
     test = whole.images[2::5]
-    parts = [Split(folder, whole.name, kind, whole.categories, images, whole.rows)
-             for images in ([image for image in whole.images if image not in test], test)]  # fmt: skip
-    return parts[0], parts[1], f"{about}. Only {names[0]} is there: every fifth of its pictures is for the test."
+    parts = [Split(folder, whole.name, kind, whole.categories, entries, whole.rows)
+             for entries in ([entry for entry in whole.images if entry not in test], test)]  # fmt: skip
+    return parts[0], parts[1], f"{about}. Only {names[0]} is there: every fifth of its images is for the test."
 
 
 # ---- classes ----
@@ -100,7 +100,7 @@ class Classes:
     names: list[str]  # by label
     things: list[bool]  # by label: a thing can be counted, stuff cannot
     of_category: dict[int, int]  # COCO's category id -> label
-    other: int  # the label of all other categories; VOID where the training pictures have none
+    other: int  # the label of all other categories; VOID where the training images have none
 
     def label(self, category: int) -> int:
         return self.of_category.get(category, self.other)
@@ -139,69 +139,69 @@ def choose_classes(split: Split, names: Sequence[str], most: int) -> Classes:
     )
 
 
-# ---- pictures ----
+# ---- images ----
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Pictures in one array, each at the top left of a square of S x S pixels; the room beside it is VOID."""
+class Images:
+    """Images in one array, each at the top left of a square of S x S pixels; the room beside it is VOID."""
 
     pixels: torch.Tensor  # uint8 0..255 (N, S, S, 3) RGB
     labels: torch.Tensor  # uint8 (N, S, S): the class, or VOID
-    sizes: torch.Tensor  # int64 (N, 2): height and width of the picture
-    segments: list[Segments]  # of each picture, (height, width)
+    sizes: torch.Tensor  # int64 (N, 2): height and width of the image
+    segments: list[Segments]  # of each image, (height, width)
     files: list[str]
 
     def __len__(self) -> int:
         return len(self.files)
 
 
-def load(split: Split, classes: Classes, size: int, limit: int, run: Run) -> Pictures:
-    """The first `limit` pictures of `split`, made to fit a square of `size` pixels. UserError names a broken file."""
-    images = split.images[:limit]
-    count = len(images)
+def load(split: Split, classes: Classes, size: int, limit: int, run: Run) -> Images:
+    """The first `limit` images of `split`, made to fit a square of `size` pixels. UserError names a broken file."""
+    entries = split.images[:limit]
+    count = len(entries)
     pixels = np.empty((count, size, size, 3), np.uint8)
     labels = np.full((count, size, size), VOID, np.uint8)
     sizes, segments = np.empty((count, 2), np.int64), []
 
-    def one(image: dict[str, Any]) -> tuple[np.ndarray, Segments]:
-        picture = shrink(read_picture(split, image), size)
-        return picture, read_segments(split, image, classes, picture.shape[:2])
+    def one(entry: dict[str, Any]) -> tuple[np.ndarray, Segments]:
+        image = shrink(read_image(split, entry), size)
+        return image, read_segments(split, entry, classes, image.shape[:2])
 
     with ThreadPoolExecutor() as pool, run.progress(count) as bar:  # OpenCV lets other threads work meanwhile
-        for k, (picture, parts) in enumerate(pool.map(one, images)):
-            height, width = sizes[k] = picture.shape[:2]
-            pixels[k] = square(picture, size)
+        for k, (image, parts) in enumerate(pool.map(one, entries)):
+            height, width = sizes[k] = image.shape[:2]
+            pixels[k] = square(image, size)
             labels[k, :height, :width] = parts.map()
             segments.append(parts)
             bar.advance()
-    names = [image["file_name"] for image in images]
-    return Pictures(torch.from_numpy(pixels), torch.from_numpy(labels), torch.from_numpy(sizes), segments, names)
+    names = [entry["file_name"] for entry in entries]
+    return Images(torch.from_numpy(pixels), torch.from_numpy(labels), torch.from_numpy(sizes), segments, names)
 
 
-def read_picture(split: Split, image: dict[str, Any]) -> np.ndarray:
-    """The picture of a row of "images": uint8 (H, W, 3) RGB, grey ones too. UserError where it is not what it says."""
-    file = split.folder / split.name / image["file_name"]
+def read_image(split: Split, entry: dict[str, Any]) -> np.ndarray:
+    """The image of a row of "images": uint8 (H, W, 3) RGB, grey ones too. UserError where it is not what it says."""
+    file = split.folder / split.name / entry["file_name"]
     content = _read(file, f"{split.kind}_{split.name}.json")
-    problem = coco.jpeg_problem(content, image["width"], image["height"])
+    problem = coco.jpeg_problem(content, entry["width"], entry["height"])
     # as it is stored, whatever an EXIF tag says: so do the annotations count
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = None if problem else cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # BGR
-    if picture is None:
+    image = None if problem else cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # BGR
+    if image is None:
         raise UserError(f"{shown(file)} is broken: {problem or 'it cannot be decoded'}", f"{GET} --verify")
-    return np.ascontiguousarray(picture[:, :, ::-1])
+    return np.ascontiguousarray(image[:, :, ::-1])
 
 
-def read_segments(split: Split, image: dict[str, Any], classes: Classes, size: tuple[int, int]) -> Segments:
-    """The true segments of a picture, drawn at (height, width) = `size`; of a stuff class there is at most one."""
-    rows = split.rows[image["id"]]
+def read_segments(split: Split, entry: dict[str, Any], classes: Classes, size: tuple[int, int]) -> Segments:
+    """The true segments of an image, drawn at (height, width) = `size`; of a stuff class there is at most one."""
+    rows = split.rows[entry["id"]]
     numbers = np.zeros(size, np.int64)
     labels: list[int] = []
     crowd: list[bool] = []
     if split.kind == "panoptic":
         outlines = panoptic_outlines(split, rows[0], size)
     else:  # what no outline covers is the ground
-        outlines = instance_outlines(rows, image, size)
+        outlines = instance_outlines(rows, entry, size)
         numbers[:] = 1
         labels, crowd = [classes.other], [False]
     for category, is_crowd, mask in outlines:
@@ -222,7 +222,7 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
     file = split.folder / f"panoptic_{split.name}" / row["file_name"]
     drawn = cv2.imdecode(np.frombuffer(_read(file, f"panoptic_{split.name}.json"), np.uint8), cv2.IMREAD_COLOR)  # BGR
     if drawn is None:
-        raise UserError(f"{shown(file)} is no picture that can be read", f"{GET} --verify")
+        raise UserError(f"{shown(file)} is no image that can be read", f"{GET} --verify")
     blue, green, red = np.moveaxis(pick(drawn, size).astype(np.int64), 2, 0)
     numbers = red + 256 * green + 65536 * blue  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}
@@ -233,7 +233,7 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
             for segment in row["segments_info"]]  # fmt: skip
 
 
-def instance_outlines(rows: list[dict[str, Any]], image: dict[str, Any],
+def instance_outlines(rows: list[dict[str, Any]], entry: dict[str, Any],
                       size: tuple[int, int]) -> list[tuple[int, bool, np.ndarray]]:  # fmt: skip
     """(category id, crowd, mask bool (height, width)) of each instance, the largest first: small ones lie on top.
 
@@ -242,10 +242,10 @@ def instance_outlines(rows: list[dict[str, Any]], image: dict[str, Any],
     outlines = []
     for row in rows:
         try:
-            coded = rle.frPyObjects(row["segmentation"], image["height"], image["width"])
+            coded = rle.frPyObjects(row["segmentation"], entry["height"], entry["width"])
             mask = rle.decode(rle.merge(coded) if isinstance(coded, list) else coded).astype(bool)
         except Exception:  # a malformed outline raises whatever its first wrong value leads to
-            what = f"the outline of annotation {row.get('id')} of {image['file_name']} cannot be read"
+            what = f"the outline of annotation {row.get('id')} of {entry['file_name']} cannot be read"
             raise UserError(what, GET) from None
         outlines.append((row["category_id"], bool(row.get("iscrowd")), mask))
     outlines.sort(key=lambda outline: -int(outline[2].sum()))
@@ -262,19 +262,19 @@ def _read(file: Path, listed_in: str) -> bytes:
 # ---- sizes ----
 
 
-def shrink(picture: np.ndarray, size: int) -> np.ndarray:
-    """`picture` (H, W, 3) with its longer side `size`: each pixel the mean of those it covers, or between them."""
-    height, width = picture.shape[:2]
+def shrink(image: np.ndarray, size: int) -> np.ndarray:
+    """`image` (H, W, 3) with its longer side `size`: each pixel the mean of those it covers, or between them."""
+    height, width = image.shape[:2]
     scale = size / max(height, width)
     target = max(1, round(width * scale)), max(1, round(height * scale))
-    return cv2.resize(picture, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    return cv2.resize(image, target, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
 
 
-def square(picture: np.ndarray, size: int) -> np.ndarray:
-    """`picture` (H, W, 3) at the top left of a square of `size` pixels."""
+def square(image: np.ndarray, size: int) -> np.ndarray:
+    """`image` (H, W, 3) at the top left of a square of `size` pixels."""
     filled = np.empty((size, size, 3), np.uint8)
     filled[:] = ROOM
-    filled[: picture.shape[0], : picture.shape[1]] = picture
+    filled[: image.shape[0], : image.shape[1]] = image
     return filled
 
 

@@ -3,9 +3,9 @@
     ./inv lab segmentation                             U-Net on a subset of COCO
     ./inv lab segmentation -- --model deeplabv3        another network: segnet, pspnet, deeplabv3
     ./inv lab segmentation -- --classes person,dog     only these classes, all else is "other"
-    ./inv lab segmentation -- --predict photo.jpg      your own picture, by the last trained network
+    ./inv lab segmentation -- --predict photo.jpg      your own image, by the last trained network
 
-You learn how an encoder and a decoder turn a picture into a map of classes, how COCO stores instances, stuff and
+You learn how an encoder and a decoder turn an image into a map of classes, how COCO stores instances, stuff and
 panoptic segments, and what pixel accuracy, mIoU and panoptic quality do and do not tell (sections 80-83 of the notes).
 """
 
@@ -35,7 +35,7 @@ from labs.segmentation.config import PRESETS, Config
 from labs.segmentation.metrics import VOID
 from labs.segmentation.models import NETWORKS
 
-# Shapes: N pictures of a batch, H x W pixels, in squares of S x S. Pictures stay uint8 0..255 (N, S, S, 3) RGB until
+# Shapes: N images of a batch, H x W pixels, in squares of S x S. Images stay uint8 0..255 (N, S, S, 3) RGB until
 # the network reads them; labels are uint8 (N, S, S), and VOID where there is none.
 
 
@@ -91,8 +91,8 @@ def segment(model: nn.Module, pixels: torch.Tensor, device: torch.device) -> tor
     return logits
 
 
-def evaluate(model: nn.Module, test: data.Pictures, classes: int, device: torch.device) -> tuple[np.ndarray, float]:
-    """The label of every pixel, uint8 (N, S, S), and the mean loss over the pictures."""
+def evaluate(model: nn.Module, test: data.Images, classes: int, device: torch.device) -> tuple[np.ndarray, float]:
+    """The label of every pixel, uint8 (N, S, S), and the mean loss over the images."""
     predicted, loss = [], 0.0
     for pixels, labels in zip(test.pixels.split(16), test.labels.split(16)):
         logits = segment(model, pixels, device)
@@ -101,28 +101,28 @@ def evaluate(model: nn.Module, test: data.Pictures, classes: int, device: torch.
     return torch.cat(predicted).numpy(), loss / len(test)
 
 
-def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config: Config, run: Run,
+def train(model: nn.Module, images: data.Images, test: data.Images, config: Config, run: Run,
           facts: dict[str, Any]) -> float:  # fmt: skip
     """Train `model` in place and log after every epoch. `facts` go into the checkpoints.
 
-    Returns the pictures per second, without the tests.
+    Returns the images per second, without the tests.
     """
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
-    classes, batch_size = len(facts["classes"]), min(config.batch_size, len(pictures))
-    steps_per_epoch = len(pictures) // batch_size  # the few pictures left over are others in every epoch
+    classes, batch_size = len(facts["classes"]), min(config.batch_size, len(images))
+    steps_per_epoch = len(images) // batch_size  # the few images left over are others in every epoch
     total = config.epochs * steps_per_epoch
     matrix = torch.zeros(classes, classes, dtype=torch.int64)  # right and wrong pixels of the epoch so far
     loop = Loop(run, total, {"model": model, "optimizer": optimizer, "matrix": matrix}, saved=run.restore(),
                 facts=facts, unit="img", per_step=batch_size, epoch=steps_per_epoch)  # fmt: skip
     for epoch in loop.epochs():
-        plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch)
+        plan = augment.plan_epoch(images.sizes, config.crop, config.colour, run.seed, epoch)
         for positions in loop.batches():
             lr = poly(config, loop.done, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            pixels, labels = augment.gather(pictures, plan, positions, config.crop, run.device)
+            pixels, labels = augment.gather(images, plan, positions, config.crop, run.device)
             with compat.autocast(run.device, dtype):
                 logits = model(pixels)
             logits, labels = logits.float(), labels.long()
@@ -145,12 +145,12 @@ def train(model: nn.Module, pictures: data.Pictures, test: data.Pictures, config
     return loop.rate
 
 
-# ---- your own picture ----
+# ---- your own image ----
 
 
 def predict(config: Config, run: Run) -> dict[str, float]:
-    """Segment the picture `config.predict` with a trained network; returns the share of its largest class."""
-    picture = results.read_own(Path(str(config.predict)))
+    """Segment the image `config.predict` with a trained network; returns the share of its largest class."""
+    image = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
         "segmentation", f"no {config.model} has been trained yet",
         f"./inv lab segmentation -- --model {config.model}", model=config.model,
@@ -163,24 +163,24 @@ def predict(config: Config, run: Run) -> dict[str, float]:
         model.load_state_dict(saved["state"]["model"])
     except (TypeError, RuntimeError):
         raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab segmentation") from None
-    small = data.shrink(picture, trained.size)
+    small = data.shrink(image, trained.size)
     height, width = small.shape[:2]
     square = torch.from_numpy(data.square(small, trained.size)).unsqueeze(0)
     logits = segment(model, square, run.device)[:, :, :height, :width]
-    predicted = F.interpolate(logits, size=picture.shape[:2], mode="bilinear", align_corners=False).argmax(dim=1)[0]
-    labels = predicted.byte().cpu().numpy()  # (H, W) of the picture itself
+    predicted = F.interpolate(logits, size=image.shape[:2], mode="bilinear", align_corners=False).argmax(dim=1)[0]
+    labels = predicted.byte().cpu().numpy()  # (H, W) of the image itself
     shares = np.bincount(labels.ravel(), minlength=len(names)) / labels.size
     order = [int(k) for k in np.argsort(-shares, kind="stable") if shares[k] > 0]
     say(f"{config.predict}, by the network of {chosen}:")
     for k in order[:8]:
         say(f"  {shares[k]:6.1%}  {names[k]}")
     if saved["state"]["sample"]:
-        warning = "This network was trained on the sample of drawn scenes: it knows nothing of real pictures."
+        warning = "This network was trained on the sample of synthetic scenes: it knows nothing of real images."
         say(warning)
         run.note(warning)
-    results.show_prediction(run, picture, labels, names)
-    run.table("shares", ["class", "share of the picture"], [[names[k], f"{shares[k]:.1%}"] for k in order],
-              "How much of the picture each class was given.")  # fmt: skip
+    results.show_prediction(run, image, labels, names)
+    run.table("shares", ["class", "share of the image"], [[names[k], f"{shares[k]:.1%}"] for k in order],
+              "How much of the image each class was given.")  # fmt: skip
     mask = run.folder / "plots" / "labels.png"
     cv2.imwrite(str(mask), labels)
     say(f"the label of every pixel, as a number: {shown(mask)}")
@@ -191,7 +191,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Train, evaluate and report; or segment one picture. Returns the measures, as shares of 1."""
+    """Train, evaluate and report; or segment one image. Returns the measures, as shares of 1."""
     if config.predict:
         return predict(config, run)
     train_split, test_split, about = data.find_splits(run.dataset("coco"), config.annotations)
@@ -199,20 +199,20 @@ def main(config: Config, run: Run) -> dict[str, float]:
     asked = [name.strip() for name in (config.classes or "").split(",") if name.strip()]
     classes = data.choose_classes(train_split, asked, config.most)
     say(f"classes: {', '.join(classes.names)}")
-    pictures, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))
-    if len(pictures) < 2:
-        raise UserError(f"{train_split.name} has one annotated picture; 2 are the fewest", "./inv data coco")
+    images, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))
+    if len(images) < 2:
+        raise UserError(f"{train_split.name} has one annotated image; 2 are the fewest", "./inv data coco")
     run.note(about)
     model = build_model(config, len(classes.names))
     model[0].measure(torch.cat([pixels[:height, :width].reshape(-1, 3) for pixels, (height, width)
-                                in zip(pictures.pixels[:200], pictures.sizes[:200].tolist())]))  # fmt: skip
+                                in zip(images.pixels[:200], images.sizes[:200].tolist())]))  # fmt: skip
     model.to(run.device)
     results.show_format(run, test_split, test, classes)
-    plan = augment.plan_epoch(pictures.sizes, config.crop, config.colour, run.seed, epoch=0)
-    results.show_training(run, *augment.gather(pictures, plan, slice(8), config.crop, torch.device("cpu")), classes)
+    plan = augment.plan_epoch(images.sizes, config.crop, config.colour, run.seed, epoch=0)
+    results.show_training(run, *augment.gather(images, plan, slice(8), config.crop, torch.device("cpu")), classes)
 
     facts = {"classes": classes.names, "sample": run.sample}
-    rate = train(model, pictures, test, config, run, facts)
+    rate = train(model, images, test, config, run, facts)
 
     predicted, _ = evaluate(model, test, len(classes.names), run.device)
     maps = [labels[:height, :width] for labels, (height, width) in zip(predicted, test.sizes.tolist())]
@@ -228,8 +228,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
         **dict(zip(["pq", "sq", "rq"], map(metrics.mean, quality))),
     }
     parameters = sum(p.numel() for p in model.parameters())
-    sizes = {"parameters": parameters, "training pictures": len(pictures), "test pictures": len(test)}
-    results.show_result(run, measured, {**sizes, "pictures per second of training": round(rate)})
+    sizes = {"parameters": parameters, "training images": len(images), "test images": len(test)}
+    results.show_result(run, measured, {**sizes, "images per second of training": round(rate)})
     results.show_classes(run, matrix, quality, metrics.add(counts), classes)
     results.show_examples(run, test, maps, classes)
     results.show_confusion(run, matrix, classes.names)

@@ -72,7 +72,7 @@ def frequency_weighted_iou(matrix: np.ndarray) -> float:
 
 
 class Segments(NamedTuple):
-    """A picture divided into segments."""
+    """An image divided into segments."""
 
     numbers: np.ndarray  # (H, W): segment k has the number k + 1, and 0 is no segment at all
     labels: Sequence[int]  # (S,) the class of each
@@ -116,13 +116,13 @@ class PanopticCounts(NamedTuple):
     missed: np.ndarray  # FN, false negatives: true segments without a predicted one
 
 
-def add(pictures: Sequence[PanopticCounts]) -> PanopticCounts:
-    """The counts of several pictures together."""
-    return PanopticCounts(*(np.sum(each, axis=0) for each in zip(*pictures)))
+def add(images: Sequence[PanopticCounts]) -> PanopticCounts:
+    """The counts of several images together."""
+    return PanopticCounts(*(np.sum(each, axis=0) for each in zip(*images)))
 
 
 def match(truth: Segments, predicted: Segments, classes: int) -> PanopticCounts:
-    """Match the T true and the P predicted segments of one picture, and count what did not match.
+    """Match the T true and the P predicted segments of one image, and count what did not match.
 
     A true and a predicted segment of one class match when their IoU is over one half. A segment can have only one such
     partner, for the partner holds more than half of its pixels; so there is nothing to search or to choose.

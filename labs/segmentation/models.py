@@ -1,6 +1,6 @@
 """The four networks of the notes (section 81), each as in its paper but with a width that one can choose.
 
-Shapes: N pictures of a batch, C channels, H x W pixels. Each network takes normalised pictures (N, 3, H, W), both sides
+Shapes: N images of a batch, C channels, H x W pixels. Each network takes normalised images (N, 3, H, W), both sides
 multiples of 32, and returns logits (N, classes, H, W): one decision for every pixel.
 
     U-Net      Ronneberger, Fischer, Brox, U-Net: Convolutional Networks for Biomedical Image Segmentation (2015)
@@ -127,9 +127,9 @@ def dilated_resnet(width: int) -> nn.Sequential:
 
 
 class PyramidPooling(nn.Module):
-    """The means over 1, 2 x 2, 3 x 3 and 6 x 6 parts of the picture, set beside every pixel.
+    """The means over 1, 2 x 2, 3 x 3 and 6 x 6 parts of the image, set beside every pixel.
 
-    (N, C, h, w) -> (N, 2C, h, w). So each pixel knows what the whole picture is of: a boat is likelier on a river.
+    (N, C, h, w) -> (N, 2C, h, w). So each pixel knows what the whole image is of: a boat is likelier on a river.
     Source: PSPNet, section 3.2.
     """
 
@@ -165,7 +165,7 @@ class PSPNet(nn.Module):
 class ASPP(nn.Module):
     """Atrous spatial pyramid pooling: the same features through filters of different reach, side by side.
 
-    One 1 x 1 convolution, a 3 x 3 for each dilation in `rates`, and the mean of the whole picture; 1 x 1 joins them:
+    One 1 x 1 convolution, a 3 x 3 for each dilation in `rates`, and the mean of the whole image; 1 x 1 joins them:
     (N, inputs, h, w) -> (N, outputs, h, w). torchvision's ASPP is the same; in its 0.6 the width is fixed at 256.
     """
 
@@ -185,8 +185,8 @@ class ASPP(nn.Module):
 class DeepLabv3(nn.Module):
     """Dilated backbone, atrous spatial pyramid pooling, one convolution, and interpolation to the full size.
 
-    The paper's rates 12, 24, 36 are for pictures of 513 pixels, whose features are 65 wide. A crop of 128 has 16, where
-    a filter that reaches 36 to each side would see only the padding: 3, 6, 9 are the same share of the picture.
+    The paper's rates 12, 24, 36 are for images of 513 pixels, whose features are 65 wide. A crop of 128 has 16, where
+    a filter that reaches 36 to each side would see only the padding: 3, 6, 9 are the same share of the image.
     """
 
     def __init__(self, classes: int, width: int, rates: tuple[int, ...] = (3, 6, 9)) -> None:

@@ -1,4 +1,4 @@
-"""What the report shows of a segmentation: COCO's annotations, pictures beside their maps, and measures by class."""
+"""What the report shows of a segmentation: COCO's annotations, images beside their maps, and measures by class."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import torch
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 
-from labkit.data.pictures import read_picture
+from labkit.data.image_files import read_image
 from labkit.runs import plots
 from labkit.runs.run import Run
 from labs.segmentation import data, metrics
-from labs.segmentation.data import OTHER, Classes, Pictures, Split
+from labs.segmentation.data import OTHER, Classes, Images, Split
 from labs.segmentation.metrics import VOID, Segments
 
 GOLDEN = 0.618034  # of a turn of hue from one colour to the next: no two come close for long
@@ -40,13 +40,13 @@ def palette(names: Sequence[str]) -> np.ndarray:
     return colours
 
 
-def outlined(picture: np.ndarray, segments: Segments, which: Sequence[int]) -> np.ndarray:
-    """`picture` (H, W, 3) faded, with each segment in `which` (from 0) in a colour of its own and an outline."""
-    drawn = 0.35 * picture + 0.65 * 255
+def outlined(image: np.ndarray, segments: Segments, which: Sequence[int]) -> np.ndarray:
+    """`image` (H, W, 3) faded, with each segment in `which` (from 0) in a colour of its own and an outline."""
+    drawn = 0.35 * image + 0.65 * 255
     for turn, k in enumerate(which):
         mask = segments.numbers == k + 1
         colour = 255 * hsv_to_rgb((turn * GOLDEN % 1, 0.75, 0.85))
-        drawn[mask] = 0.25 * picture[mask] + 0.75 * colour
+        drawn[mask] = 0.25 * image[mask] + 0.75 * colour
         inner = cv2.erode(mask.astype(np.uint8), np.ones((3, 3), np.uint8), iterations=2).astype(bool)
         drawn[mask & ~inner] = 0.6 * colour
     return drawn.astype(np.uint8)
@@ -60,13 +60,13 @@ def legend(figure: plots.Figure, names: Sequence[str], labels: np.ndarray) -> No
 
 
 def gallery(rows: Sequence[Sequence[Any]], titles: Sequence[str], side: Sequence[str] = ()) -> plots.Figure:
-    """Pictures in rows and columns with a title over each column; not yet saved, so that a legend can be added."""
+    """Images in rows and columns with a title over each column; not yet saved, so that a legend can be added."""
     height, width = rows[0][0].shape[:2]
     each = 8.4 / len(rows[0])
     figure, axes = plots.figure(len(rows), len(rows[0]), width=8.4, height=min(each * height / width, each) + 0.25)
     for k, (row, line) in enumerate(zip(rows, axes)):
-        for axis, picture, title in zip(line, row, titles):
-            axis.imshow(picture)
+        for axis, image, title in zip(line, row, titles):
+            axis.imshow(image)
             axis.set_xticks([])
             axis.set_yticks([])
             axis.grid(False)
@@ -83,51 +83,51 @@ def gallery(rows: Sequence[Sequence[Any]], titles: Sequence[str], side: Sequence
 # ---- before training ----
 
 
-def show_format(run: Run, split: Split, pictures: Pictures, classes: Classes) -> None:
-    """COCO's annotation file, key by key, and the picture with most segments: instances, semantic map, panoptic."""
-    k = max(range(len(pictures)), key=lambda k: len(pictures.segments[k].labels))
-    image = split.images[k]
-    instances = instances_of(split, image)
+def show_format(run: Run, split: Split, images: Images, classes: Classes) -> None:
+    """COCO's annotation file, key by key, and the image with most segments: instances, semantic map, panoptic."""
+    k = max(range(len(images)), key=lambda k: len(images.segments[k].labels))
+    entry = split.images[k]
+    instances = instances_of(split, entry)
     rows = []
     for each in [split] if instances is split else [split, instances]:
         for key, entries, one in (
-            ("images", len(each.images), image),
-            ("annotations", sum(len(each.rows[row["id"]]) for row in each.images), each.rows[image["id"]][0]),
+            ("images", len(each.images), entry),
+            ("annotations", sum(len(each.rows[row["id"]]) for row in each.images), each.rows[entry["id"]][0]),
             ("categories", len(each.categories), each.categories[0]),
         ):
             rows.append([f"{each.kind}_{each.name}.json", key, entries, shortened(one)])
     run.table("format", ["file", "key", "entries", "one of them"], rows,
               "COCO's annotation files: three lists that refer to each other by id (beside them are info and "
-              "licenses). A panoptic annotation is of a picture, and the PNG that it names has its segments; an "
+              "licenses). A panoptic annotation is of an image, and the PNG that it names has its segments; an "
               "instance annotation is of one thing.")  # fmt: skip
 
-    picture = data.shrink(data.read_picture(split, image), SHOWN_SIZE)
-    size = picture.shape[:2]
-    segments = data.read_segments(split, image, classes, size)
+    image = data.shrink(data.read_image(split, entry), SHOWN_SIZE)
+    size = image.shape[:2]
+    segments = data.read_segments(split, entry, classes, size)
     semantic = segments.map()
-    panoptic, _ = all_segments(split, image, size)
-    separate, things = all_segments(instances, image, size)
-    row = [picture, outlined(picture, separate, things), palette(classes.names)[semantic],
-           outlined(picture, panoptic, range(len(panoptic.labels)))]  # fmt: skip
-    titles = [image["file_name"], f"{len(things)} instances", "semantic", f"{len(panoptic.labels)} panoptic segments"]
+    panoptic, _ = all_segments(split, entry, size)
+    separate, things = all_segments(instances, entry, size)
+    row = [image, outlined(image, separate, things), palette(classes.names)[semantic],
+           outlined(image, panoptic, range(len(panoptic.labels)))]  # fmt: skip
+    titles = [entry["file_name"], f"{len(things)} instances", "semantic", f"{len(panoptic.labels)} panoptic segments"]
     figure = gallery([row], titles)
     legend(figure, classes.names, semantic)
-    run.figure("format", figure, "One picture, three questions. Instances: where is each thing? Semantic: of which "
+    run.figure("format", figure, "One image, three questions. Instances: where is each thing? Semantic: of which "
                "class is each pixel? Panoptic: both at once. White pixels were annotated by nobody.")  # fmt: skip
 
 
-def all_segments(split: Split, image: dict[str, Any], size: tuple[int, int]) -> tuple[Segments, list[int]]:
-    """The segments of a picture, whatever their category, and which of them (from 0) are things."""
+def all_segments(split: Split, entry: dict[str, Any], size: tuple[int, int]) -> tuple[Segments, list[int]]:
+    """The segments of an image, whatever their category, and which of them (from 0) are things."""
     every = data.choose_classes(split, (), VOID - 2)
-    segments = data.read_segments(split, image, every, size)
+    segments = data.read_segments(split, entry, every, size)
     return segments, [k for k, label in enumerate(segments.labels) if every.things[label]]
 
 
-def instances_of(split: Split, image: dict[str, Any]) -> Split:
-    """The instance annotations of a picture where the data set has some, else those that it was trained with."""
+def instances_of(split: Split, entry: dict[str, Any]) -> Split:
+    """The instance annotations of an image where the data set has some, else those that it was trained with."""
     if split.kind != "instances" and (split.folder / "annotations" / f"instances_{split.name}.json").exists():
         instances = data.read_split(split.folder, split.name, "instances")
-        if image["id"] in instances.rows:
+        if entry["id"] in instances.rows:
             return instances
     return split
 
@@ -138,13 +138,13 @@ def shortened(value: Any, most: int = 300) -> str:
 
 
 def show_training(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: Classes) -> None:
-    """Augmented pictures float32 (N, H, W, 3) and their labels uint8 (N, H, W), as a training step gets them."""
+    """Augmented images float32 (N, H, W, 3) and their labels uint8 (N, H, W), as a training step gets them."""
     maps = palette(classes.names)[labels.numpy()]
     titles = [""] * len(maps)
     figure = gallery([list(pixels.byte().numpy()), list(maps)], titles)
     legend(figure, classes.names, labels.numpy())
-    run.figure("training_pictures", figure, "Training pictures as the network sees them, cropped, some mirrored, "
-               "recoloured, and below each its labels: what moves the picture moves them alike.")  # fmt: skip
+    run.figure("training_images", figure, "Training images as the network sees them, cropped, some mirrored, "
+               "recoloured, and below each its labels: what moves the image moves them alike.")  # fmt: skip
 
 
 # ---- after it ----
@@ -162,7 +162,7 @@ def show_result(run: Run, measured: Mapping[str, float], facts: Mapping[str, int
     }
     rows = [[what[name], f"{value:.1%}"] for name, value in measured.items()]
     rows += [[name, f"{value:,}"] for name, value in facts.items()]
-    run.table("result", ["what", "value"], rows, "The result on the test pictures, at the size of --size.")
+    run.table("result", ["what", "value"], rows, "The result on the test images, at the size of --size.")
 
 
 def show_classes(run: Run, matrix: np.ndarray, quality: Sequence[np.ndarray], counts: metrics.PanopticCounts,
@@ -181,8 +181,8 @@ def show_classes(run: Run, matrix: np.ndarray, quality: Sequence[np.ndarray], co
               "Pixels: its share of all. A thing is predicted as a connected part of the map.")  # fmt: skip
 
 
-def show_examples(run: Run, test: Pictures, maps: Sequence[np.ndarray], classes: Classes) -> None:
-    """Input, truth and prediction of the best and the worst test pictures; `maps` are (height, width) labels."""
+def show_examples(run: Run, test: Images, maps: Sequence[np.ndarray], classes: Classes) -> None:
+    """Input, truth and prediction of the best and the worst test images; `maps` are (height, width) labels."""
     truths = [test.labels[k, : labels.shape[0], : labels.shape[1]].numpy() for k, labels in enumerate(maps)]
     scores = np.array([metrics.mean_iou(metrics.confusion(truth, labels, len(classes.names)))
                        for truth, labels in zip(truths, maps)])  # fmt: skip
@@ -196,11 +196,11 @@ def show_examples(run: Run, test: Pictures, maps: Sequence[np.ndarray], classes:
             wrong = (truths[k] != maps[k]) & (truths[k] != VOID)
             error = np.where(wrong[..., None], np.array([200, 30, 30], np.uint8), np.uint8(235))
             rows.append([test.pixels[k, :height, :width].numpy(), colours[truths[k]], colours[maps[k]], error])
-        figure = gallery(rows, ["picture", "truth", "prediction", "wrong pixels"],
+        figure = gallery(rows, ["image", "truth", "prediction", "wrong pixels"],
                          [f"mIoU {scores[k]:.0%}" for k in chosen])  # fmt: skip
         seen = np.concatenate([np.concatenate([truths[k].ravel(), maps[k].ravel()]) for k in chosen])
         legend(figure, classes.names, seen)
-        run.figure(name, figure, f"The {few} test pictures with the {'highest' if name == 'best' else 'lowest'} mIoU.")
+        run.figure(name, figure, f"The {few} test images with the {'highest' if name == 'best' else 'lowest'} mIoU.")
 
 
 def show_confusion(run: Run, matrix: np.ndarray, names: Sequence[str]) -> None:
@@ -225,19 +225,19 @@ def show_confusion(run: Run, matrix: np.ndarray, names: Sequence[str]) -> None:
     run.figure("confusion", figure, "Confusion matrix of the pixels. A row is a true class and adds up to 100 %.")
 
 
-# ---- your own picture ----
+# ---- your own image ----
 
 
 def read_own(path: Path, most: int = 640) -> np.ndarray:
-    """Any picture file, its longer side at most `most`: uint8 (H, W, 3) RGB. Raises UserError for what is none."""
-    picture = read_picture(path)
-    return data.shrink(picture, most) if max(picture.shape[:2]) > most else picture
+    """Any image file, its longer side at most `most`: uint8 (H, W, 3) RGB. Raises UserError for what is none."""
+    image = read_image(path)
+    return data.shrink(image, most) if max(image.shape[:2]) > most else image
 
 
-def show_prediction(run: Run, picture: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
-    """A picture (H, W, 3) beside its labels (H, W), and both in one."""
+def show_prediction(run: Run, image: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> None:
+    """An image (H, W, 3) beside its labels (H, W), and both in one."""
     colours = palette(names)[labels]
-    both = (0.5 * picture + 0.5 * colours).astype(np.uint8)
-    figure = gallery([[picture, both, colours]], ["picture", "both", "classes"])
+    both = (0.5 * image + 0.5 * colours).astype(np.uint8)
+    figure = gallery([[image, both, colours]], ["image", "both", "classes"])
     legend(figure, names, labels)
-    run.figure("prediction", figure, "Your picture, and the class that the network gives to each pixel.")
+    run.figure("prediction", figure, "Your image, and the class that the network gives to each pixel.")

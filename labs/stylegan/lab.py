@@ -1,4 +1,4 @@
-"""StyleGAN, small: a generator that is told the style of every size of detail, instead of being fed a random picture.
+"""StyleGAN, small: a generator that is told the style of every size of detail, instead of being fed a random image.
 
     ./inv lab stylegan                                  digits, 32 x 32
     ./inv lab stylegan -- --orthogonal 0.0001           with BigGAN's orthogonal regularisation
@@ -30,7 +30,7 @@ from labs.stylegan.config import PRESETS, Config
 from labs.stylegan.losses import discriminator_loss, generator_loss, orthogonal_penalty, r1_penalty
 from labs.stylegan.models import LAYERS, Discriminator, Generator, same_for_all_layers
 
-# Shapes: N pictures, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
+# Shapes: N images, C channels, D numbers in z and w. Data are uint8 (N, 32, 32, C), networks take (N, C, 32, 32).
 
 
 JUDGED, LOOKS, SHOWN = 1000, 8, 10
@@ -41,7 +41,7 @@ PSIS = (0.0, 0.5, 0.7, 1.0)
 
 
 def read(folder: Path, dataset: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Training pictures uint8 (N, 32, 32, C), their labels int64 (N,), and the test pictures."""
+    """Training images uint8 (N, 32, 32, C), their labels int64 (N,), and the test images."""
     if dataset == "mnist":
         (pixels, labels), (test, _) = (mnist.load(folder, split) for split in ("train", "test"))
         pixels, test = (np.pad(part, ((0, 0), (2, 2), (2, 2)), "constant")[..., None] for part in (pixels, test))
@@ -55,9 +55,9 @@ def to_network(pixels: torch.Tensor) -> torch.Tensor:
     return pixels.permute(0, 3, 1, 2).contiguous().float() / 127.5 - 1
 
 
-def to_pixels(pictures: torch.Tensor) -> torch.Tensor:
+def to_pixels(images: torch.Tensor) -> torch.Tensor:
     """The way back, on the CPU."""
-    return ((pictures + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
+    return ((images + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().cpu()
 
 
 # ---- training ----
@@ -75,7 +75,7 @@ def random_styles(generator: Generator, config: Config, device: torch.device) ->
 
 @torch.no_grad()
 def update_average(average: Generator, generator: Generator, keep: float) -> None:
-    """The weights with which pictures are shown and measured: a mean over time, which shakes less."""
+    """The weights with which images are shown and measured: a mean over time, which shakes less."""
     for kept, new in zip(average.parameters(), generator.parameters()):
         kept.mul_(keep).add_((1 - keep) * new)
 
@@ -138,7 +138,7 @@ def show_progress(loop: Loop, drawn: torch.Tensor) -> None:
                 "The same random vectors all through: a column is one vector.")  # fmt: skip
 
 
-# ---- measures and pictures ----
+# ---- measures and images ----
 
 
 @torch.no_grad()
@@ -150,16 +150,16 @@ def fixed_w(generator: Generator, config: Config, run: Run) -> torch.Tensor:
 
 @torch.no_grad()
 def draw(generator: Generator, styles: torch.Tensor, new_noise: bool = False) -> torch.Tensor:
-    """Pictures uint8 (N, 32, 32, C) from styles (N, LAYERS, D), with the fixed noise or with new noise."""
+    """Images uint8 (N, 32, 32, C) from styles (N, LAYERS, D), with the fixed noise or with new noise."""
     was_training = generator.training
     generator.train(new_noise)
-    pictures = torch.cat([to_pixels(generator(part)) for part in styles.split(250)])
+    images = torch.cat([to_pixels(generator(part)) for part in styles.split(250)])
     generator.train(was_training)
-    return pictures
+    return images
 
 
 def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dict[str, float]:
-    """How far `drawn` are from the test pictures, how evenly the classes appear, and how sure the judge is of them."""
+    """How far `drawn` are from the test images, how evenly the classes appear, and how sure the judge is of them."""
     features, probabilities = judge.look(drawn)
     return {"kid": kid(features, test_features),
             "class_entropy": class_entropy(probabilities.argmax(axis=1), probabilities.shape[1]),
@@ -167,13 +167,13 @@ def measure(drawn: torch.Tensor, judge: Judge, test_features: np.ndarray) -> dic
 
 
 def plain(pixels: torch.Tensor) -> np.ndarray:
-    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the pictures are grey."""
+    """For plots: uint8 (N, 32, 32, 3), or (N, 32, 32) where the images are grey."""
     return (pixels.squeeze(3) if pixels.shape[3] == 1 else pixels).numpy()
 
 
 @torch.no_grad()
 def truncate(w: torch.Tensor, mean: torch.Tensor, psi: float) -> torch.Tensor:
-    """w drawn towards the mean of all w: psi 1 leaves it, 0 makes the one mean picture of all."""
+    """w drawn towards the mean of all w: psi 1 leaves it, 0 makes the one mean image of all."""
     return mean + psi * (w - mean)
 
 
@@ -181,15 +181,15 @@ def show_truncation(run: Run, generator: Generator, w: torch.Tensor, mean: torch
                     test_features: np.ndarray) -> None:  # fmt: skip
     """The same vectors at every psi, and what it does to the measures."""
     by_psi = {psi: draw(generator, same_for_all_layers(truncate(w, mean, psi))) for psi in PSIS}
-    sheet = torch.cat([pictures[:SHOWN] for pictures in by_psi.values()])
+    sheet = torch.cat([images[:SHOWN] for images in by_psi.values()])
     run.figure("truncation", plots.gallery(plain(sheet), SHOWN, [f"ψ = {psi:g}" for psi in PSIS]),
                "The truncation trick: the same vectors, drawn towards the mean style; 0 is the mean.")  # fmt: skip
     rows = []
-    for psi, pictures in by_psi.items():
-        found = measure(pictures, judge, test_features)
+    for psi, images in by_psi.items():
+        found = measure(images, judge, test_features)
         rows.append([f"{psi:g}", *(f"{value:.3f}" for value in found.values())])
     run.table("truncation", ["ψ", "KID", "class entropy", "confidence"], rows,
-              f"Of {JUDGED:,} pictures at each ψ. Confidence: the mean probability of the judge's guess.")  # fmt: skip
+              f"Of {JUDGED:,} images at each ψ. Confidence: the mean probability of the judge's guess.")  # fmt: skip
 
 
 def show_mixing(run: Run, generator: Generator, w: torch.Tensor) -> None:
@@ -203,7 +203,7 @@ def show_mixing(run: Run, generator: Generator, w: torch.Tensor) -> None:
     for k in range(6):
         sheet += [sources[k : k + 1], drawn[6 * k : 6 * k + 6]]
     run.figure("mixing", plots.gallery(plain(torch.cat(sheet)), 7),
-               "Style mixing: the coarse styles of the left picture with the fine styles of the top one.")  # fmt: skip
+               "Style mixing: the coarse styles of the left image with the fine styles of the top one.")  # fmt: skip
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         same = draw(generator, same_for_all_layers(w[:3]).repeat_interleave(SHOWN, dim=0), new_noise=True)
@@ -214,7 +214,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Train, measure, and show truncation, mixing and noise. Returns KID and evenness of classes at ψ = 1."""
     pixels, labels, test = read(run.dataset(config.dataset), config.dataset)
     if len(pixels) < config.batch_size or len(test) < JUDGED:
-        raise UserError(f"the lab needs {config.batch_size} training and {JUDGED} test pictures")
+        raise UserError(f"the lab needs {config.batch_size} training and {JUDGED} test images")
     generator = Generator(pixels.shape[3], config.width, config.latent, config.mapping_layers).to(run.device)
     discriminator = Discriminator(pixels.shape[3], config.width).to(run.device)
     average = copy.deepcopy(generator).eval()
@@ -229,12 +229,12 @@ def main(config: Config, run: Run) -> dict[str, float]:
     real = measure(pixels[-JUDGED:], judge, test_features)
     rows = [[name, *(f"{value:.3f}" for value in found.values())]
             for name, found in (("before training", before), ("after training", after),
-                                ("training pictures, the best possible", real))]  # fmt: skip
-    run.table("measures", ["pictures", "KID", "class entropy", "confidence"], rows,
-              f"Each from {JUDGED:,} pictures against {JUDGED:,} test pictures, by a small classifier.")  # fmt: skip
+                                ("training images, the best possible", real))]  # fmt: skip
+    run.table("measures", ["images", "KID", "class entropy", "confidence"], rows,
+              f"Each from {JUDGED:,} images against {JUDGED:,} test images, by a small classifier.")  # fmt: skip
     sheet = torch.cat([test[:50], drawn[:50]])
     run.figure("samples", plots.gallery(plain(sheet), SHOWN, ["real", "", "", "", "", "generated", "", "", "", ""]),
-               "Above real test pictures, below generated ones.")  # fmt: skip
+               "Above real test images, below generated ones.")  # fmt: skip
     with torch.no_grad():
         z = torch.randn(10_000, config.latent, generator=torch.Generator().manual_seed(run.seed + 1))
         mean = average.mapping(z.to(run.device)).mean(dim=0, keepdim=True)

@@ -19,7 +19,7 @@ def generator_loss(fake: torch.Tensor) -> torch.Tensor:
 
 
 def r1_penalty(discriminator: Callable[[torch.Tensor], torch.Tensor], real: torch.Tensor) -> torch.Tensor:
-    """Half the mean squared length of the discriminator's gradient at real pictures (N, C, H, W).
+    """Half the mean squared length of the discriminator's gradient at real images (N, C, H, W).
 
     At rest the generator draws the real distribution, and then a discriminator should not slope there any more.
     Source: Mescheder et al., Which Training Methods for GANs do actually Converge? (2018), equation 9, with γ = 1.

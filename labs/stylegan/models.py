@@ -1,6 +1,6 @@
 """A small StyleGAN: mapping network, style modules, noise (Karras et al., 2019), with the weight demodulation of 2020.
 
-Shapes: N pictures, C channels (1 grey, 3 colour), D numbers in z and in a style w, LAYERS style modules.
+Shapes: N images, C channels (1 grey, 3 colour), D numbers in z and in a style w, LAYERS style modules.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Mapping(nn.Module):
 class StyledConv(nn.Module):
     """A style module: a convolution whose filters are strengthened and weakened, input channel by input channel.
 
-    A linear layer turns the style w of a picture into one number s_i for each input channel i. With the filter f_j of
+    A linear layer turns the style w of an image into one number s_i for each input channel i. With the filter f_j of
     output channel j:
 
         modulate       f_ij' = s_i f_ij
         demodulate     f_j'' = f_j' / |f_j'|      so that the output keeps its scale
 
     Both are done to the input and to the output instead of to the filters, which gives the same numbers and spares
-    filters of their own for every picture: conv(x, s f) / |s f| = conv(s x, f) / |s f|.
+    filters of their own for every image: conv(x, s f) / |s f| = conv(s x, f) / |s f|.
     Source: Karras et al., Analyzing and Improving the Image Quality of StyleGAN (2020), equations 1 and 3.
     """
 
@@ -68,7 +68,7 @@ class StyledConv(nn.Module):
 
 
 class Noise(nn.Module):
-    """Adds to every place a random number, times a learned strength for each channel: what is chance in a picture.
+    """Adds to every place a random number, times a learned strength for each channel: what is chance in an image.
 
     New numbers in training, always the same ones in evaluation.
     """
@@ -84,32 +84,32 @@ class Noise(nn.Module):
 
 
 class Generator(nn.Module):
-    """Begins with the same learned 4 x 4 for every picture; all that differs comes through the styles and the noise."""
+    """Begins with the same learned 4 x 4 for every image; all that differs comes through the styles and the noise."""
 
     def __init__(self, channels: int, width: int, size: int, depth: int) -> None:
         super().__init__()
         self.mapping = Mapping(size, depth)
         widths = [4 * width, 4 * width, 2 * width, width]
         self.start = nn.Parameter(torch.randn(1, widths[0], SIDES[0], SIDES[0]))
-        self.convs, self.noises, self.to_picture = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.convs, self.noises, self.to_image = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         for k, side in enumerate(SIDES):
             for c_in in [widths[k]] if k == 0 else [widths[k - 1], widths[k]]:
                 self.convs.append(StyledConv(c_in, widths[k], 3, size))
                 self.noises.append(Noise(widths[k], side))
-            self.to_picture.append(StyledConv(widths[k], channels, 1, size, demodulate=False))
+            self.to_image.append(StyledConv(widths[k], channels, 1, size, demodulate=False))
 
     def forward(self, styles: torch.Tensor) -> torch.Tensor:
-        """Styles (N, LAYERS, D), one w for each style module: pictures (N, C, 32, 32), by and large -1..1."""
+        """Styles (N, LAYERS, D), one w for each style module: images (N, C, 32, 32), by and large -1..1."""
         x = self.start.expand(len(styles), -1, -1, -1)
-        picture: Any = None  # until the first layer has drawn
+        image: Any = None  # until the first layer has drawn
         for layer, (conv, noise) in enumerate(zip(self.convs, self.noises)):
             if layer % 2 == 1:  # the first of a larger size
-                x, picture = enlarge(x), enlarge(picture)
+                x, image = enlarge(x), enlarge(image)
             x = F.leaky_relu(noise(conv(x, styles[:, layer])), 0.2) * 2**0.5
-            if layer % 2 == 0:  # the last of its size: what it has to say about the picture is added
-                drawn = self.to_picture[layer // 2](x, styles[:, layer])
-                picture = drawn if picture is None else picture + drawn
-        return picture.float()
+            if layer % 2 == 0:  # the last of its size: what it has to say about the image is added
+                drawn = self.to_image[layer // 2](x, styles[:, layer])
+                image = drawn if image is None else image + drawn
+        return image.float()
 
 
 def enlarge(x: torch.Tensor) -> torch.Tensor:
@@ -118,7 +118,7 @@ def enlarge(x: torch.Tensor) -> torch.Tensor:
 
 
 def same_for_all_layers(w: torch.Tensor) -> torch.Tensor:
-    """The w of each picture (N, D), given to every style module alike: styles (N, LAYERS, D)."""
+    """The w of each image (N, D), given to every style module alike: styles (N, LAYERS, D)."""
     return w.unsqueeze(1).expand(-1, LAYERS, -1)
 
 
@@ -136,5 +136,5 @@ class Discriminator(nn.Module):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, 0.2)
 
-    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
-        return self.last(self.layers(pictures)).squeeze(1).float()
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.last(self.layers(images)).squeeze(1).float()

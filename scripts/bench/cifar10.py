@@ -11,7 +11,7 @@ its seeds can be measured one by one. `report` prints all of it again as Markdow
 
 airbench is https://github.com/KellerJordan/cifar10-airbench, checked out at PATH. Its program is read from there and
 run unchanged but for the device, the 16-bit format (bfloat16 on a processor), the clock, and torch.compile, which takes
-longer on a processor than it gains. Both train on the same 45,000 pictures and are judged on the same other 5,000.
+longer on a processor than it gains. Both train on the same 45,000 images and are judged on the same other 5,000.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def wait() -> None:
 
 
 def rates(ways: dict[str, Callable[[], int]], repeats: int) -> dict[str, list[float]]:
-    """Pictures per second of each way, in turns: each call works through some pictures and returns how many."""
+    """Images per second of each way, in turns: each call works through some images and returns how many."""
     for way in ways.values():
         way()  # the first call pays for starts and caches
     found: dict[str, list[float]] = {name: [] for name in ways}
@@ -87,7 +87,7 @@ def rates(ways: dict[str, Callable[[], int]], repeats: int) -> dict[str, list[fl
 
 
 class Published(torch.utils.data.Dataset[Any]):
-    """Pictures one by one, as torchvision.datasets.CIFAR10 gives them: through PIL and the usual transforms."""
+    """Images one by one, as torchvision.datasets.CIFAR10 gives them: through PIL and the usual transforms."""
 
     def __init__(self, pixels: torch.Tensor, labels: torch.Tensor) -> None:
         from torchvision import transforms
@@ -215,7 +215,7 @@ def run_lab(seed: int, options: list[str]) -> dict[str, Any]:
 
 
 def run_airbench(seed: int, path: Path) -> dict[str, Any]:
-    """airbench94_muon on the same pictures, by its own clock, with its own test views at the end."""
+    """airbench94_muon on the same images, by its own clock, with its own test views at the end."""
     source = (path / "airbench94_muon.py").read_text(encoding="utf-8")
     changes = {
         "with open(sys.argv[0]) as f:\n    code = f.read()\n": "",
@@ -307,15 +307,15 @@ def report(arguments: argparse.Namespace) -> None:
         rows = rows_of(arguments.results, what)
         bases = {row[key]: row for row in rows if row["who"] in ("DataLoader", "plain")}
         if rows:
-            print(f"\n{what}, pictures/s: median (lowest to highest)\n")
+            print(f"\n{what}, images/s: median (lowest to highest)\n")
             listed = []
             for row in rows:
                 ratio = statistics.median(row["rates"]) / statistics.median(bases[row[key]]["rates"])
                 listed.append([row[key], row["who"], spread(row["rates"]), f"{ratio:.2f}", len(row["rates"])])
-            table([key, "what", "pictures/s", "ratio", "n"], listed)
+            table([key, "what", "images/s", "ratio", "n"], listed)
     rows = rows_of(arguments.results, "accuracy")
     if rows:
-        print(f"\ntime to accuracy, {HOLD_OUT:,} held-out pictures: median (lowest to highest) over seeds\n")
+        print(f"\ntime to accuracy, {HOLD_OUT:,} held-out images: median (lowest to highest) over seeds\n")
         listed = []
         for name in dict.fromkeys(row["who"] for row in rows):
             mine = [row for row in rows if row["who"] == name]
@@ -324,7 +324,7 @@ def report(arguments: argparse.Namespace) -> None:
         table(["what", "epochs", "accuracy at the end", "seconds of training", "seeds"], listed)
         peers = [row["final"] for row in rows if row["who"] == "airbench94_muon"]
         goals = [0.9, *([statistics.median(peers)] if peers else [])]
-        print("\nfirst end of an epoch, one view of each picture, or the end with all test views, that is as good as\n")
+        print("\nfirst end of an epoch, one view of each image, or the end with all test views, that is as good as\n")
         listed = []
         for row in rows:
             ends = [*zip(row["clock"], row["curve"]), (row["seconds"], row["final"])]
@@ -340,7 +340,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0], allow_abbrev=False)
     parser.add_argument("what", choices=("data", "step", "accuracy", "profile", "report"))
     parser.add_argument("--results", type=Path, default=Path("bench-cifar10.jsonl"), help="default: %(default)s")
-    parser.add_argument("--batch", type=int, default=500, help="pictures per step (default: 500)")
+    parser.add_argument("--batch", type=int, default=500, help="images per step (default: 500)")
     parser.add_argument("--repeats", type=int, default=5, help="timings of each way (default: 5)")
     every = ",".join(("fast", *BACKBONES))
     parser.add_argument("--models", default=every, help="backbones, by commas (default: all)")

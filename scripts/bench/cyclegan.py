@@ -1,4 +1,4 @@
-"""Measure one training step of the lab cyclegan against the authors' own, on the same pictures in one run.
+"""Measure one training step of the lab cyclegan against the authors' own, on the same images in one run.
 
     LAB_STACK=cpu/index .venv/cpu/bin/python scripts/bench/cyclegan.py --authors PATH [--size 256] [--repeats 5]
 

@@ -34,13 +34,13 @@ from labkit.base.programs import output_of  # noqa: E402
 
 INSIDE, CARRY = (str(Path(__file__).with_name(name)) for name in ("gpu_inside.py", "gpu_carry.py"))
 GROUPS = ("machine", "cifar10", "smoke", "resume")
-# Options of the lab cifar10; the last is meant to reach 94 % of the held-out pictures, where the GPU makes width cheap.
+# Options of the lab cifar10; the last is meant to reach 94 % of the held-out images, where the GPU makes width cheap.
 RECIPES = {
     "default": [],
     "12 epochs": ["--epochs=12", "--small-epochs=5"],
     "20 epochs, twice as wide": ["--epochs=20", "--small-epochs=6", "--width=128"],
 }
-DRY_RECIPES = {"tiny": ["--epochs=1", "--small-epochs=0", "--width=8", "--pictures=500", "--batch-size=100"]}
+DRY_RECIPES = {"tiny": ["--epochs=1", "--small-epochs=0", "--width=8", "--images=500", "--batch-size=100"]}
 LEAST_S = 10  # with less time left, no part begins
 
 
@@ -273,11 +273,11 @@ class Bench:
             summary, options_of = read_json(folder / "summary.json"), read_json(folder / "config.json")["options"]
             rows = [json.loads(line) for line in (folder / "timings.jsonl").read_text(encoding="utf-8").splitlines()]
             last = next(row for row in reversed(rows) if "images_per_second" in row)
-            pictures, rate = last["step"] * options_of["batch_size"], last["images_per_second"]
+            images, rate = last["step"] * options_of["batch_size"], last["images_per_second"]
             data = read_json(folder / "env.json")["data"]["cifar10"]["kind"]
-            part.details.update(options=[*options, *more], data=data, training_s=round(pictures / rate, 2),
-                                images_per_second=round(rate), pictures=pictures, **summary)  # fmt: skip
-            return (f"{shown(summary['metrics'])}; data {data}; {pictures / rate:.1f} s of training, {rate:,.0f} "
+            part.details.update(options=[*options, *more], data=data, training_s=round(images / rate, 2),
+                                images_per_second=round(rate), images=images, **summary)  # fmt: skip
+            return (f"{shown(summary['metrics'])}; data {data}; {images / rate:.1f} s of training, {rate:,.0f} "
                     f"images/s; {part.details['loop_s']} s from the first step to the last, checks in")  # fmt: skip
 
         return work
@@ -340,8 +340,8 @@ def main() -> int:
     parser.add_argument("--only", default=",".join(GROUPS), help="of %(default)s")
     parser.add_argument("--labs", default="", help="labs to try, by commas (default: all)")
     parser.add_argument("--at-once", type=int, default=4, help="smoke and resume parts that run at once (default: 4)")
-    parser.add_argument("--hold-out", type=int, default=0, help="of cifar10: training pictures to judge by (5000)")
-    parser.add_argument("--exact-test", type=int, default=0, help="of cifar10: the first N test pictures apart")
+    parser.add_argument("--hold-out", type=int, default=0, help="of cifar10: training images to judge by (5000)")
+    parser.add_argument("--exact-test", type=int, default=0, help="of cifar10: the first N test images apart")
     parser.add_argument("--limit-s", type=float, default=330, help="time for all parts together (default: 330)")
     parser.add_argument("--dry", action="store_true", help="the same parts on the CPU, with little to do in each")
     given = parser.parse_args()

@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 PART_BYTES = 55_000_000  # what is carried at once may be limited to 64 MiB, wheels and repository included
-SIDE, COLUMNS = 32, 100  # pictures in a row of the page that is compressed
+SIDE, COLUMNS = 32, 100  # images in a row of the page that is compressed
 
 # What the labs import and an interpreter that was made for PyTorch may lack; the versions are those of the lock.
 COMPILED = ("pycocotools", "tornado")
@@ -38,7 +38,7 @@ PURE = (
 def pack(folder: Path, part_bytes: int) -> None:
     """Write what $LAB_DATA holds of CIFAR-10 to `folder`/1, 2, ..., in parts of at most `part_bytes`.
 
-    The pictures of a file become one page in lossless WebP: 102 MB in all, where the published archive has 170 and xz
+    The images of a file become one page in lossless WebP: 102 MB in all, where the published archive has 170 and xz
     makes 140 of it. What is before and after them in the file stays as it is.
     """
     import numpy as np

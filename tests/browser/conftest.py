@@ -180,6 +180,6 @@ def visdom_lines(page):
 
 
 def shoot(page, name, **options):
-    """A picture of the page in $LAB_SCREENSHOTS, for those who want to look."""
+    """An image of the page in $LAB_SCREENSHOTS, for those who want to look."""
     if os.environ.get("LAB_SCREENSHOTS"):
         page.screenshot(path=f"{os.environ['LAB_SCREENSHOTS']}/{name}.png", **options)

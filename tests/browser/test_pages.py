@@ -61,7 +61,7 @@ def pages(tmp_path, monkeypatch):
                 "status": status, "seconds": 221 + 60 * number, "logging_share": 0.004, "error": "it broke" if number == 2 else "",
                 "metrics": {"accuracy": [0.93, 0.91, 0.95][number], "holdout_accuracy": 0.9 - number / 100},
             },
-            "tables/classes": {"columns": ["class", "precision", "recall", "F1", "pictures"], "rows": [["cat", "81.2%", "79.9%", "0.806", 1000]]},
+            "tables/classes": {"columns": ["class", "precision", "recall", "F1", "images"], "rows": [["cat", "81.2%", "79.9%", "0.806", 1000]]},
             "report": {"items": [{"kind": "table", "name": "classes", "caption": "Precision and recall."}]},
         }  # fmt: skip
         for name, content in files.items():

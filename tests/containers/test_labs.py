@@ -40,14 +40,14 @@ def test_exit_codes_and_bad_input_pass_through(image, tmp_path):
     assert done.returncode == 2 and "--epochs" in done.stderr
 
 
-def test_a_picture_from_a_folder_with_spaces_is_seen_inside(image, tmp_path):
-    folder = tmp_path / "my pictures"
+def test_an_image_from_a_folder_with_spaces_is_seen_inside(image, tmp_path):
+    folder = tmp_path / "my images"
     folder.mkdir()
-    (folder / "no picture.jpg").write_text("not a picture")
+    (folder / "no image.jpg").write_text("not an image")
     arguments = ("lab", "cifar10", "--where", "docker", "--stack", image.choice.stack.name)
-    done = image.inv(*arguments, "--", "--predict", str(folder / "no picture.jpg"), folder=tmp_path)
+    done = image.inv(*arguments, "--", "--predict", str(folder / "no image.jpg"), folder=tmp_path)
     assert done.returncode == 2 and "no such file" not in done.stderr.lower()
-    assert "no picture.jpg" in done.stderr and "Traceback" not in done.stderr
+    assert "no image.jpg" in done.stderr and "Traceback" not in done.stderr
 
 
 def start(image, tmp_path, *more):

@@ -243,7 +243,7 @@ unpacked_bytes = 10_000_000
 default = ["val2017", "instances", "panoptic", "stuff"]
 subset = 5
 splits = {{ val2017 = 12 }}
-picture_urls = {picture_urls}
+image_urls = {image_urls}
 """
 COCO_FILE = """
 [[file]]
@@ -281,9 +281,9 @@ def zipped(members):
 
 
 def tiny_coco():
-    """Twelve pictures with all annotations, packed as COCO packs them: file name -> bytes."""
+    """Twelve images with all annotations, packed as COCO packs them: file name -> bytes."""
     ids = [7 * number for number in range(1, 13)]
-    images = [{"id": each, "file_name": f"{each:012}.jpg", "width": 64, "height": 48} for each in ids]
+    entries = [{"id": each, "file_name": f"{each:012}.jpg", "width": 64, "height": 48} for each in ids]
     instances = [{"id": 10 * each + k, "image_id": each, "category_id": category, "iscrowd": 0, "area": 4,
                   "bbox": [0, 0, 2, 2], "segmentation": [[0, 0, 2, 0, 2, 2]]}
                  for each in ids for k, category in enumerate([1, 18, 44][: 1 + each % 3])]  # fmt: skip
@@ -292,24 +292,24 @@ def tiny_coco():
                 for each in ids]  # fmt: skip
     stuff = [{"id": each, "image_id": each, "category_id": 44, "bbox": [0, 0, 1, 1]} for each in ids]
     categories = [{"id": key, "name": name} for key, name in COCO_NAMES.items()]
-    json_of = {kind: json.dumps({"info": {}, "images": images, "annotations": rows, "categories": categories}).encode()
+    json_of = {kind: json.dumps({"info": {}, "images": entries, "annotations": rows, "categories": categories}).encode()
                for kind, rows in (("instances", instances), ("panoptic", panoptic), ("stuff", stuff))}  # fmt: skip
     masks = zipped({f"panoptic_val2017/{each:012}.png": b"\x89PNG %d" % each for each in ids})
-    pictures = {image["file_name"]: jpeg(image["id"]) for image in images}
+    images = {entry["file_name"]: jpeg(entry["id"]) for entry in entries}
     return {
-        "val2017.zip": zipped({f"val2017/{name}": content for name, content in pictures.items()}),
+        "val2017.zip": zipped({f"val2017/{name}": content for name, content in images.items()}),
         "instances.zip": zipped({"annotations/instances_val2017.json": json_of["instances"]}),
         "panoptic.zip": zipped({"annotations/panoptic_val2017.json": json_of["panoptic"],
                                 "annotations/panoptic_val2017.zip": masks, "__MACOSX/._x": b"clutter"}),
         "stuff.zip": zipped({"annotations/stuff_val2017.json": json_of["stuff"]}),
-        **pictures,
+        **images,
     }  # fmt: skip
 
 
-def write_coco(folder, files, urls, picture_urls):
+def write_coco(folder, files, urls, image_urls):
     """A registry with the one data set "coco": `urls` are addresses of folders with the archives."""
     (folder / "coco").mkdir(parents=True)
-    text = COCO_TOML.format(picture_urls=list(picture_urls))
+    text = COCO_TOML.format(image_urls=list(image_urls))
     for part, layout in COCO_LAYOUTS.items():
         name = f"{part}.zip"
         text += COCO_FILE.format(part=part, name=name, size_bytes=len(files[name]), sha256=sha256(files[name]),

@@ -12,6 +12,7 @@ from mirrors import Mirror, tar_gz, tiny_coco, write_coco, write_registry
 
 from labkit import bundle
 from labkit.base.errors import UserError
+from labkit.base.programs import uv_environment
 from labkit.data import obtain, registry, store
 from labkit.data.registry import Wanted
 from labkit.stacks import native
@@ -139,13 +140,11 @@ def test_nothing_to_put_in_or_what_is_not_here(packed, tmp_path):
 def test_wheels_are_carried_and_the_environment_is_made_from_them_alone(packed, tmp_path, monkeypatch):
     made = {}
     monkeypatch.setattr(native, "VENV", tmp_path / "venv")
-    monkeypatch.setattr(native, "ensure", lambda stack, _: made.update({stack.name: dict(os.environ)}))
+    monkeypatch.setattr(native, "ensure", lambda stack, _: made.update({stack.name: uv_environment()}))
     monkeypatch.setattr(
         bundle, "_download_wheels", lambda stack, folder: (folder / f"{stack.name}-1-py3-none-any.whl").write_bytes(b"w")
     )
     bundle.create(tmp_path / "stacks.tar", ["cpu", "notes"], [])
-    for name in ("UV_NO_INDEX", "UV_OFFLINE", "UV_FIND_LINKS"):
-        monkeypatch.setenv(name, "")
     assert [line.partition(":")[0] for line in bundle.use(tmp_path / "stacks.tar")] == ["cpu", "notes"]
     assert set(made) == {"cpu", "notes"} and made["cpu"]["UV_NO_INDEX"] == "1"
     assert len(os.listdir(made["cpu"]["UV_FIND_LINKS"])) == 2

@@ -1,4 +1,4 @@
-"""A few pictures of COCO: the right ones, one by one, with annotations that agree."""
+"""A few images of COCO: the right ones, one by one, with annotations that agree."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def content(data, kind):
 
 
 def check(data, count, kinds=coco.KINDS):
-    """All that is there agrees; returns the pictures' names."""
+    """All that is there agrees; returns the images' names."""
     folder = data / "coco"
     names = sorted(path.name for path in (folder / "val2017").iterdir())
     assert len(names) == count
@@ -47,8 +47,8 @@ def check(data, count, kinds=coco.KINDS):
         assert (folder / "val2017" / name).read_bytes() == FILES[name]
     for kind in kinds:
         part = content(data, kind)
-        assert sorted(image["file_name"] for image in part["images"]) == names
-        assert {row["image_id"] for row in part["annotations"]} == {image["id"] for image in part["images"]}
+        assert sorted(entry["file_name"] for entry in part["images"]) == names
+        assert {row["image_id"] for row in part["annotations"]} == {entry["id"] for entry in part["images"]}
         assert [row["name"] for row in part["categories"]] == ["person", "dog", "bottle"]
     masks = {row["file_name"] for row in content(data, "panoptic")["annotations"]} if "panoptic" in kinds else set()
     found = {path.name for path in folder.glob("panoptic_val2017/*")}
@@ -56,10 +56,10 @@ def check(data, count, kinds=coco.KINDS):
     return names
 
 
-def test_the_default_is_a_few_pictures(data, server):
+def test_the_default_is_a_few_images(data, server):
     state = obtain.ensure("coco")
     assert state.kind == "recorded" and state.what == Wanted(("val2017", *coco.KINDS), 5)
-    assert "5 pictures, val2017, instances, panoptic, stuff" in str(state)
+    assert "5 images, val2017, instances, panoptic, stuff" in str(state)
     check(data, 5)
     assert not any("val2017.zip" in path.name for path in (data / "coco").rglob("*"))
     answers = len(server.statuses)
@@ -95,7 +95,7 @@ def test_categories_take_turns(data):
 def test_more_than_there_are(data, capfd):
     obtain.ensure("coco", wanted=Wanted(subset=100))
     check(data, 12)
-    assert "val2017 has only 12 such pictures" in capfd.readouterr().err
+    assert "val2017 has only 12 such images" in capfd.readouterr().err
 
 
 def test_only_instances(data, server):
@@ -122,7 +122,7 @@ def test_detectron2_finds_it(data):
         assert (data / path).exists()
 
 
-def test_a_picture_that_no_host_has_is_named_and_the_rest_is_kept(data, server, monkeypatch):
+def test_an_image_that_no_host_has_is_named_and_the_rest_is_kept(data, server, monkeypatch):
     obtain.ensure("coco", wanted=Wanted(subset=12))
     one = sorted(name for name in FILES if name.endswith(".jpg"))[5]
     store.delete("coco")
@@ -139,7 +139,7 @@ def test_a_picture_that_no_host_has_is_named_and_the_rest_is_kept(data, server, 
 def test_a_busy_host_is_left_alone_for_as_long_as_it_asks(tmp_path):
     names = [name for name in FILES if name.endswith(".jpg")]
     with Mirror(FILES, busy=2, retry_after=1) as busy:
-        many.fetch([busy.base], {name: tmp_path / name for name in names}, lambda *_: "", "pictures")
+        many.fetch([busy.base], {name: tmp_path / name for name in names}, lambda *_: "", "images")
     assert all((tmp_path / name).read_bytes() == FILES[name] for name in names)
     assert busy.statuses.count(503) == 2
 
@@ -148,7 +148,7 @@ def test_the_next_host_has_its_turn(tmp_path, capfd):
     names = [name for name in FILES if name.endswith(".jpg")]
     with Mirror(FILES) as good:
         dead = refused_url("").rstrip("/")
-        source = many.fetch([dead, good.base], {name: tmp_path / name for name in names}, lambda *_: "", "pictures")
+        source = many.fetch([dead, good.base], {name: tmp_path / name for name in names}, lambda *_: "", "images")
     assert source == good.base[7:]
     assert "trying the next host" in capfd.readouterr().err
 
@@ -199,7 +199,7 @@ def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
         try:
             content = coco.parse(bytes(text), "some.json")
             chosen = coco.choose({kind: content}, 5)
-            coco.smaller(content, {image["id"] for image in chosen})
+            coco.smaller(content, {entry["id"] for entry in chosen})
             coco.choose({kind: content}, 5, ("dog",))
             taken += 1
         except UserError as error:
@@ -209,7 +209,7 @@ def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
 
 
 @pytest.mark.parametrize(
-    ("picture", "problem"),
+    ("image", "problem"),
     [
         (b"<html>", "no JPEG"),
         (FILES["000000000007.jpg"][:-1], "cut short"),
@@ -218,14 +218,14 @@ def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
         (FILES["000000000007.jpg"], ""),
     ],
 )
-def test_jpeg_problem(picture, problem):
-    assert problem in coco.jpeg_problem(picture, 64, 48)
-    assert bool(problem) == bool(coco.jpeg_problem(picture, 64, 48))
+def test_jpeg_problem(image, problem):
+    assert problem in coco.jpeg_problem(image, 64, 48)
+    assert bool(problem) == bool(coco.jpeg_problem(image, 64, 48))
 
 
 @pytest.fixture
 def carried(data, tmp_path):
-    """Four pictures with their annotations, as somebody may carry them in."""
+    """Four images with their annotations, as somebody may carry them in."""
     obtain.ensure("coco", wanted=Wanted(subset=4))
     folder = tmp_path / "stick" / "few"
     shutil.copytree(data / "coco", folder)
@@ -236,11 +236,11 @@ def carried(data, tmp_path):
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["masks beside", "masks in annotations"])
-def test_a_few_pictures_can_be_carried_in_and_are_called_unverified(data, carried, nested):
+def test_a_few_images_can_be_carried_in_and_are_called_unverified(data, carried, nested):
     (carried / "val2017" / "nobody annotated this.jpg").write_bytes(b"?")
     if nested:
         (carried / "panoptic_val2017").rename(carried / "annotations" / "panoptic_val2017")
-    with pytest.raises(UserError, match=r"holds some of the pictures.*\n.*--unverified"):
+    with pytest.raises(UserError, match=r"holds some of the images.*\n.*--unverified"):
         importing.import_("coco", carried.parent)
     state = importing.import_("coco", carried.parent, unverified=True)
     assert (state.kind, state.what) == ("unverified", Wanted(("val2017", *coco.KINDS), 4))
@@ -252,15 +252,15 @@ def test_a_few_pictures_can_be_carried_in_and_are_called_unverified(data, carrie
     ("lost", "says"),
     [("val2017/*.jpg", "but it is missing"), ("panoptic_val2017/*.png", "which is not in panoptic_val2017")],
 )
-def test_pictures_that_the_annotations_name_and_that_are_not_there(data, carried, lost, says):
+def test_images_that_the_annotations_name_and_that_are_not_there(data, carried, lost, says):
     min(carried.glob(lost)).unlink()
     with pytest.raises(UserError, match=says):
         importing.import_("coco", carried, unverified=True)
     assert store.state("coco").kind == "absent"
 
 
-def test_a_picture_that_is_cut_short_is_not_carried_in(data, carried):
-    picture = min(carried.glob("val2017/*.jpg"))
-    picture.write_bytes(picture.read_bytes()[:-20])
+def test_an_image_that_is_cut_short_is_not_carried_in(data, carried):
+    image = min(carried.glob("val2017/*.jpg"))
+    image.write_bytes(image.read_bytes()[:-20])
     with pytest.raises(UserError, match="it is cut short"):
         importing.import_("coco", carried, unverified=True)

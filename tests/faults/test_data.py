@@ -275,7 +275,7 @@ def test_import_to_a_disk_that_is_too_small(data, small_disk, tmp_path, monkeypa
     carried = put(tmp_path / "carried", {**MEMBERS, "tiny/part_2": bytes(9 << 20)})
     with pytest.raises(UserError, match="the disk is full") as caught:
         importing.import_("tiny", carried, unverified=True)
-    assert "LAB_DATA" in caught.value.next_command
+    assert "./inv config set data" in caught.value.next_command
     assert os.listdir(small_disk) == [".tiny.lock"]
 
 

@@ -1,4 +1,4 @@
-"""Every fault, for a file, for pictures one by one, and on the way to the disk: identical bytes or a sentence."""
+"""Every fault, for a file, for images one by one, and on the way to the disk: identical bytes or a sentence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ARCHIVE = tar_gz(MEMBERS)
 COCO = tiny_coco()
 FILES = {**COCO, "tiny.tar.gz": ARCHIVE}
 HARMLESS = {"no ranges", "slow", "clock"}
-WAYS = ("file", "pictures")
+WAYS = ("file", "images")
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def data(tmp_path, monkeypatch):
 def write(way, *servers):
     if way == "file":
         write_registry(registry.REGISTRY, MEMBERS, ARCHIVE, [server.url("tiny.tar.gz") for server in servers])
-    else:  # the archives come from the last one alone: here it is about the pictures
+    else:  # the archives come from the last one alone: here it is about the images
         bases = [server.base for server in servers]
         with_archives = [servers[-1].base.replace("https", "http")]
         write_coco(registry.REGISTRY, COCO, with_archives, bases)
@@ -58,8 +58,8 @@ def get(way):
 def whole(data, way):
     if way == "file":
         return all((data / "tiny" / name).read_bytes() == content for name, content in MEMBERS.items())
-    pictures = {name for name in COCO if name.endswith(".jpg")}
-    return all((data / "coco/val2017" / name).read_bytes() == COCO[name] for name in pictures)
+    images = {name for name in COCO if name.endswith(".jpg")}
+    return all((data / "coco/val2017" / name).read_bytes() == COCO[name] for name in images)
 
 
 def nothing(data):

@@ -30,9 +30,9 @@ def test_losses_are_those_of_torch_distributions():
     assert torch.allclose(losses.kl_to_standard_normal(mean, log_variance), kl, atol=1e-5)
     z = torch.randn(20, 3)
     assert torch.allclose(losses.log_normal(z, mean, log_variance), code.log_prob(z).sum(dim=1), atol=1e-4)
-    logits, pictures = 3 * torch.randn(4, 1, 5, 5), (torch.rand(4, 1, 5, 5) > 0.5).float()
-    expected = -distributions.Bernoulli(logits=logits).log_prob(pictures).sum(dim=(1, 2, 3))
-    assert torch.allclose(losses.negative_log_likelihood(logits, pictures), expected, atol=1e-4)
+    logits, images = 3 * torch.randn(4, 1, 5, 5), (torch.rand(4, 1, 5, 5) > 0.5).float()
+    expected = -distributions.Bernoulli(logits=logits).log_prob(images).sum(dim=(1, 2, 3))
+    assert torch.allclose(losses.negative_log_likelihood(logits, images), expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["pathwise", "score"])
@@ -76,9 +76,9 @@ def test_the_elbo_is_a_bound_which_the_right_code_reaches():
     model = models.Autoencoder(4, 2, variational=True)
     for p in [*model.encoder[-1].parameters(), model.decoder[-1].weight]:
         p.data.zero_()
-    pictures = (torch.rand(3, 1, 28, 28) > 0.5).float()
-    parts = lab.losses(model, pictures, lab.Config(latent=2), torch.randn(3, 2))
-    exact = losses.negative_log_likelihood(model.decoder[-1].bias.view(1, 1, 28, 28).expand(3, -1, -1, -1), pictures)
+    images = (torch.rand(3, 1, 28, 28) > 0.5).float()
+    parts = lab.losses(model, images, lab.Config(latent=2), torch.randn(3, 2))
+    exact = losses.negative_log_likelihood(model.decoder[-1].bias.view(1, 1, 28, 28).expand(3, -1, -1, -1), images)
     assert torch.allclose(lab.total(parts), exact, rtol=1e-5) and parts["kl"].abs().max() < 1e-6
 
 
@@ -88,10 +88,10 @@ def test_the_elbo_is_a_bound_which_the_right_code_reaches():
 def test_no_pixel_sees_itself_or_a_later_one():
     torch.manual_seed(0)
     model = models.PixelCNN(16, 2)
-    pictures = torch.rand(1, 1, 9, 9, requires_grad=True)
-    logits = model(pictures)
+    images = torch.rand(1, 1, 9, 9, requires_grad=True)
+    logits = model(images)
     for place in range(81):
-        (gradient,) = torch.autograd.grad(logits.flatten()[place], pictures, retain_graph=True)
+        (gradient,) = torch.autograd.grad(logits.flatten()[place], images, retain_graph=True)
         assert gradient.flatten()[place:].abs().max() == 0
         if place % 9:  # the left neighbour is seen
             assert gradient.flatten()[place - 1].abs() > 0
@@ -113,7 +113,7 @@ def test_a_masked_convolution_is_the_loop_over_earlier_pixels():
                 assert torch.allclose(got[0, :, y, c], value, atol=1e-5)
 
 
-def test_drawing_row_by_row_is_drawing_with_the_whole_picture_in_view():
+def test_drawing_row_by_row_is_drawing_with_the_whole_image_in_view():
     torch.manual_seed(0)
     model = models.PixelCNN(4, 2)
     for p in model.parameters():
@@ -122,7 +122,7 @@ def test_drawing_row_by_row_is_drawing_with_the_whole_picture_in_view():
     drawn = model.continue_drawing(start, 20, torch.Generator().manual_seed(5))
     assert torch.equal(drawn[:, :, :20], start[:, :, :20])
     chance = torch.rand(drawn.shape, generator=torch.Generator().manual_seed(5))
-    # every pixel that was drawn follows from the finished picture, since its logit sees only earlier ones
+    # every pixel that was drawn follows from the finished image, since its logit sees only earlier ones
     with torch.no_grad():
         expected = (chance < torch.sigmoid(model(drawn))).float()
     assert torch.equal(drawn[:, :, 20:], expected[:, :, 20:])

@@ -92,7 +92,7 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert set(first) == set(second) and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def picture(count: int = 1, side: int = 32, seed: int = 0) -> torch.Tensor:
+def image(count: int = 1, side: int = 32, seed: int = 0) -> torch.Tensor:
     """Noise: uint8 (count, side, side, 3)."""
     return torch.from_numpy(np.random.RandomState(seed).randint(0, 256, (count, side, side, 3), dtype=np.uint8))
 
@@ -101,7 +101,7 @@ def picture(count: int = 1, side: int = 32, seed: int = 0) -> torch.Tensor:
 
 
 def test_crop_windows_are_what_a_plain_loop_crops() -> None:
-    pixels, shift = picture(3), 2
+    pixels, shift = image(3), 2
     windows = augment.crop_windows(pixels, shift, CPU)
     padded = F.pad(pixels.permute(0, 3, 1, 2).float(), (shift,) * 4, mode="reflect").permute(0, 2, 3, 1).byte()
     assert windows.shape == (3, 5, 5, 32, 32, 3)
@@ -114,8 +114,8 @@ def test_crop_windows_are_what_a_plain_loop_crops() -> None:
     assert torch.arange(5).unfold(0, 3, 1).tolist() == [[0, 1, 2], [1, 2, 3], [2, 3, 4]]  # the example
 
 
-def test_a_gathered_picture_is_its_own_crop_and_mirrored_only_left_to_right() -> None:
-    pixels = picture(64)
+def test_a_gathered_image_is_its_own_crop_and_mirrored_only_left_to_right() -> None:
+    pixels = image(64)
     windows = augment.crop_windows(pixels, 2, CPU)
     plan = augment.plan_epoch(64, 2, seed=3, epoch=0)
     got = augment.gather(windows, plan, slice(8, 40))
@@ -126,10 +126,10 @@ def test_a_gathered_picture_is_its_own_crop_and_mirrored_only_left_to_right() ->
     assert torch.equal(windows[:, 2, 2], pixels)  # what is gathered is a copy: mirroring leaves the data alone
 
 
-def test_the_plan_follows_from_seed_and_epoch_and_flips_every_picture_in_every_second_epoch() -> None:
+def test_the_plan_follows_from_seed_and_epoch_and_flips_every_image_in_every_second_epoch() -> None:
     plans = [augment.plan_epoch(1000, 2, seed=1, epoch=epoch) for epoch in range(3)]
-    by_picture = [plan.flip[plan.order.argsort()] for plan in plans]
-    assert torch.equal(by_picture[0], ~by_picture[1]) and torch.equal(by_picture[0], by_picture[2])
+    by_image = [plan.flip[plan.order.argsort()] for plan in plans]
+    assert torch.equal(by_image[0], ~by_image[1]) and torch.equal(by_image[0], by_image[2])
     assert all(torch.equal(plan.order.sort()[0], torch.arange(1000)) for plan in plans)
     assert not torch.equal(plans[0].order, plans[2].order)
     again = augment.plan_epoch(1000, 2, seed=1, epoch=2)
@@ -138,12 +138,12 @@ def test_the_plan_follows_from_seed_and_epoch_and_flips_every_picture_in_every_s
     assert {int(v) for v in plans[0].y} == {int(v) for v in plans[0].x} == set(range(5))
 
 
-def test_shrinking_keeps_the_mean_and_a_plain_picture_plain() -> None:
+def test_shrinking_keeps_the_mean_and_a_plain_image_plain() -> None:
     plain = torch.full((2, 32, 32, 3), 77, dtype=torch.uint8)
     assert torch.equal(augment.shrink(plain, 24), plain[:, :24, :24])
-    small = augment.shrink(picture(8), 16)
+    small = augment.shrink(image(8), 16)
     assert small.shape == (8, 16, 16, 3) and small.is_contiguous()
-    assert abs(small.float().mean() - picture(8).float().mean()) < 1
+    assert abs(small.float().mean() - image(8).float().mean()) < 1
 
 
 # ---- network, loss, optimizer ----
@@ -157,9 +157,9 @@ def test_the_loss_is_cross_entropy_against_the_smoothed_and_mixed_target() -> No
         target[i, labels[i]] += 0.7 * weight[i]
         target[i, others[i]] += 0.7 * (1 - weight[i])
     expected = -(target * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
-    got = lab.smooth_cross_entropy(logits, augment.Batch(picture(20), labels, others, weight), smoothing)
+    got = lab.smooth_cross_entropy(logits, augment.Batch(image(20), labels, others, weight), smoothing)
     assert torch.allclose(got, expected, atol=1e-6)
-    plain = augment.Batch(picture(20), labels, labels, torch.ones(20))
+    plain = augment.Batch(image(20), labels, labels, torch.ones(20))
     assert torch.allclose(lab.smooth_cross_entropy(logits, plain, 0), F.cross_entropy(logits, labels), atol=1e-6)
     if compat.MODERN:  # torch 1.5 has no label_smoothing
         got = lab.smooth_cross_entropy(logits, plain, smoothing)
@@ -167,7 +167,7 @@ def test_the_loss_is_cross_entropy_against_the_smoothed_and_mixed_target() -> No
 
 
 def test_normalising_centres_every_channel_and_keeps_channels_last() -> None:
-    pixels = picture(50)
+    pixels = image(50)
     normalise = Normalise()
     normalise.measure(pixels)
     x = normalise(pixels)
@@ -206,19 +206,19 @@ def test_a_muon_step_is_the_formula_written_out() -> None:
 @pytest.mark.parametrize("size", [24, 32])
 def test_fast_takes_both_sizes_and_learns_all_but_its_first_filters(size: int) -> None:
     network = lab.build_model(lab.Config(width=4), 10)
-    lab.measure_inputs(network, picture(100))
-    assert network(picture(2, size)).shape == (2, 10)
+    lab.measure_inputs(network, image(100))
+    assert network(image(2, size)).shape == (2, 10)
     trained = {id(p) for optimizer in lab.make_optimizers(network, lab.Config())
                for group in optimizer.param_groups for p in group["params"]}  # fmt: skip
     names = [name for name, p in network.named_parameters() if id(p) not in trained]
     assert names == ["1.whiten.weight", *(f"1.blocks.{k}.norm{n}.weight" for k in range(3) for n in (1, 2))]
 
 
-# ---- pictures of the user's own ----
+# ---- images of the user's own ----
 
 
-def pictures_of_all_kinds(folder: Path) -> dict[str, Path]:
-    """One scene, red on the left and blue on the right, in the forms in which people have pictures."""
+def images_of_all_kinds(folder: Path) -> dict[str, Path]:
+    """One scene, red on the left and blue on the right, in the forms in which people have images."""
     from PIL import Image
 
     scene = np.zeros((90, 120, 3), dtype=np.uint8)  # BGR
@@ -238,8 +238,8 @@ def pictures_of_all_kinds(folder: Path) -> dict[str, Path]:
     return {name: folder / name for name in [*forms, "phone.jpg"]}
 
 
-def test_pictures_of_all_kinds_read_alike(tmp_path: Path) -> None:
-    for name, path in pictures_of_all_kinds(tmp_path).items():
+def test_images_of_all_kinds_read_alike(tmp_path: Path) -> None:
+    for name, path in images_of_all_kinds(tmp_path).items():
         pixels = lab.results.read_own(path).astype(int)
         assert pixels.shape == (32, 32, 3), name
         assert np.abs(pixels[4:28, 2:12] - [255, 0, 0]).max() < 12, name
@@ -249,12 +249,12 @@ def test_pictures_of_all_kinds_read_alike(tmp_path: Path) -> None:
     assert (lab.results.read_own(grey) == 200).all()
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", b"\x89PNG\r\n\x1a\n broken"])
-def test_what_is_no_picture_is_refused(content: bytes, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(content)
     for bad in (path, tmp_path):
-        with pytest.raises(lab.UserError, match="is not a picture"):
+        with pytest.raises(lab.UserError, match="is not an image"):
             lab.results.read_own(bad)
 
 
@@ -275,7 +275,7 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     assert status == 0, output
     folder = newest(tmp_path)
     for name in ("config.json", "env.json", "metrics.jsonl", "summary.json", "report.html", "code/lab.py",
-                 "code/models.py", "checkpoints/last.pt", "plots/training_pictures.png", "plots/augmentations.png",
+                 "code/models.py", "checkpoints/last.pt", "plots/training_images.png", "plots/augmentations.png",
                  "plots/thresholds.png", "plots/confusion.png", "tables/classes.json", "tables/result.json",
                  "tables/published.json"):  # fmt: skip
         assert (folder / name).stat().st_size > 0, name
@@ -324,7 +324,7 @@ def test_cifar100_and_the_notes_recipe(shared_data: Path, tmp_path: Path) -> Non
     assert len(json.loads((folder / "tables" / "classes.json").read_text())["rows"]) == 102
 
 
-VARIANTS = ["--sample", "--width=1", "--batch-size=250", "--epochs=3", "--small-epochs=1", "--pictures=1000",
+VARIANTS = ["--sample", "--width=1", "--batch-size=250", "--epochs=3", "--small-epochs=1", "--images=1000",
             "--hold-out=500", "--dropout=0.2", "--augment=colour,cutmix", "--schedule=plateau", "--early-stop=2"]  # fmt: skip
 
 
@@ -355,7 +355,7 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     assert_same_weights(newest(first), newest(alone))
     table = json.loads((newest(second) / "tables" / "comparison.json").read_text())
     assert [row[0] for row in table["rows"]] == ["nag", "muon", "adam"]
-    assert table["columns"][:5] == ["optimizer", "accuracy", "held-out accuracy", "seconds", "pictures/s"]
+    assert table["columns"][:5] == ["optimizer", "accuracy", "held-out accuracy", "seconds", "images/s"]
     metrics = json.loads((newest(second) / "summary.json").read_text())["metrics"]
     assert metrics["holdout_accuracy"] == max(metrics[f"holdout_accuracy/{name}"] for name in ("nag", "muon", "adam"))
     assert (newest(second) / "plots" / "comparison.png").exists()
@@ -363,8 +363,8 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
 
 @pytest.mark.parametrize(("arguments", "reason"), [
     (["--augment=colour,cutmx"], "there is no cutmx; did you mean cutmix?"),
-    (["--early-stop=2"], "--early-stop watches the accuracy on held-out pictures, never on the test set"),
-    (["--schedule=plateau"], "--schedule plateau watches the accuracy on held-out pictures"),
+    (["--early-stop=2"], "--early-stop watches the accuracy on held-out images, never on the test set"),
+    (["--schedule=plateau"], "--schedule plateau watches the accuracy on held-out images"),
     (["--compare=optimiser=sgd,nag"], "did you mean optimizer?"),
     (["--compare=optimizer=sgd,nagg"], "--optimizer: there is no nagg; did you mean nag?"),
     (["--compare=optimizer=sgd"], "names fewer than two values"),
@@ -372,8 +372,8 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     (["--compare=hold_out=1,2"], "--hold-out is the same for all"),
     (["--compare=flip=yes,no"], "flip is on or off, not yes"),
     (["--dropout=1"], "would leave nothing"),
-    (["--small-size=40"], "would enlarge the pictures"),
-    (["--hold-out=5000"], "would leave none of the 5000 training pictures"),
+    (["--small-size=40"], "would enlarge the images"),
+    (["--hold-out=5000"], "would leave none of the 5000 training images"),
 ])  # fmt: skip
 def test_what_cannot_be_trained_is_refused_in_one_sentence(
     arguments: list[str], reason: str, shared_data: Path, tmp_path: Path
@@ -383,7 +383,7 @@ def test_what_cannot_be_trained_is_refused_in_one_sentence(
     assert not list(tmp_path.glob("cifar10/*"))
 
 
-def test_a_picture_is_classified_by_the_last_trained_network(trained: Path, shared_data: Path, tmp_path: Path) -> None:
+def test_an_image_is_classified_by_the_last_trained_network(trained: Path, shared_data: Path, tmp_path: Path) -> None:
     path = tmp_path / "my photo.png"
     cv2.imwrite(str(path), np.full((50, 80, 3), 90, dtype=np.uint8))
     runs = trained.parent.parent

@@ -27,7 +27,7 @@ def noise(count: int, side: int = 32, seed: int = 0) -> torch.Tensor:
 
 
 def scenes(count: int) -> torch.Tensor:
-    """Smooth pictures of different contrast, uint8 (count, 32, 32, 3)."""
+    """Smooth images of different contrast, uint8 (count, 32, 32, 3)."""
     rng = np.random.RandomState(1)
     made = [cv2.resize(rng.randint(40 * (k % 3), 256 - 50 * (k % 2), (5, 5, 3), dtype=np.uint8), (32, 32),
                        interpolation=cv2.INTER_CUBIC) for k in range(count)]  # fmt: skip
@@ -43,7 +43,7 @@ def chances(count: int, draws: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.mark.parametrize("kind", [name for name in augment.DRAWS if name not in ("mixup", "cutmix")])
 @pytest.mark.parametrize("side", [16, 32])
-def test_a_picture_of_a_batch_is_changed_as_if_it_were_alone(kind: str, side: int) -> None:
+def test_an_image_of_a_batch_is_changed_as_if_it_were_alone(kind: str, side: int) -> None:
     pixels, labels = noise(40, side), torch.arange(40)
     u = chances(40, augment.draws((kind,)))
     got = augment.change(pixels, labels, (kind,), u, GREY)
@@ -55,17 +55,17 @@ def test_a_picture_of_a_batch_is_changed_as_if_it_were_alone(kind: str, side: in
         assert (alone.pixels[0].int() - got.pixels[i].int()).abs().max() <= 1  # the order of sums may differ
 
 
-def test_colour_is_what_torchvision_does_with_a_picture_of_pillow() -> None:
+def test_colour_is_what_torchvision_does_with_an_image_of_pillow() -> None:
     from PIL import Image
     from torchvision.transforms import functional
 
     pixels, u = scenes(12), chances(12, 3)
     got = augment.colour(pixels, u)
     for i in range(12):
-        picture = Image.fromarray(pixels[i].numpy())
+        image = Image.fromarray(pixels[i].numpy())
         for name, chance in zip(("brightness", "contrast", "saturation"), u[i].tolist()):
-            picture = getattr(functional, f"adjust_{name}")(picture, 0.6 + 0.8 * chance)
-        assert np.abs(np.array(picture).astype(int) - got[i].numpy()).max() <= 3  # Pillow rounds after every step
+            image = getattr(functional, f"adjust_{name}")(image, 0.6 + 0.8 * chance)
+        assert np.abs(np.array(image).astype(int) - got[i].numpy()).max() <= 3  # Pillow rounds after every step
 
 
 def test_turning_is_what_opencv_does() -> None:
@@ -90,12 +90,12 @@ def test_tones_are_those_of_pillow() -> None:
     amount = torch.tensor([0.0, 0.25, 0.5, 0.75, 0.9, 0.99] + 7 * [0.3])
     got = {tone.__name__: tone(pixels, amount) for tone in augmix.TONES}
     for i, chance in enumerate(amount.tolist()):
-        picture = Image.fromarray(pixels[i].numpy())
+        image = Image.fromarray(pixels[i].numpy())
         expected = {
-            "autocontrast": ImageOps.autocontrast(picture),
-            "equalise": ImageOps.equalize(picture),
-            "posterise": ImageOps.posterize(picture, 4 if chance < 5 / 6 else 3),
-            "solarise": ImageOps.solarize(picture, math.ceil(256 * (1 - 0.3 * chance))),
+            "autocontrast": ImageOps.autocontrast(image),
+            "equalise": ImageOps.equalize(image),
+            "posterise": ImageOps.posterize(image, 4 if chance < 5 / 6 else 3),
+            "solarise": ImageOps.solarize(image, math.ceil(256 * (1 - 0.3 * chance))),
         }
         for name, result in expected.items():
             assert np.array_equal(np.array(result), got[name][i].numpy()), (name, i)
@@ -122,7 +122,7 @@ def test_random_numbers_are_found_by_name() -> None:
     ]  # fmt: skip
 
 
-def test_a_picture_whose_chain_has_ended_is_left_as_it_is() -> None:
+def test_an_image_whose_chain_has_ended_is_left_as_it_is() -> None:
     pixels = noise(augmix.OPERATIONS + 1) // 5 * 4 + 20  # 20 to 224: autocontrast leaves alone what is 0 to 255
     numbers = torch.tensor([*range(augmix.OPERATIONS), augmix.ENDED])
     done = augmix.operate(pixels, numbers, torch.full((len(numbers),), 0.9))
@@ -130,7 +130,7 @@ def test_a_picture_whose_chain_has_ended_is_left_as_it_is() -> None:
 
 
 def test_augmix_is_the_mixture_written_out() -> None:
-    """One picture through a plain loop over its chains, with the operations of the lab."""
+    """One image through a plain loop over its chains, with the operations of the lab."""
     pixels, u = scenes(5), chances(5, 25, seed=3)
     got = augmix.augmix(pixels, u)
     for i in range(5):
@@ -158,7 +158,7 @@ def test_cutout_hides_a_square_of_the_mean_colour_cut_off_at_the_border() -> Non
 
 
 @pytest.mark.parametrize("chosen", [("mixup",), ("cutmix",), ("mixup", "cutmix")])
-def test_the_labels_weigh_as_much_as_the_pictures_that_they_name(chosen: tuple[str, ...]) -> None:
+def test_the_labels_weigh_as_much_as_the_images_that_they_name(chosen: tuple[str, ...]) -> None:
     """The first half of the batch is black and named 0, the second white and named 1."""
     pixels = torch.cat([torch.zeros(50, 32, 32, 3), torch.full((50, 32, 32, 3), 255.0)]).byte()
     labels = torch.arange(100) // 50
@@ -167,7 +167,7 @@ def test_the_labels_weigh_as_much_as_the_pictures_that_they_name(chosen: tuple[s
     white = torch.where(labels == 1, got.weight, 1 - got.weight)
     assert (got.pixels.float().mean(dim=(1, 2, 3)) / 255 - white).abs().max() < 0.003  # of rounding to 0..255
     assert 0 < got.weight.min() < 0.5 and 0.9 < got.weight.max() < 1.01
-    whole = (got.pixels == got.pixels[:, :1, :1]).flatten(1).all(dim=1)  # mixup keeps a plain picture plain
+    whole = (got.pixels == got.pixels[:, :1, :1]).flatten(1).all(dim=1)  # mixup keeps a plain image plain
     assert (chosen == ("mixup",)) == bool(whole.all())
     if len(chosen) == 2:
         assert 25 < int(whole.sum()) < 75
@@ -191,7 +191,7 @@ def weights_of(network: nn.Module) -> int:
 
 
 def test_backbones_are_the_known_networks() -> None:
-    """Against torchvision's, less what differs for small pictures, and against what kuangliu/pytorch-cifar counts."""
+    """Against torchvision's, less what differs for small images, and against what kuangliu/pytorch-cifar counts."""
     from torchvision import models
 
     made = {name: make(10) for name, make in backbones.BACKBONES.items()}
@@ -225,7 +225,7 @@ def test_multiply_adds_are_counted_as_torchvision_publishes_them() -> None:
         assert found[0] == parameters and round(found[1] / 1e9, 3) == macs
 
 
-def test_attention_weighs_channels_by_the_picture() -> None:
+def test_attention_weighs_channels_by_the_image() -> None:
     torch.manual_seed(0)
     layer, x = backbones.SqueezeExcite(64), 0.1 * torch.rand(4, 64, 5, 5) + 9 * torch.randn(4, 64, 1, 1)
     ratio = (layer(x) / x).detach()
@@ -358,8 +358,8 @@ def read_state(content: bytes, folder: Path) -> dict[str, Any]:
 
 
 def train_here(config: lab.Config, folder: Path, desk: Desk, state: bytes = b"") -> tuple[nn.Module, Any]:
-    """`lab.train` on 200 pictures in batches of 50, from `state` where there is one: (network, what it returned)."""
-    everything = lab.Pictures(scenes(40).repeat(6, 1, 1, 1), torch.arange(240) % 10)
+    """`lab.train` on 200 images in batches of 50, from `state` where there is one: (network, what it returned)."""
+    everything = lab.Images(scenes(40).repeat(6, 1, 1, 1), torch.arange(240) % 10)
     data, checks = everything[:200], {"test": everything[200:], "holdout": everything[150:190]}
     variant = lab_config.Variant("", config, 0)
     saved = read_state(state, folder) if state else None
@@ -409,7 +409,7 @@ def test_early_stop_takes_the_best_network_and_stops_in_time(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("small_epochs", "side"), [(0, 32), (3, 16)])
-def test_pictures_are_judged_at_the_size_that_is_being_learned(small_epochs: int, side: int, tmp_path: Path) -> None:
+def test_images_are_judged_at_the_size_that_is_being_learned(small_epochs: int, side: int, tmp_path: Path) -> None:
     config = lab.Config(width=2, epochs=3, small_epochs=small_epochs, small_size=16, batch_size=50, hold_out=40)
     network, result = train_here(config, tmp_path, Desk())
     pixels, labels = scenes(40).repeat(6, 1, 1, 1)[150:190], (torch.arange(240) % 10)[150:190]
@@ -435,7 +435,7 @@ def test_measures_are_their_definitions() -> None:
         assert found["precision"][k] == pytest.approx(tp / (tp + fp))
         assert found["recall"][k] == pytest.approx(tp / (tp + fn))
         assert found["specificity"][k] == pytest.approx(tn / (tn + fp))
-        assert found["f1"][k] == pytest.approx(2 * tp / (2 * tp + fp + fn)) and found["pictures"][k] == tp + fn
+        assert found["f1"][k] == pytest.approx(2 * tp / (2 * tp + fp + fn)) and found["images"][k] == tp + fn
         members, others = p[labels == k, k], p[labels != k, k]
         assert found["auc"][k] == pytest.approx((members[:, None] > others).mean(), abs=1e-3)  # a member ranks higher
         ranked = (labels == k)[np.argsort(-p[:, k], kind="stable")]
@@ -443,10 +443,10 @@ def test_measures_are_their_definitions() -> None:
         assert found["average_precision"][k] == pytest.approx(precision_at[ranked].mean(), abs=1e-3)
 
 
-def test_a_class_without_pictures_has_no_curve_and_spoils_nothing() -> None:
+def test_a_class_without_images_has_no_curve_and_spoils_nothing() -> None:
     p = np.eye(3, dtype=np.float32)[[0, 1, 0, 1]]
     found = results.by_class(np.array([0, 1, 0, 1]), p)
-    assert np.isnan(found["auc"][2]) and found["auc"][:2].tolist() == [1, 1] and found["pictures"].tolist() == [2, 2, 0]
+    assert np.isnan(found["auc"][2]) and found["auc"][:2].tolist() == [1, 1] and found["images"].tolist() == [2, 2, 0]
 
 
 def test_top_five_counts_the_right_class_among_the_five_likeliest() -> None:

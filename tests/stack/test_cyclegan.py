@@ -28,7 +28,7 @@ TINY = ["--size=32", "--width=4", "--discriminator-width=4", "--blocks=1", "--st
 SMALL = lab.Config(size=32, width=4, discriminator_width=4, blocks=2, pool=2, lr=0.0002)
 
 
-def pictures(count, side=32, seed=0):
+def images(count, side=32, seed=0):
     """Noise: uint8 (count, 3, side, side)."""
     return torch.from_numpy(np.random.RandomState(seed).randint(0, 256, (count, 3, side, side), dtype=np.uint8))
 
@@ -149,7 +149,7 @@ def test_twenty_steps_are_those_of_the_reference(batch_size):
     trainer = lab.Trainer(SMALL, CPU, torch.float32)
     reference = Reference(trainer.gan, SMALL, seed=3)
     for step in range(20):
-        real_a, real_b = (data.to_float(pictures(batch_size, seed=2 * step + k), CPU) for k in (0, 1))
+        real_a, real_b = (data.to_float(images(batch_size, seed=2 * step + k), CPU) for k in (0, 1))
         lr = trainer.set_lr(step, 25)
         assert lr == pytest.approx(0.0002 if step <= 12 else 0.0002 * (25 - step) / 12.5)
         got = trainer.step(real_a, real_b, np.random.RandomState([3, step])).tolist()
@@ -164,21 +164,21 @@ def test_the_pool_keeps_what_it_was_given_and_hands_out_half_of_it():
     pool, chance = data.ImagePool(5), np.random.RandomState(0)
     handed = []
     for k in range(200):
-        picture = torch.full((1, 3, 2, 2), float(k))
-        got = pool.exchange(picture, chance)
+        image = torch.full((1, 3, 2, 2), float(k))
+        got = pool.exchange(image, chance)
         handed.append(int(got[0, 0, 0, 0]))
-        assert got.shape == (1, 3, 2, 2) and len(pool.pictures) == min(k + 1, 5)
+        assert got.shape == (1, 3, 2, 2) and len(pool.images) == min(k + 1, 5)
         assert handed[k] == k or k >= 5
     older = [k for k in range(5, 200) if handed[k] < k]
     assert 75 < len(older) < 120
     assert len(set(handed[5:])) == len(handed[5:]), "what was judged from the pool has left it"
     none = data.ImagePool(0)
-    assert torch.equal(none.exchange(torch.ones(2, 3, 2, 2), chance), torch.ones(2, 3, 2, 2)) and not none.pictures
+    assert torch.equal(none.exchange(torch.ones(2, 3, 2, 2), chance), torch.ones(2, 3, 2, 2)) and not none.images
 
 
-def test_a_pass_shows_every_picture_as_a_crop_of_it_and_follows_from_seed_and_epoch():
-    a, b = pictures(7, side=36), pictures(3, side=36, seed=1)
-    dataset = data.UnpairedPictures(a, b, 32, seed=5)
+def test_a_pass_shows_every_image_as_a_crop_of_it_and_follows_from_seed_and_epoch():
+    a, b = images(7, side=36), images(3, side=36, seed=1)
+    dataset = data.UnpairedImages(a, b, 32, seed=5)
     dataset.set_epoch(2)
     assert len(dataset) == 7
     seen = [[], []]
@@ -186,15 +186,15 @@ def test_a_pass_shows_every_picture_as_a_crop_of_it_and_follows_from_seed_and_ep
         for which, crop in enumerate(dataset[k]):
             assert crop.shape == (3, 32, 32)
             windows = [
-                (n, picture[:, y : y + 32, x : x + 32])
-                for n, picture in enumerate((a, b)[which]) for y in range(5) for x in range(5)
+                (n, image[:, y : y + 32, x : x + 32])
+                for n, image in enumerate((a, b)[which]) for y in range(5) for x in range(5)
             ]  # fmt: skip
             found = {n for n, window in windows if torch.equal(crop, window) or torch.equal(crop, window.flip(2))}
             assert len(found) == 1
             seen[which] += found
     assert sorted(seen[0]) == list(range(7))
     assert sorted(seen[1].count(n) for n in range(3)) == [2, 2, 3]
-    again = data.UnpairedPictures(a, b, 32, seed=5)
+    again = data.UnpairedImages(a, b, 32, seed=5)
     again.set_epoch(2)
     assert all(torch.equal(x, y) for k in range(7) for x, y in zip(dataset[k], again[k]))
     again.set_epoch(3)
@@ -202,16 +202,16 @@ def test_a_pass_shows_every_picture_as_a_crop_of_it_and_follows_from_seed_and_ep
 
 
 def test_batches_go_on_where_they_stood():
-    a, b = pictures(7, side=36), pictures(3, side=36, seed=1)
-    stream = lab.batches(data.UnpairedPictures(a, b, 32, seed=5), 2, 0)
+    a, b = images(7, side=36), images(3, side=36, seed=1)
+    stream = lab.batches(data.UnpairedImages(a, b, 32, seed=5), 2, 0)
     whole = [next(stream) for _ in range(9)]  # three passes of three batches
     for start in range(9):
-        stream = lab.batches(data.UnpairedPictures(a, b, 32, seed=5), 2, start)
+        stream = lab.batches(data.UnpairedImages(a, b, 32, seed=5), 2, start)
         for expected in whole[start:]:
             assert all(torch.equal(x, y) for x, y in zip(next(stream), expected))
 
 
-def test_pictures_of_all_kinds_become_squares_and_a_broken_one_is_named(tmp_path):
+def test_images_of_all_kinds_become_squares_and_a_broken_one_is_named(tmp_path):
     scene = np.zeros((20, 50, 3), dtype=np.uint8)  # BGR, smaller than any crop
     scene[..., 2] = 200
     grey = np.full((300, 200), 90, dtype=np.uint8)
@@ -221,18 +221,18 @@ def test_pictures_of_all_kinds_become_squares_and_a_broken_one_is_named(tmp_path
     }  # fmt: skip
     for name, pixels in forms.items():
         cv2.imwrite(str(tmp_path / name), pixels)
-    (tmp_path / "notes.txt").write_text("no picture, and no reason to stop")
+    (tmp_path / "notes.txt").write_text("no image, and no reason to stop")
     got = data.read_domain(tmp_path, 36)
     assert got.shape == (6, 3, 36, 36) and got.dtype == torch.uint8
     expected = torch.tensor([[200, 0, 0]] * 4 + [[90, 90, 90]] * 2)
     assert (got.int() - expected[:, :, None, None]).abs().max() <= 3
     assert torch.equal(data.to_bytes(data.to_float(got, CPU)), got)
     (tmp_path / "g.jpg").write_bytes(b"\xff\xd8\xff broken")
-    with pytest.raises(UserError, match=r"g\.jpg is not a picture"):
+    with pytest.raises(UserError, match=r"g\.jpg is not an image"):
         data.read_domain(tmp_path, 36)
 
 
-def test_a_picture_of_ones_own_keeps_its_shape():
+def test_an_image_of_ones_own_keeps_its_shape():
     assert results.fit(np.zeros((300, 450, 3), np.uint8), 64).shape == (1, 3, 64, 96)
     assert results.fit(np.zeros((20, 7, 3), np.uint8), 64).shape == (1, 3, 184, 64)
 
@@ -240,8 +240,8 @@ def test_a_picture_of_ones_own_keeps_its_shape():
 # ---- measures ----
 
 
-def test_spread_is_nothing_for_one_picture_again_and_again():
-    assert measure.spread(pictures(1).repeat(5, 1, 1, 1)) == pytest.approx(0, abs=1e-4)
+def test_spread_is_nothing_for_one_image_again_and_again():
+    assert measure.spread(images(1).repeat(5, 1, 1, 1)) == pytest.approx(0, abs=1e-4)
     greys = torch.tensor([0, 100, 200], dtype=torch.uint8)[:, None, None, None].expand(3, 3, 4, 4)
     assert measure.spread(greys) == pytest.approx(np.std([0, 100, 200]))
 
@@ -258,8 +258,8 @@ def spawn(arguments, data_folder, runs):
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Six small pictures for each domain, in the layout of the data set."""
-    root = tmp_path_factory.mktemp("pictures")
+    """Six small images for each domain, in the layout of the data set."""
+    root = tmp_path_factory.mktemp("images")
     for name, colour, count in (("trainA", 60, 6), ("trainB", 180, 5), ("testA", 60, 3), ("testB", 180, 3)):
         (root / name).mkdir()
         for k in range(count):
@@ -315,18 +315,18 @@ def test_a_run_killed_anywhere_and_resumed_ends_the_same(trained, folders, tmp_p
     assert summary(newest(lab, tmp_path))["metrics"] == summary(trained)["metrics"]
 
 
-def test_a_folder_of_pictures_is_translated(trained, folders, tmp_path):
-    mine = tmp_path / "my pictures"
+def test_a_folder_of_images_is_translated(trained, folders, tmp_path):
+    mine = tmp_path / "my images"
     mine.mkdir()
     cv2.imwrite(str(mine / "one.png"), np.full((50, 80), 90, np.uint8))
     shutil.copy(str(folders / "testA" / "0.png"), str(mine / "one.jpg"))
     arguments = [f"--translate={mine}", f"--checkpoint={trained}", "--direction=ba"]
     status, said = run_here(lab, arguments, tmp_path, tmp_path)
-    assert status == 0 and "2 pictures from B to A" in said, said
+    assert status == 0 and "2 images from B to A" in said, said
     folder = newest(lab, tmp_path)
     shapes = {path.name: cv2.imread(str(path)).shape for path in (folder / "translated").iterdir()}
     assert shapes == {"one.png.png": (32, 52, 3), "one.jpg.png": (32, 36, 3)}
-    assert (folder / "plots" / "own_pictures.png").exists()
+    assert (folder / "plots" / "own_images.png").exists()
 
 
 def test_what_cannot_be_done_is_refused_in_one_sentence(trained, folders, tmp_path):
@@ -337,14 +337,14 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(trained, folders, tmp_pa
     shutil.rmtree(str(empty / "testA"))
     (empty / "testA").mkdir()
     for arguments, reason in (
-        ([f"--folder={broken}"], "0.png is not a picture that can be read"),
-        ([f"--folder={empty}"], "there are no pictures in"),
-        ([f"--folder={folders}", "--batch-size=9"], "--batch-size 9 is more than the 6 training pictures"),
+        ([f"--folder={broken}"], "0.png is not an image that can be read"),
+        ([f"--folder={empty}"], "there are no images in"),
+        ([f"--folder={folders}", "--batch-size=9"], "--batch-size 9 is more than the 6 training images"),
         ([f"--folder={folders}", "--size=33"], "--size 33 is not a multiple of 4"),
-        ([f"--translate={broken / 'trainB'}", f"--checkpoint={trained}"], "0.png is not a picture"),
+        ([f"--translate={broken / 'trainB'}", f"--checkpoint={trained}"], "0.png is not an image"),
         ([f"--translate={folders / 'testA'}"], "no CycleGAN has been trained yet"),
         ([f"--translate={folders / 'testA'}", f"--checkpoint={folders / 'testA' / '0.png'}"], "is not a checkpoint"),
-        (["--sample", "--dataset=cyclegan", "--split=horse2zebro"], "horse2zebro is not among the pictures"),
+        (["--sample", "--dataset=cyclegan", "--split=horse2zebro"], "horse2zebro is not among the images"),
     ):
         status, said = run_here(lab, [*TINY, *arguments], tmp_path, tmp_path / "runs")
         assert status == 2 and reason in said and "Traceback" not in said, said

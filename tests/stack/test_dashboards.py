@@ -40,9 +40,9 @@ def test_the_mesh_covers_the_plane():
     assert np.isclose(np.abs(doubled).sum() / 2, 4.0)  # the square [-1, 1] x [-1, 1], and no part of it twice
 
 
-def test_a_picture_is_upright():
+def test_an_image_is_upright():
     probabilities = np.zeros((lab.SIDE, lab.SIDE), dtype=np.float32)
     probabilities[0] = 1  # the lowest row of the plane
-    shown = lab.picture(probabilities)
+    shown = lab.image(probabilities)
     assert shown.shape == (3, lab.ZOOM * lab.SIDE, lab.ZOOM * lab.SIDE) and shown.dtype == np.uint8
     assert (shown[:, -1, 0] == [230, 159, 0]).all() and (shown[:, 0, 0] == [86, 180, 233]).all()

@@ -41,7 +41,7 @@ def test_each_generator_loss_is_its_formula():
         ("lsgan", (x - 1) ** 2),
     ):  # fmt: skip
         assert torch.allclose(losses.generator_loss(kind, x), expected.mean(), atol=1e-5), kind
-    # inverted labels (section 87): to call generated pictures real is the nonsaturating loss
+    # inverted labels (section 87): to call generated images real is the nonsaturating loss
     inverted = F.binary_cross_entropy_with_logits(x, torch.ones(25))
     assert torch.allclose(losses.generator_loss("nonsaturating", x), inverted)
 
@@ -135,9 +135,9 @@ def test_every_kind_of_network_has_its_shapes_and_gradients(norm, classes):
     for downsample, head in (("stride", "flatten"), ("pool", "mean")):
         discriminator = models.Discriminator(4, 3, classes, norm, True, downsample, head, 0.1)
         labels = torch.arange(5) % 10
-        pictures = generator(torch.randn(5, 8), labels)
-        logits = discriminator(pictures, labels)
-        assert pictures.shape == (5, 3, 32, 32) and logits.shape == (5,) and pictures.abs().max() <= 1
+        images = generator(torch.randn(5, 8), labels)
+        logits = discriminator(images, labels)
+        assert images.shape == (5, 3, 32, 32) and logits.shape == (5,) and images.abs().max() <= 1
         generator.zero_grad()
         logits.sum().backward()
         for network in (generator, discriminator):
@@ -146,10 +146,10 @@ def test_every_kind_of_network_has_its_shapes_and_gradients(norm, classes):
 
 def test_noise_is_there_in_training_only():
     discriminator = models.Discriminator(4, 1, 0, "none", True, "stride", "flatten", 0.5)
-    pictures = torch.rand(2, 1, 32, 32)
-    assert not torch.equal(discriminator(pictures), discriminator(pictures))
+    images = torch.rand(2, 1, 32, 32)
+    assert not torch.equal(discriminator(images), discriminator(images))
     discriminator.eval()
-    assert torch.equal(discriminator(pictures), discriminator(pictures))
+    assert torch.equal(discriminator(images), discriminator(images))
 
 
 @pytest.mark.parametrize("output", ["tanh", "sigmoid"])

@@ -128,11 +128,11 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(drawn, tmp_path):
     assert set(one) == set(other) and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_eval_repeats_the_numbers_and_demo_draws_pictures_of_the_users_own(smoke, drawn, tmp_path):
+def test_eval_repeats_the_numbers_and_demo_draws_images_of_the_users_own(smoke, drawn, tmp_path):
     status, said = run_here(["--task=eval", "--sample", f"--weights={smoke}"], drawn[0], tmp_path)
     assert status == 0, said
     assert json.loads((newest(tmp_path) / "eval.json").read_text()) == json.loads((smoke / "eval.json").read_text())
-    mine = tmp_path / "my pictures"
+    mine = tmp_path / "my images"
     mine.mkdir()
     for name in ("000000000121.jpg", "000000000122.jpg"):
         (mine / name).write_bytes((drawn[1] / "val2017" / name).read_bytes())
@@ -141,15 +141,15 @@ def test_eval_repeats_the_numbers_and_demo_draws_pictures_of_the_users_own(smoke
     for name in ("000000000121.jpg", "000000000122.jpg", "000000000121.jpg"):
         film.write(cv2.imread(str(drawn[1] / "val2017" / name)))
     film.release()
-    for given, pictures, skipped in ((mine, 2, 1), (f"{mine / '000000000121.jpg'},{mine}", 3, 1), (tmp_path / "film.avi", 3, 0)):
+    for given, images, skipped in ((mine, 2, 1), (f"{mine / '000000000121.jpg'},{mine}", 3, 1), (tmp_path / "film.avi", 3, 0)):
         status, said = run_here([f"--input={given}", f"--weights={smoke}", "--threshold=0.1"], drawn[0], tmp_path)
         assert status == 0, said
         metrics = json.loads((newest(tmp_path) / "summary.json").read_text())["metrics"]
-        assert (metrics["pictures"], metrics["skipped"]) == (pictures, skipped) and metrics["objects"] >= 2
-        assert ("1 files are no pictures and were skipped: broken.jpg" in said) == bool(skipped)
-        picture = cv2.imread(str(next((newest(tmp_path) / "pictures").glob("*.png"))))
-        assert min(picture.shape[:2]) == 480
-    assert (newest(tmp_path) / "pictures" / "demo.mp4").stat().st_size > 0
+        assert (metrics["images"], metrics["skipped"]) == (images, skipped) and metrics["objects"] >= 2
+        assert ("1 files are no images and were skipped: broken.jpg" in said) == bool(skipped)
+        image = cv2.imread(str(next((newest(tmp_path) / "images").glob("*.png"))))
+        assert min(image.shape[:2]) == 480
+    assert (newest(tmp_path) / "images" / "demo.mp4").stat().st_size > 0
 
 
 @pytest.mark.parametrize("config", ["tiny_panoptic", "tiny_semantic"])
@@ -164,7 +164,7 @@ def test_panoptic_and_semantic_runs_are_complete(config, drawn, tmp_path):
     assert ("panoptic_seg" in json.loads((folder / "eval.json").read_text())) == (config == "tiny_panoptic")
     metrics = json.loads((folder / "summary.json").read_text())["metrics"]
     if config == "tiny_panoptic":
-        assert metrics["box_AP"] == metrics["mask_AP"] == 0 and "finds nothing in the validation pictures" in said
+        assert metrics["box_AP"] == metrics["mask_AP"] == 0 and "finds nothing in the validation images" in said
     status, said = run_here(["--input", str(drawn[1] / "val2017" / "000000000121.jpg"), "--config", config], drawn[0], tmp_path)
     assert status == 0 and "trained on the sample" in said, said
 
@@ -182,7 +182,7 @@ def copy_of(source, target, change):
     return target
 
 
-def test_one_split_alone_is_cut_and_its_pictures_are_never_in_both(drawn, tmp_path):
+def test_one_split_alone_is_cut_and_its_images_are_never_in_both(drawn, tmp_path):
     folder = copy_of(drawn[1], tmp_path / "coco", lambda content: None)
     names = data.register(folder, configs.load("tiny", []), tmp_path / "work")
     train, val = ({row["file_name"] for row in DatasetCatalog.get(name)} for name in (names.train, names.val))
@@ -193,7 +193,7 @@ def test_one_split_alone_is_cut_and_its_pictures_are_never_in_both(drawn, tmp_pa
     ("change", "reason"),
     [
         (lambda content: content["annotations"].clear(), "hold not one object"),
-        (lambda content: content["images"][3].update(file_name="gone.jpg"), "name 1 pictures that are not in"),
+        (lambda content: content["images"][3].update(file_name="gone.jpg"), "name 1 images that are not in"),
         (lambda content: content["annotations"][0].update(image_id=10**9), "does not fit together: 1 annotations"),
         (lambda content: content.pop("categories"), "has no list of categories"),
     ],
@@ -204,7 +204,7 @@ def test_annotations_that_do_not_fit_are_refused(change, reason, drawn, tmp_path
         data.register(folder, configs.load("tiny", []), tmp_path / "work")
 
 
-def test_instances_are_taken_from_panoptic_masks_where_no_picture_has_both(drawn, tmp_path, capfd):
+def test_instances_are_taken_from_panoptic_masks_where_no_image_has_both(drawn, tmp_path, capfd):
     def leave_one_that_is_elsewhere(content):
         content["images"][:] = [{**content["images"][0], "id": 10**6}]
         content["annotations"].clear()
@@ -242,7 +242,7 @@ def test_what_stands_at_a_position_follows_from_the_seed_alone():
 
 
 def test_pq_is_its_definition(tmp_path):
-    """Two things and two stuffs in a picture of 10 x 10: sum of IoU / (TP + FP / 2 + FN / 2), class by class."""
+    """Two things and two stuffs in an image of 10 x 10: sum of IoU / (TP + FP / 2 + FN / 2), class by class."""
     truth, guess = np.zeros((10, 10), int), np.zeros((10, 10), int)
     truth[:5], truth[5:], truth[1:4, 1:4], truth[1:4, 6:9] = 1, 2, 3, 4
     guess[:6], guess[6:], guess[1:4, 1:3], guess[7:9, 7:9] = 1, 2, 3, 4  # half of the first thing, the second elsewhere
@@ -297,7 +297,7 @@ def test_semantic_measures_are_their_definitions(tmp_path):
     assert got["fwIoU"] == pytest.approx(100 * np.dot(iou, of_class) / judged.sum())
 
 
-def test_the_quality_of_a_picture_is_a_pq_of_its_instances():
+def test_the_quality_of_an_image_is_a_pq_of_its_instances():
     def square(x, side=10):
         mask = np.zeros((40, 40), bool)
         mask[5 : 5 + side, x : x + side] = True
@@ -387,7 +387,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_of_the_zoo_find_something_in_a_picture(name):
+def test_models_of_the_zoo_find_something_in_an_image(name):
     """Built with all their operators; the weights are random, so only that there is an answer counts."""
     cfg = configs.load(name, ["MODEL.DEVICE", "cpu", "MODEL.ROI_HEADS.SCORE_THRESH_TEST", "0.0"])
     torch.manual_seed(0)

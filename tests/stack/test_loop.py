@@ -214,7 +214,7 @@ def test_names_of_an_older_state():
     assert older.today(new) == (new, [])
 
 
-def test_every_epoch_has_every_picture_once():
+def test_every_epoch_has_every_image_once():
     batches = Batches(20, 5, seed=1)
     first, second = (torch.cat([batches[k] for k in numbers]) for numbers in (range(4), range(4, 8)))
     assert first.sort()[0].tolist() == second.sort()[0].tolist() == list(range(20))

@@ -46,8 +46,8 @@ def header(*lengths, kind=8):
 
 def test_an_idx_file_comes_back(tmp_path):
     pixels = np.random.RandomState(0).randint(0, 256, (5, 4, 3)).astype(np.uint8)
-    (tmp_path / "pictures").write_bytes(header(5, 4, 3) + pixels.tobytes())
-    assert (idx.load(tmp_path / "pictures") == pixels).all()
+    (tmp_path / "images").write_bytes(header(5, 4, 3) + pixels.tobytes())
+    assert (idx.load(tmp_path / "images") == pixels).all()
     (tmp_path / "labels").write_bytes(header(2) + b"\x07\x09")
     assert idx.load(tmp_path / "labels").tolist() == [7, 9]
 
@@ -96,7 +96,7 @@ def test_a_missing_idx_file_is_refused_by_name(tmp_path):
 
 
 @pytest.mark.parametrize("colours", [(), (3,)])
-def test_tiles_hold_every_picture_at_its_place(colours):
+def test_tiles_hold_every_image_at_its_place(colours):
     pixels = np.random.RandomState(0).randint(0, 255, (7, 5, 4, *colours)).astype(np.uint8)
     sheet = plots.tiles(pixels, columns=3)
     assert sheet.shape == (3 * 7 - 2, 3 * 6 - 2, *colours)

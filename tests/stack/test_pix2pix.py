@@ -51,7 +51,7 @@ def test_the_discriminator_sees_patches_of_the_stated_width(patch, layers):
     torch.manual_seed(0)
     network = models.PatchGAN(4, layers)
     for module in network.modules():
-        if isinstance(module, torch.nn.InstanceNorm2d):  # its mean would look at the whole picture
+        if isinstance(module, torch.nn.InstanceNorm2d):  # its mean would look at the whole image
             module.forward = lambda x: x
     given, drawn = torch.randn(2, 1, 3, 160, 160).requires_grad_(True)
     logits = network(given, drawn)
@@ -125,7 +125,7 @@ def test_smoke_draws_what_the_judge_can_read(folder, tmp_path):
 def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 2)
     run = assert_resumes_exactly(lab, TINY, 5, folder, tmp_path)
-    own = tmp_path / "my pictures"
+    own = tmp_path / "my images"
     own.mkdir()
     for name, shape in (("a b.png", (50, 80, 3)), ("small.jpg", (9, 9, 3))):
         cv2.imwrite(str(own / name), np.full(shape, 90, np.uint8))
@@ -136,9 +136,9 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_
         assert sorted(p.name for p in made.iterdir()) == ["a b.png", "small.png"][:count]
         assert cv2.imread(str(made / "a b.png")).shape == (32, 32, 3)
     text = own / "notes.txt"
-    text.write_text("no picture")
+    text.write_text("no image")
     for arguments, reason in (
-        ([f"--translate={own}"], "is not a picture"), ([f"--translate={own / 'a b.png'}", "--direction=to-labels"], "no network"),
+        ([f"--translate={own}"], "is not an image"), ([f"--translate={own / 'a b.png'}", "--direction=to-labels"], "no network"),
         ([f"--translate={own / 'a b.png'}", f"--checkpoint={text}"], "is not a checkpoint"),
         ([f"--translate={own / 'a b.png'}", "--direction=to-labels", f"--checkpoint={run}"], "trained with --direction to-photo"),
     ):  # fmt: skip

@@ -198,14 +198,14 @@ def test_figures_tables_and_notes_keep_their_order_and_may_be_renewed(run):
     for caption in ("first", "renewed"):
         figure, axes = plots.figure()
         axes[0, 0].plot([1, 2], [3, 4])
-        run.figure("picture", figure, caption)
+        run.figure("image", figure, caption)
         run.note("a note")
         run.table("numbers", ["n"], [[1], [torch.tensor(2.5)]], "numbers")
     items = read(run.folder, "report.json")["items"]
     assert [(item["kind"], item["caption"]) for item in items] == [
         ("figure", "renewed"), ("note", "a note"), ("table", "numbers"),
     ]  # fmt: skip
-    assert (run.folder / "plots" / "picture.png").read_bytes()[:4] == b"\x89PNG"
+    assert (run.folder / "plots" / "image.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_a_data_set_is_recorded_with_its_kind(run, monkeypatch, tmp_path, capsys):
@@ -295,7 +295,7 @@ def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
 
     from labkit.runs import plots
 
-    def told_pictures():
+    def told_images():
         shown = [told for told in server.told if told.get("win") == "made"]
         return [base64.b64decode(told["data"][0]["content"]["src"].split(",")[1]) for told in shown]
 
@@ -310,14 +310,14 @@ def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
         run.figure("made", figure, "What was <made>.", step=step)
         drawn.append((run.folder / "plots" / "made.png").read_bytes())
         deadline = time.monotonic() + 60
-        while told_pictures() != drawn and time.monotonic() < deadline:
-            run.log(step, train_loss=1.0)  # draws the curves again, and the picture only where it is new
+        while told_images() != drawn and time.monotonic() < deadline:
+            run.log(step, train_loss=1.0)  # draws the curves again, and the image only where it is new
             time.sleep(0.02)
     figure, _ = plots.figure()
     run.figure("last", figure, "Not live.")
-    assert told_pictures() == drawn and drawn[0] != drawn[1]
+    assert told_images() == drawn and drawn[0] != drawn[1]
     live.replay(run.folder)
-    assert told_pictures() == [*drawn, drawn[1]]
+    assert told_images() == [*drawn, drawn[1]]
     server.shutdown()
     server.server_close()
     assert not [told for told in server.told if told.get("win") == "last"]
@@ -350,7 +350,7 @@ def test_what_was_changed_and_not_committed_is_kept(tmp_path, monkeypatch):
         who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "init.defaultBranch=main"]
         subprocess.run(["git", "-C", str(tmp_path), *who, *words], check=True, stdout=subprocess.DEVNULL)
 
-    for name in ("labs/lab.py", "labkit/big.py", "labs/picture.png", "docs/text.md"):
+    for name in ("labs/lab.py", "labkit/big.py", "labs/image.png", "docs/text.md"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(b"\0before" if name.endswith("png") else b"before\n")
     git("init")
@@ -362,7 +362,7 @@ def test_what_was_changed_and_not_committed_is_kept(tmp_path, monkeypatch):
     provenance.keep_changes(kept)
     assert not kept.exists()
     (tmp_path / "labs/lab.py").write_text("after\n")
-    (tmp_path / "labs/picture.png").write_bytes(b"\0after" * 1000)
+    (tmp_path / "labs/image.png").write_bytes(b"\0after" * 1000)
     provenance.keep_changes(kept)
     assert "-before\n+after\n" in kept.read_text() and "docs" not in kept.read_text() and len(kept.read_text()) < 1000
     (tmp_path / "labkit/big.py").write_text("x" * 79 + "\n" + "line\n" * 1_000_000)

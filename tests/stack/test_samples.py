@@ -92,13 +92,13 @@ def test_cifar100(drawn):
 def test_mnist(drawn):
     raw = drawn["mnist"].path / "MNIST" / "raw"
     for split, count in (("train", 4000), ("t10k", 1000)):
-        images = (raw / f"{split}-images-idx3-ubyte").read_bytes()
+        stored = (raw / f"{split}-images-idx3-ubyte").read_bytes()
         labels = (raw / f"{split}-labels-idx1-ubyte").read_bytes()
-        assert np.frombuffer(images, ">i4", 4).tolist() == [2051, count, 28, 28]
+        assert np.frombuffer(stored, ">i4", 4).tolist() == [2051, count, 28, 28]
         assert np.frombuffer(labels, ">i4", 2).tolist() == [2049, count]
-        pictures = np.frombuffer(images, np.uint8, offset=16).reshape(count, 28, 28)
+        images = np.frombuffer(stored, np.uint8, offset=16).reshape(count, 28, 28)
         assert np.bincount(np.frombuffer(labels, np.uint8, offset=8)).tolist() == [count // 10] * 10
-        assert 0.08 < pictures.mean() / 255 < 0.2  # ink is bright and covers about as much as in MNIST (0.13)
+        assert 0.08 < images.mean() / 255 < 0.2  # ink is bright and covers about as much as in MNIST (0.13)
 
 
 def test_all_but_weights_have_a_sample():
@@ -136,7 +136,7 @@ def test_texts(drawn):
 @pytest.mark.parametrize(
     ("name", "top", "tested"), [("apple2orange", "apple2orange", 40), ("cyclegan", "horse2zebra", 12)]
 )
-def test_unpaired_pictures_tell_their_kind_by_colour_or_pattern(drawn, name, top, tested):
+def test_unpaired_images_tell_their_kind_by_colour_or_pattern(drawn, name, top, tested):
     for split, count in (("train", 60), ("test", tested)):
         for kind in "AB":
             files = sorted((drawn[name].path / top / f"{split}{kind}").glob("*.jpg"))
@@ -144,7 +144,7 @@ def test_unpaired_pictures_tell_their_kind_by_colour_or_pattern(drawn, name, top
             assert np.asarray(Image.open(str(files[0]))).shape == (256, 256, 3)
 
 
-def test_paired_pictures(drawn):
+def test_paired_images(drawn):
     for split, count in (("train", 60), ("val", 12), ("test", 12)):
         files = list((drawn["facades"].path / "facades" / split).glob("*.jpg"))
         assert len(files) == count and np.asarray(Image.open(str(files[0]))).shape == (256, 512, 3)
@@ -163,9 +163,9 @@ def test_the_three_kinds_of_coco_agree(drawn, split):
     for kind in ("instances", "stuff"):
         for row in content[kind]["annotations"]:
             areas.setdefault(row["image_id"], []).append((row["category_id"], row["area"], row["bbox"]))
-    for image, row in zip(content["panoptic"]["images"], content["panoptic"]["annotations"]):
-        picture = (folder / split / image["file_name"]).read_bytes()
-        assert not coco.jpeg_problem(picture, image["width"], image["height"])
+    for entry, row in zip(content["panoptic"]["images"], content["panoptic"]["annotations"]):
+        image = (folder / split / entry["file_name"]).read_bytes()
+        assert not coco.jpeg_problem(image, entry["width"], entry["height"])
         mask = np.asarray(Image.open(str(folder / f"panoptic_{split}" / row["file_name"]))).astype(int)
         ids = mask @ np.array([1, 256, 65536])  # (H, W)
         for segment in row["segments_info"]:
@@ -193,7 +193,7 @@ def test_things_of_coco_hide_each_other_and_their_polygons_say_what_is_seen(draw
 
 
 @pytest.mark.parametrize("name", ["cifar10", "cifar100"])
-def test_the_pictures_differ_and_use_the_range(drawn, name):
+def test_the_images_differ_and_use_the_range(drawn, name):
     file = {"cifar10": "cifar-10-batches-py/data_batch_1", "cifar100": "cifar-100-python/train"}[name]
     data = pickles.load(drawn[name].path / file)["data"]
     assert len(np.unique(data[:500], axis=0)) == 500

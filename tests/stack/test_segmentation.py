@@ -25,7 +25,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_m
 from torch import nn
 from torch.nn import functional as F
 from torchvision.models.segmentation import deeplabv3 as torchvision_deeplab
-from torchvision.transforms import functional as picture_transforms
+from torchvision.transforms import functional as image_transforms
 
 from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
@@ -98,7 +98,7 @@ class NoRun:
     def advance(self) -> None: ...
 
 
-def load(split: data.Split, classes: data.Classes, size: int = 160) -> data.Pictures:
+def load(split: data.Split, classes: data.Classes, size: int = 160) -> data.Images:
     return data.load(split, classes, size, 5000, NoRun())  # type: ignore[arg-type]
 
 
@@ -203,7 +203,7 @@ def test_the_measures_of_pixels_are_scikit_learns() -> None:
 
 
 def write_segments(path: Path, segments: Segments) -> dict[str, Any]:
-    """A picture of segments in COCO's form, and its annotation."""
+    """An image of segments in COCO's form, and its annotation."""
     numbers = segments.numbers
     Image.fromarray(np.stack([numbers, 0 * numbers, 0 * numbers], axis=2).astype(np.uint8)).save(str(path))
     areas = [int((numbers == k + 1).sum()) for k in range(len(segments.labels))]
@@ -294,32 +294,32 @@ def test_the_learning_rate_falls_to_nothing() -> None:
 # ---- augmentation ----
 
 
-def numbered(count: int = 6, side: int = 12) -> data.Pictures:
-    """Pictures whose red tells the label of each pixel, of different heights."""
+def numbered(count: int = 6, side: int = 12) -> data.Images:
+    """Images whose red tells the label of each pixel, of different heights."""
     labels = torch.from_numpy(np.random.RandomState(0).randint(0, 200, (count, side, side), dtype=np.uint8))
     pixels = torch.stack([labels, labels // 2, 255 - labels], dim=3)
     sizes = torch.tensor([[side - k, side] for k in range(count)])
-    return data.Pictures(pixels, labels, sizes, [], [str(k) for k in range(count)])
+    return data.Images(pixels, labels, sizes, [], [str(k) for k in range(count)])
 
 
-def test_labels_move_with_their_pixels_and_a_crop_stays_in_its_picture() -> None:
-    pictures = numbered()
-    plan = augment.plan_epoch(pictures.sizes, 8, 0.0, seed=3, epoch=2)
-    pixels, labels = augment.gather(pictures, plan, slice(1, 6), 8, CPU)
+def test_labels_move_with_their_pixels_and_a_crop_stays_in_its_image() -> None:
+    images = numbered()
+    plan = augment.plan_epoch(images.sizes, 8, 0.0, seed=3, epoch=2)
+    pixels, labels = augment.gather(images, plan, slice(1, 6), 8, CPU)
     assert pixels.shape == (5, 8, 8, 3) and torch.equal(pixels[..., 0].byte(), labels)
     assert 0 < int(plan.flip.sum()) < 6
     for k in range(5):
         i, y, x = (int(each[k + 1]) for each in (plan.order, plan.y, plan.x))
-        expected = pictures.labels[i, y : y + 8, x : x + 8]
+        expected = images.labels[i, y : y + 8, x : x + 8]
         assert torch.equal(labels[k], expected.flip(1) if plan.flip[k + 1] else expected)
-        assert y + 8 <= max(int(pictures.sizes[i, 0]), 8)
-    assert torch.equal(numbered().pixels, pictures.pixels)  # what is gathered is a copy
+        assert y + 8 <= max(int(images.sizes[i, 0]), 8)
+    assert torch.equal(numbered().pixels, images.pixels)  # what is gathered is a copy
 
 
 def test_windows_are_every_crop_and_no_copy() -> None:
-    pictures = numbered()
+    images = numbered()
     assert torch.arange(4).unfold(0, 3, 1).tolist() == [[0, 1, 2], [1, 2, 3]]  # the example
-    for stored in (pictures.pixels, pictures.labels):
+    for stored in (images.pixels, images.labels):
         windows = augment.windows(stored, 8)
         places = stored.shape[1] - 8 + 1
         assert windows.shape == (len(stored), places, places, 8, 8, *stored.shape[3:])
@@ -338,33 +338,33 @@ def test_the_plan_follows_from_seed_and_epoch() -> None:
 
 @pytest.mark.parametrize(("which", "name"), [(0, "adjust_brightness"), (1, "adjust_contrast"), (2, "adjust_saturation")])
 def test_recolouring_is_torchvisions(which: int, name: str) -> None:
-    picture = np.random.RandomState(0).randint(0, 256, (9, 11, 3), dtype=np.uint8)
+    image = np.random.RandomState(0).randint(0, 256, (9, 11, 3), dtype=np.uint8)
     for factor in (0.6, 1.0, 1.5):
         factors = torch.ones(1, 3)
         factors[0, which] = factor
-        got = augment.recolour(torch.from_numpy(picture).float().unsqueeze(0), factors)[0].numpy()
-        expected = np.asarray(getattr(picture_transforms, name)(Image.fromarray(picture), factor), dtype=float)
+        got = augment.recolour(torch.from_numpy(image).float().unsqueeze(0), factors)[0].numpy()
+        expected = np.asarray(getattr(image_transforms, name)(Image.fromarray(image), factor), dtype=float)
         assert np.abs(got - expected).max() < 2  # Pillow rounds to whole numbers on the way
 
 
 # ---- COCO's files ----
 
 
-def test_labels_are_what_the_panoptic_pictures_say(coco: Path) -> None:
+def test_labels_are_what_the_panoptic_images_say(coco: Path) -> None:
     train, test, about = data.find_splits(coco)
     assert (len(train.images), len(test.images)) == (120, 30) and "panoptic" in about
     classes = data.choose_classes(train, [], 20)
     assert classes.names == ["ball", "box", "tent", "sky", "grass"] and classes.things == [True] * 3 + [False] * 2
-    pictures = load(test, classes)
-    assert pictures.pixels.shape == (30, 160, 160, 3) and (pictures.sizes == torch.tensor([120, 160])).all()
-    assert (pictures.labels[:, 120:] == VOID).all() and (pictures.labels[:, :120] < 5).all()
+    images = load(test, classes)
+    assert images.pixels.shape == (30, 160, 160, 3) and (images.sizes == torch.tensor([120, 160])).all()
+    assert (images.labels[:, 120:] == VOID).all() and (images.labels[:, :120] < 5).all()
     row = test.rows[test.images[7]["id"]][0]
     drawn = np.asarray(Image.open(str(coco / "panoptic_val2017" / row["file_name"]))).astype(int) @ [1, 256, 65536]
     for segment in row["segments_info"]:
         label = {1: 0, 3: 1, 7: 2, 187: 3, 193: 4}[segment["category_id"]]
-        assert (pictures.labels[7, :120].numpy()[drawn == segment["id"]] == label).all()
+        assert (images.labels[7, :120].numpy()[drawn == segment["id"]] == label).all()
     half = load(test, classes, 80)
-    assert half.pixels.shape == (30, 80, 80, 3) and (half.labels[:, :60] == pictures.labels[:, 1:120:2, 1:160:2]).all()
+    assert half.pixels.shape == (30, 80, 80, 3) and (half.labels[:, :60] == images.labels[:, 1:120:2, 1:160:2]).all()
 
 
 def test_instances_alone_give_things_on_one_ground(coco: Path) -> None:
@@ -401,7 +401,7 @@ def test_classes_are_those_asked_for_or_the_largest(coco: Path) -> None:
     assert data.choose_classes(train, [], 2).names == ["sky", "grass", "other"]
     segments = load(test, asked).segments[0]
     assert segments.labels.count(2) == 1  # other is ground: one segment, however many things are in it
-    for row in train.rows.values():  # where no training picture shows a tent, nobody can learn it
+    for row in train.rows.values():  # where no training image shows a tent, nobody can learn it
         row[0]["segments_info"] = [each for each in row[0]["segments_info"] if each["category_id"] != 7]
     without = data.choose_classes(train, [], 20)
     assert without.names == ["ball", "box", "sky", "grass"]
@@ -416,23 +416,23 @@ def test_one_split_alone_is_divided(coco: Path) -> None:
         file.unlink()
     train, test, about = data.find_splits(coco)
     assert (len(train.images), len(test.images)) == (24, 6) and "every fifth" in about
-    names = [{image["file_name"] for image in split.images} for split in (train, test)]
+    names = [{entry["file_name"] for entry in split.images} for split in (train, test)]
     assert not names[0] & names[1] and len(names[0] | names[1]) == 30
 
 
-def test_grey_pictures_and_long_ones_fit_the_square(tmp_path: Path) -> None:
+def test_grey_images_and_long_ones_fit_the_square(tmp_path: Path) -> None:
     (tmp_path / "val2017").mkdir()
     split = data.Split(tmp_path, "val2017", "panoptic", [], [], {})
     for name, pixels in (("grey", np.full((30, 200), 90, np.uint8)), ("small", np.full((20, 5, 3), 90, np.uint8))):
         cv2.imwrite(str(tmp_path / "val2017" / f"{name}.jpg"), pixels)
         row = {"file_name": f"{name}.jpg", "height": pixels.shape[0], "width": pixels.shape[1]}
-        picture = data.read_picture(split, row)
-        assert (picture == 90).all() and picture.shape == (*pixels.shape[:2], 3)
-        fitted = data.square(data.shrink(picture, 64), 64)
+        image = data.read_image(split, row)
+        assert (image == 90).all() and image.shape == (*pixels.shape[:2], 3)
+        fitted = data.square(data.shrink(image, 64), 64)
         assert fitted.shape == (64, 64, 3) and (fitted == 90).all(axis=2).sum() == 64 * {"grey": 10, "small": 16}[name]
 
 
-def spoil_picture(folder: Path) -> None:
+def spoil_image(folder: Path) -> None:
     path = folder / "val2017" / "000000000125.jpg"
     path.write_bytes(path.read_bytes()[:900])
 
@@ -441,7 +441,7 @@ def spoil_size(folder: Path) -> None:
     cv2.imwrite(str(folder / "val2017" / "000000000125.jpg"), np.zeros((50, 60, 3), np.uint8))
 
 
-def lose_picture(folder: Path) -> None:
+def lose_image(folder: Path) -> None:
     (folder / "val2017" / "000000000125.jpg").unlink()
 
 
@@ -473,15 +473,15 @@ def empty_annotations(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (spoil_picture, "000000000125.jpg is broken: it is cut short"),
+        (spoil_image, "000000000125.jpg is broken: it is cut short"),
         (spoil_size, "000000000125.jpg is broken: it is 60x50, expected 160x120"),
-        (lose_picture, "000000000125.jpg, which panoptic_val2017.json lists"),
+        (lose_image, "000000000125.jpg, which panoptic_val2017.json lists"),
         (lose_mask, "000000000125.png, which panoptic_val2017.json lists"),
-        (spoil_mask, "000000000125.png is no picture"),
+        (spoil_mask, "000000000125.png is no image"),
         (strange_mask, "000000000125.png has a segment 460551 of which"),
         (lose_annotations, "there are no panoptic or instances annotations"),
         (spoil_annotations, "it has no list of annotations"),
-        (empty_annotations, "panoptic_val2017.json has no annotated picture"),
+        (empty_annotations, "panoptic_val2017.json has no annotated image"),
     ],
 )
 def test_what_is_wrong_with_the_files_is_named(spoil: Any, message: str, coco: Path) -> None:
@@ -518,7 +518,7 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     done = subprocess.run(command(["--smoke"]), env=environment(shared_data, tmp_path), stderr=subprocess.PIPE, text=True)
     assert done.returncode == 0, done.stderr
     folder = newest(tmp_path)
-    for name in ("format", "training_pictures", "best", "worst", "confusion"):
+    for name in ("format", "training_images", "best", "worst", "confusion"):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 5000, name
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["metrics"]) == {"miou", "pixel_accuracy", "mean_accuracy", "fwiou", "pq", "sq", "rq"}
@@ -553,7 +553,7 @@ def test_instances_dice_and_chosen_classes_train(shared_data: Path, tmp_path: Pa
     assert status == 0 and "classes: ball, tent, other" in output and "COCO's instances annotations" in output, output
 
 
-def test_a_users_picture_is_segmented_by_the_last_trained_network(trained: Path, shared_data: Path) -> None:
+def test_a_users_image_is_segmented_by_the_last_trained_network(trained: Path, shared_data: Path) -> None:
     runs = trained.parent.parent
     scene = np.zeros((50, 85, 3), np.uint8)
     forms = {"rgb.png": scene, "grey.png": scene[..., 0], "alpha.png": np.dstack([scene, scene[..., :1]]),
@@ -569,13 +569,13 @@ def test_a_users_picture_is_segmented_by_the_last_trained_network(trained: Path,
 
 
 def test_what_cannot_be_done_is_refused_in_one_sentence(trained: Path, shared_data: Path, tmp_path: Path) -> None:
-    picture, text = tmp_path / "photo.png", tmp_path / "text.jpg"
-    cv2.imwrite(str(picture), np.zeros((50, 80, 3), np.uint8))
-    text.write_text("no picture")
+    image, text = tmp_path / "photo.png", tmp_path / "text.jpg"
+    cv2.imwrite(str(image), np.zeros((50, 80, 3), np.uint8))
+    text.write_text("no image")
     for arguments, reason in (
-        ([f"--predict={picture}", f"--checkpoint={trained}"], "was trained with --model deeplabv3, not unet"),
-        ([f"--predict={picture}"], "no unet has been trained yet"),
-        ([f"--predict={text}"], "is not a picture"),
+        ([f"--predict={image}", f"--checkpoint={trained}"], "was trained with --model deeplabv3, not unet"),
+        ([f"--predict={image}"], "no unet has been trained yet"),
+        ([f"--predict={text}"], "is not an image"),
         (["--sample", "--size=100"], "--size 100 is no multiple of 32"),
         (["--sample", "--size=64"], "--crop 128 is more than --size 64"),
         (["--sample", "--classes=cat"], "have no 'cat'"),

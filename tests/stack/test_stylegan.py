@@ -1,4 +1,4 @@
-"""The lab stylegan: style modules against a loop over pictures, penalties against formulas, and its runs."""
+"""The lab stylegan: style modules against a loop over images, penalties against formulas, and its runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def data(tmp_path_factory):
 
 
 @pytest.mark.parametrize("demodulate", [True, False])
-def test_a_style_module_is_a_convolution_with_its_own_filters_for_every_picture(demodulate):
+def test_a_style_module_is_a_convolution_with_its_own_filters_for_every_image(demodulate):
     torch.manual_seed(0)
     layer = models.StyledConv(3, 5, 3, 6, demodulate).double()
     layer.bias.data.normal_()
@@ -44,8 +44,8 @@ def test_a_style_module_is_a_convolution_with_its_own_filters_for_every_picture(
         assert torch.allclose(got[n : n + 1], expected, atol=1e-5)
 
 
-def test_grouped_convolution_over_all_pictures_at_once_gives_the_same():
-    """How the published code does it: the filters of all pictures side by side, each picture in a group of its own."""
+def test_grouped_convolution_over_all_images_at_once_gives_the_same():
+    """How the published code does it: the filters of all images side by side, each image in a group of its own."""
     layer = models.StyledConv(3, 5, 3, 6)
     x, w = torch.randn(4, 3, 7, 7), torch.randn(4, 6)
     filters = layer.weight * layer.scale * layer.style(w).view(4, 1, 3, 1, 1)  # (4, 5, 3, 3, 3)
@@ -64,13 +64,13 @@ def test_styles_and_noise_reach_their_own_sizes_only():
     torch.manual_seed(0)
     generator = models.Generator(1, 4, 8, 2).eval()
     styles = torch.randn(1, models.LAYERS, 8)
-    pictures = generator(styles)
-    assert pictures.shape == (1, 1, 32, 32) and torch.equal(generator(styles), pictures)  # the noise is fixed
+    images = generator(styles)
+    assert images.shape == (1, 1, 32, 32) and torch.equal(generator(styles), images)  # the noise is fixed
     changes = []
     for layer in (0, models.LAYERS - 1):  # 4 x 4, then 32 x 32
         changed = styles.clone()
         changed[:, layer] = torch.randn(1, 8)
-        difference = generator(changed) - pictures
+        difference = generator(changed) - images
         smooth = F.avg_pool2d(difference, 8)
         changes.append((smooth.pow(2).mean() / difference.pow(2).mean()).item())
     assert changes[0] > changes[1]  # the coarse style changes the large more than the fine one does
@@ -156,7 +156,7 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
     before, after, real = (float(row[1]) for row in json.loads((folder / "tables" / "measures.json").read_text())["rows"])
     assert before > 1.6 > after > real and real < 0.1  # 1.6 is the check in lab.toml
     entropies = [float(row[2]) for row in json.loads((folder / "tables" / "truncation.json").read_text())["rows"]]
-    assert entropies[0] == 0 and entropies[0] < entropies[-1]  # at 0 all pictures are one
+    assert entropies[0] == 0 and entropies[0] < entropies[-1]  # at 0 all images are one
 
 
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, tmp_path, monkeypatch):

@@ -17,15 +17,15 @@ part = processes.part_of(slice(0, 12))
 assert part.stop - part.start == 12 // processes.count()
 
 
-def gradients(network, pictures, chosen):
-    """What the step on the pictures `chosen` would follow."""
+def gradients(network, images, chosen):
+    """What the step on the images `chosen` would follow."""
     network.zero_grad()
-    functional.cross_entropy(network(pictures[chosen]), labels[chosen]).backward()
+    functional.cross_entropy(network(images[chosen]), labels[chosen]).backward()
     return [parameter.grad.clone() for parameter in network.parameters() if parameter.requires_grad]
 
 
-for network, pictures in (plain, fast):
-    whole, mine = gradients(network, pictures, slice(0, 12)), gradients(network, pictures, part)
+for network, images in (plain, fast):
+    whole, mine = gradients(network, images, slice(0, 12)), gradients(network, images, part)
     averaged = [gradient.clone() for gradient in mine]
     processes.average(averaged)
     for alone, half, both in zip(whole, mine, averaged):

@@ -76,11 +76,11 @@ def test_where_prefers_a_container_and_says_why_not():
         runner.where("docker", False, Engine(problem=engine.explain("permission denied while trying to connect")))
 
 
-def test_the_run_command_mounts_the_users_picture_read_only(tmp_path):
-    picture = tmp_path / "a b.jpg"
+def test_the_run_command_mounts_the_users_image_read_only(tmp_path):
+    image = tmp_path / "a b.jpg"
     choice = selection.choose([], "", asked="cpu")
-    words = containers.python_command(DOCKER, choice, "cifar10", ["labs/cifar10/lab.py"], [picture])
-    assert words[words.index(f"{picture}:{picture}:ro") - 1] == "--volume"
+    words = containers.python_command(DOCKER, choice, "cifar10", ["labs/cifar10/lab.py"], [image])
+    assert words[words.index(f"{image}:{image}:ro") - 1] == "--volume"
     assert words[-3:] == ["lab", "python", "labs/cifar10/lab.py"]
     assert not any("compose.gpu" in word for word in words)
 

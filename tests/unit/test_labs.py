@@ -78,7 +78,7 @@ def test_the_data_set_follows_from_the_options(tmp_path):
 
 
 def test_paths_start_at_the_callers_folder(tmp_path):
-    folder = tmp_path / "my pictures"
+    folder = tmp_path / "my images"
     folder.mkdir()
     for name in ("a b.jpg", "a.jpg", "b.jpg", "c,d.jpg"):
         (folder / name).touch()
@@ -108,7 +108,7 @@ def test_options_are_known_without_a_stack(lab):
     ("name", "words", "sentence"),
     [
         ("cifar10", ["--epoch", "2"], "unknown option --epoch; did you mean --epochs?"),
-        ("cifar10", ["--early-stop", "2"], "--early-stop watches the accuracy on held-out pictures"),
+        ("cifar10", ["--early-stop", "2"], "--early-stop watches the accuracy on held-out images"),
         ("cifar10", ["--compare", "optimizer=sgd,adm"], "there is no adm; did you mean adam?"),
         ("cifar10", ["--compare", "epochs=3"], "fewer than two values"),
         ("cifar10", ["--lr", "0"], "--lr: 0 is not more than 0"),

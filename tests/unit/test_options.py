@@ -16,8 +16,8 @@ class Config:
     model: str = option("fast", "backbone", choices=("fast", "resnet18"))
     epochs: int = option(8, "passes over 100 % of the training set", at_least=1)
     weight_decay: float = option(0.05, "pull towards zero", at_least=0)
-    flip: bool = option(True, "mirror half of the pictures")
-    predict: str = option("", "a picture", path=True)
+    flip: bool = option(True, "mirror half of the images")
+    predict: str = option("", "an image", path=True)
 
 
 PRESETS = {"smoke": {"epochs": 2}, "notes": {"weight_decay": 0.001, "flip": False}}

@@ -293,7 +293,7 @@ def test_what_lies_outside_of_the_folder_is_not_shown(make, tmp_path):
     assert not {"plots/gallery.png", "config.json", "tables/classes.json"} & set(page.links)
 
 
-def test_a_picture_that_is_none(make):
+def test_an_image_that_is_none(make):
     folder = make()
     (folder / "plots" / "gallery.png").write_bytes(b"<svg onload='alert(1)'/>")
     assert "The file plots/gallery.png is missing." in render(folder)

@@ -2,7 +2,7 @@
 
 What a page is told comes from run folders, which anybody may have written (`labkit/runs/contents.py` says more). So
 every value is escaped, and a page may run and load nothing but what we put into it: its style, its script, which the
-policy in base.html knows by its hash, and the pictures that are written out in it.
+policy in base.html knows by its hash, and the images that are written out in it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Pictures: what a demo is given, what the model makes of it, and how that is drawn."""
+"""Images: what a demo is given, what the model makes of it, and how that is drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WEBCAM = "webcam"
 
 @dataclass
 class Inputs:
-    """Pictures, uint8 (H, W, 3) BGR, from files, folders, a video or the webcam; counts what could not be read."""
+    """Images, uint8 (H, W, 3) BGR, from files, folders, a video or the webcam; counts what could not be read."""
 
     wanted: str  # names, several with commas
     frames: int  # of a video or the webcam, at most
@@ -34,13 +34,13 @@ class Inputs:
 
     def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
         found = 0
-        for name, picture in self._all():
+        for name, image in self._all():
             found += 1
-            yield name, picture
+            yield name, image
         if not found:
-            raise UserError(f"{self.wanted}: not one picture in it could be read")
+            raise UserError(f"{self.wanted}: not one image in it could be read")
         if self.skipped:
-            warn(f"{len(self.skipped)} files are no pictures and were skipped: {', '.join(self.skipped[:5])}")
+            warn(f"{len(self.skipped)} files are no images and were skipped: {', '.join(self.skipped[:5])}")
 
     def _all(self) -> Iterator[tuple[str, np.ndarray]]:
         for word in self.wanted.split(",") if not Path(self.wanted).exists() else [self.wanted]:
@@ -49,21 +49,21 @@ class Inputs:
                 yield from self._film(word)
             elif path.is_dir():
                 for each in sorted(each for each in path.iterdir() if each.is_file()):
-                    yield from self._picture(each)
+                    yield from self._image(each)
             elif path.is_file():
-                yield from self._picture(path)
+                yield from self._image(path)
             else:
                 raise UserError(f"--input: there is no file {word}")
 
-    def _picture(self, path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    def _image(self, path: Path) -> Iterator[tuple[str, np.ndarray]]:
         try:
-            picture = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)
+            image = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)
         except (OSError, cv2.error):
-            picture = None
-        if picture is None:
+            image = None
+        if image is None:
             self.skipped.append(path.name)
         else:
-            yield path.name, picture
+            yield path.name, image
 
     def _film(self, word: str) -> Iterator[tuple[str, np.ndarray]]:
         film = cv2.VideoCapture(0 if word == WEBCAM else word)
@@ -80,31 +80,31 @@ class Inputs:
 
 
 def read(path: str) -> np.ndarray:
-    """A picture of a data set, uint8 (H, W, 3) BGR."""
-    picture = cv2.imread(path)
-    if picture is None:
-        raise UserError(f"{shown(Path(path))} is not a picture that can be read", "./inv data coco --verify")
-    return picture
+    """An image of a data set, uint8 (H, W, 3) BGR."""
+    image = cv2.imread(path)
+    if image is None:
+        raise UserError(f"{shown(Path(path))} is not an image that can be read", "./inv data coco --verify")
+    return image
 
 
 @torch.no_grad()
-def predict(cfg: Any, model: nn.Module, picture: np.ndarray) -> dict[str, Any]:
-    """What the model finds in a picture, uint8 (H, W, 3) BGR: instances, sem_seg, panoptic_seg, as it has them.
+def predict(cfg: Any, model: nn.Module, image: np.ndarray) -> dict[str, Any]:
+    """What the model finds in an image, uint8 (H, W, 3) BGR: instances, sem_seg, panoptic_seg, as it has them.
 
     The same as detectron2's DefaultPredictor, which would load the weights a second time.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
-    small = resize.get_transform(picture).apply_image(picture)
+    small = resize.get_transform(image).apply_image(image)
     image = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)).astype(np.float32))  # (3, h, w)
     result: dict[str, Any] = model([{"image": image, "height": height, "width": width}])[0]
     return result
 
 
-def draw(picture: np.ndarray, found: dict[str, Any], meta: Any, threshold: float) -> np.ndarray:
-    """The picture with masks, boxes, names and scores on it: uint8 RGB (H, W, 3), enlarged where it is small."""
-    zoom = max(1.0, 480 / min(picture.shape[:2]))
-    canvas = Visualizer(picture[:, :, ::-1], meta, scale=zoom)
+def draw(image: np.ndarray, found: dict[str, Any], meta: Any, threshold: float) -> np.ndarray:
+    """The image with masks, boxes, names and scores on it: uint8 RGB (H, W, 3), enlarged where it is small."""
+    zoom = max(1.0, 480 / min(image.shape[:2]))
+    canvas = Visualizer(image[:, :, ::-1], meta, scale=zoom)
     np.random.seed(0)  # colours are drawn at random: here always the same ones
     if "panoptic_seg" in found:
         labels, segments = found["panoptic_seg"]
@@ -117,40 +117,40 @@ def draw(picture: np.ndarray, found: dict[str, Any], meta: Any, threshold: float
 
 def show_predictions(run: Run, cfg: Any, model: nn.Module, records: Sequence[dict[str, Any]], name: str,
                      caption: str, threshold: float = 0.5) -> None:  # fmt: skip
-    """Show in the report what the model finds in the pictures of these records."""
+    """Show in the report what the model finds in the images of these records."""
     meta = MetadataCatalog.get(cfg.DATASETS.TEST[0])
     drawn = []
     for record in records:
-        picture = read(record["file_name"])
-        drawn.append(draw(picture, predict(cfg, model, picture), meta, threshold))
+        image = read(record["file_name"])
+        drawn.append(draw(image, predict(cfg, model, image), meta, threshold))
     gallery(run, drawn, [Path(record["file_name"]).name for record in records], name, caption)
 
 
 def gallery(run: Run, drawn: Sequence[np.ndarray], titles: Sequence[str], name: str, caption: str) -> None:
-    """Pictures in rows of three, each under its title."""
+    """Images in rows of three, each under its title."""
     columns = min(3, len(drawn))
     figure, axes = plots.figure(-(-len(drawn) // columns), columns, width=3.6 * columns, height=3.0)
     for axis in axes.flat:
         axis.axis("off")
-    for axis, picture, title in zip(axes.flat, drawn, titles):
-        axis.imshow(picture, interpolation="antialiased")
+    for axis, image, title in zip(axes.flat, drawn, titles):
+        axis.imshow(image, interpolation="antialiased")
         axis.set_title(title, fontsize=8, fontweight="normal", loc="center", pad=3)
     figure.tight_layout()
     run.figure(name, figure, caption)
 
 
 def demo(run: Run, cfg: Any, model: nn.Module, meta: Any, inputs: Inputs, threshold: float) -> dict[str, float]:
-    """Draw what the model finds in each picture into pictures/, the first of them into the report."""
-    folder = run.folder / "pictures"
+    """Draw what the model finds in each image into images/, the first of them into the report."""
+    folder = run.folder / "images"
     folder.mkdir(exist_ok=True)
     model.eval()
     shown_ones: list[np.ndarray] = []
     titles: list[str] = []
     count, objects = 0, 0
     film: cv2.VideoWriter | None = None
-    for name, picture in inputs:
-        found = predict(cfg, model, picture)
-        drawn = draw(picture, found, meta, threshold)
+    for name, image in inputs:
+        found = predict(cfg, model, image)
+        drawn = draw(image, found, meta, threshold)
         cv2.imwrite(str(folder / f"{Path(name).stem}.png"), np.ascontiguousarray(drawn[:, :, ::-1]))
         here = int((found["instances"].scores >= threshold).sum()) if "instances" in found else 0
         count, objects = count + 1, objects + here
@@ -164,8 +164,8 @@ def demo(run: Run, cfg: Any, model: nn.Module, meta: Any, inputs: Inputs, thresh
     if film:
         film.release()
     gallery(run, shown_ones, titles, "demo", f"What the model finds with a score of {threshold} or more. All {count} "
-            "pictures are in the folder pictures of this run.")  # fmt: skip
+            "images are in the folder images of this run.")  # fmt: skip
     if inputs.skipped:
-        run.note(f"{len(inputs.skipped)} files could not be read as pictures: {', '.join(inputs.skipped[:10])}.")
-    say(f"demo: {count} pictures, {objects} objects, drawn in {shown(folder)}")
-    return {"pictures": count, "objects": objects, "skipped": len(inputs.skipped)}
+        run.note(f"{len(inputs.skipped)} files could not be read as images: {', '.join(inputs.skipped[:10])}.")
+    say(f"demo: {count} images, {objects} objects, drawn in {shown(folder)}")
+    return {"images": count, "objects": objects, "skipped": len(inputs.skipped)}
