@@ -26,10 +26,10 @@ SHARED = {
     # detectron2
     "config": "tiny (default), tiny_panoptic, tiny_semantic, or one of the model zoo, such as mask_rcnn_R_50_FPN_3x",
     "dataset": "coco for COCO itself (./inv data coco); default: its synthetic sample",
-    "weights": "a run (`./inv runs`), a file, or a name of the model zoo; default: trained last with this config",
+    "weights": "a run (`./inv runs`), a file, or one of the model zoo; default: trained last with this config",
     # services
-    "port": "another port than the usual one",
-    "stop": "end it",
+    "port": "a port other than the usual one",
+    "stop": "stop it",
     "status": "say whether it runs, and where",
 }
 
@@ -79,10 +79,10 @@ def setup(c: Context, stack: str = "", where: str = "", mirror: str = "", dry: b
 
 
 @command(
-    action="show (default), set or unset", name="which setting; default: all", value="with set: what it shall be"
+    action="show (default), set or unset", name="which setting; default: all", value="with set: the new value"
 )
 def config(c: Context, action: str = "show", name: str = "", value: str = "") -> None:
-    """Show the settings, or keep one for all that follows (in settings.toml).
+    """Show the settings, or keep one for later commands (in settings.toml).
 
     ./inv config                     all settings, and where each comes from
     ./inv config set mirror cn       packages, Python, images' contents and data sets from mainland China
@@ -94,7 +94,7 @@ def config(c: Context, action: str = "show", name: str = "", value: str = "") ->
     call("config.config", **locals())
 
 
-@command(json="print the findings as one JSON object, such as for a report of a defect; passwords are left out")
+@command(json="print the findings as one JSON object, for example for a bug report; passwords are left out")
 def doctor(c: Context, stack: str = "", json: bool = False) -> None:
     """Say what works on this machine, what does not, and what to type."""
     call("stacks.doctor", **locals())
@@ -156,8 +156,8 @@ def labs(c: Context) -> None:
     name="which lab; `./inv labs` lists them",
     smoke="a short proof on the built-in sample that everything works and learns",
     sample="train on the built-in sample data instead of the real data set",
-    gpus="train on so many GPUs of this machine together; without a GPU: in so many processes",
-    nodes="train on several machines together: their addresses with commas between, the same on each machine",
+    gpus="train on N GPUs of this machine together; without a GPU: in N processes",
+    nodes="train on several machines together: their addresses, separated by commas, the same on each machine",
 )
 def lab(
     c: Context,
@@ -179,7 +179,7 @@ def lab(
       ./inv lab cifar10 --smoke                              a quick proof, no network needed
       ./inv lab cifar10 -- --model resnet18 --epochs 20      another model
       ./inv lab cifar10 -- --help                            all options of the lab
-      ./inv lab cifar10 --resume=latest                      go on after Ctrl-C or a power cut
+      ./inv lab cifar10 --resume=latest                      continue after Ctrl-C or a power cut
       ./inv lab cifar10 --gpus 4                             four GPUs share every batch
       ./inv lab cifar10 --gpus 4 --nodes=10.0.0.1,10.0.0.2   two machines; type the same on both
     """
@@ -187,7 +187,7 @@ def lab(
 
 
 @command(
-    input="images, with commas; a folder; a video; or webcam. Default: images of the sample",
+    input="images, separated by commas; a folder; a video; or webcam. Default: images of the sample",
     threshold="draw objects with at least this score (default: 0.5)",
 )
 def demo(
@@ -265,10 +265,10 @@ def visdom(
 ) -> None:
     """Watch training live: visdom's server.
 
-    Labs draw their curves there while they run. What is drawn stays over --stop and a new start.
+    Labs draw their curves there while they run. What is drawn survives --stop and a restart.
 
       ./inv visdom                     start it, or find it
-      ./inv visdom --replay=latest     the windows of a run that is over
+      ./inv visdom --replay=latest     the windows of a finished run
     """
     call("services.service", name="visdom", **locals())
 
@@ -306,7 +306,7 @@ def datasets(c: Context) -> None:
 
 @command(
     name="which data set; `./inv datasets` lists them",
-    split="only these parts, such as val2017 (coco) or monet2photo (cyclegan); several with commas",
+    split="only these parts, such as val2017 (coco) or monet2photo (cyclegan); several separated by commas",
     subset="download only N images, one by one (coco)",
     categories="with --subset: images that show any of these, such as person,dog",
     mirror="ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
@@ -379,7 +379,7 @@ def report(c: Context, run: list) -> None:
 @command(
     stack="only the tests inside this stack (cpu or notes)",
     only="only one part: unit, faults, containers, stack or browser",
-    require="what must not be missing, such as notes,docker,browser; else what cannot run here is left out",
+    require="what must not be missing, such as notes,docker,browser; by default what cannot run here is skipped",
 )
 def test(c: Context, stack: str = "", only: str = "", require: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.

@@ -36,7 +36,8 @@ def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) ->
     Every data set is verified first. UserError when there is nothing to put in, something is missing or has changed.
     """
     if not stack_names and not data_names:
-        raise UserError("a bundle needs something in it", "./inv bundle create FILE --stacks cpu --data cifar10")
+        next_command = "./inv bundle create FILE --stacks cpu --data cifar10"
+        raise UserError("a bundle must contain a stack or a data set", next_command)
     chosen = [catalog.load(name) for name in stack_names]
     contents: dict[str, Path] = {}
     known: dict[str, str] = {}
@@ -109,7 +110,7 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
             members = iter(packed)
             first = next(members, None)
             if first is None or first.name != MANIFEST or not first.isreg() or first.size > MOST_MANIFEST_BYTES:
-                raise UserError(f"{shown(path)} is no bundle: it does not begin with {MANIFEST}")
+                raise UserError(f"{shown(path)} is not a bundle: it does not begin with {MANIFEST}")
             stream: Any = packed.extractfile(first)
             manifest = _checked(path, stream.read())
             missing = dict(manifest["files"])
@@ -119,7 +120,7 @@ def _unpack(path: Path, folder: Path) -> dict[str, Any]:
                 if expected is None or not member.isreg():
                     raise UserError(f"{shown(path)} is refused: {member.name!r} is not in its manifest")
                 if member.size != expected["size_bytes"]:
-                    raise UserError(f"{shown(path)} is refused: {member.name!r} has not the size of the manifest")
+                    raise UserError(f"{shown(path)} is refused: {member.name!r} has the wrong size")
                 target, total = folder / member.name, hashlib.sha256()
                 target.parent.mkdir(parents=True, exist_ok=True)
                 stream = packed.extractfile(member)
@@ -151,7 +152,7 @@ def _checked(path: Path, text: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         good = False
     if not good:
-        raise UserError(f"{shown(path)} is no bundle of this version: its manifest cannot be read")
+        raise UserError(f"{shown(path)} is not a bundle of this version: its manifest cannot be read")
     return manifest
 
 

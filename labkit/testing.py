@@ -54,14 +54,14 @@ class Wanted:
 def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[str]) -> int:
     """Run the tests, all, one of PARTS or those inside one stack, with pytest's own `arguments`; 0 when none failed."""
     if stack and stack not in FAMILIES:
-        raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}.", "./inv test --stack notes")
+        raise UserError(f"--stack: tests run inside {' or '.join(FAMILIES)}", "./inv test --stack notes")
     if only and only not in PARTS:
-        raise UserError(f"--only: there is no part '{only}' ({nearest(only, list(PARTS))}).", "./inv test --only unit")
+        raise UserError(f"--only: there is no part '{only}' ({nearest(only, list(PARTS))})", "./inv test --only unit")
     if stack and only not in ("", "stack"):
-        raise UserError(f"--stack runs the part stack, not {only}.", f"./inv test --stack {stack}")
+        raise UserError(f"--stack runs the part stack, not {only}", f"./inv test --stack {stack}")
     for name in required:
         if name not in REQUIRABLE:
-            raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)}).")
+            raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)})")
     wanted = Wanted(probe(), required, arguments)
     parts = ["stack"] if stack else [only] if only else list(PARTS)
     counts = []
@@ -150,7 +150,7 @@ def at_once(found: Machine) -> int:
 
 def left_out(kind: str, reason: str, required: bool) -> Count:
     """The count of tests that could not even start."""
-    warn(f"tests of {kind} left out: {reason}")
+    warn(f"tests of {kind} skipped: {reason}")
     return Count(kind, failed=int(required), skipped=int(not required))
 
 

@@ -16,13 +16,14 @@ class UserError(Exception):
 
     def __init__(self, message: str, next_command: str = "") -> None:
         super().__init__(message)
-        self.message = message
+        self.message = message.rstrip(".")  # a clause, to be used in other sentences too
         self.next_command = next_command
 
     @property
     def text(self) -> str:
         """Message and next command as they are written down, with ./inv, which everybody can type."""
-        return f"{self.message}\n  next: {self.next_command}" if self.next_command else self.message
+        sentence = self.message if self.message.endswith(("!", "?")) else f"{self.message}."
+        return f"{sentence}\n  next: {self.next_command}" if self.next_command else sentence
 
     def __str__(self) -> str:
         return as_typed(self.text)

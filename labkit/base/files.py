@@ -50,7 +50,7 @@ def locked(path: Path, what: str) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process is at work on {what}; waiting for it")
+            say(f"another process is working on {what}; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
 

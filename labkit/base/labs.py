@@ -48,7 +48,7 @@ def find(name: str) -> Lab:
     """The lab called `name`. Raises UserError that offers the nearest name where there is none."""
     path = LABS / name / "lab.toml"
     if not name or "/" in name or not path.exists():
-        raise UserError(f"there is no lab '{name}' ({nearest(name, names())}).", "./inv labs")
+        raise UserError(f"there is no lab '{name}' ({nearest(name, names())})", "./inv labs")
     return load(path)
 
 

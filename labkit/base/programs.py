@@ -31,7 +31,7 @@ def uv() -> str:
     beside = Path(sys.prefix) / "bin" / "uv"
     found = str(beside) if beside.exists() else shutil.which("uv")
     if not found:
-        raise UserError("uv is missing.", "./inv setup")
+        raise UserError("uv is missing", "./inv setup")
     return found
 
 

@@ -41,7 +41,7 @@ class Settings:
     runs: str = kept("folder of the runs", str(ROOT / "runs"))
     mirror: str = kept("cn: take everything from mainland China; or where to ask first for data: an address "
                        "(http://, https://, file://) or part of a host's name")  # fmt: skip
-    device: str = kept("what labs compute on, also in smoke runs", can_be="cpu|cuda", so="cuda or cpu")
+    device: str = kept("the device that labs compute on, in smoke runs too", can_be="cpu|cuda", so="cuda or cpu")
     visdom_port: str = kept("port of visdom", "8097", r"[1-9]\d{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
@@ -115,7 +115,7 @@ def read(environment: Mapping[str, str], file: Path) -> Settings:
         value = environment.get(variable, "").strip()
         if value and each.metadata.get("only_kept"):
             raise UserError(
-                f"{variable} decides what environments and images hold: it is a setting to keep, not a variable.",
+                f"{variable} decides what environments and images hold: it is a setting to keep, not a variable",
                 f"unset {variable}; ./inv config set {name} '{value}'",
             )
         if value:
@@ -128,10 +128,10 @@ def check(name: str, value: str, source: str) -> str:
     about = FIELDS[name].metadata
     remedy = f"unset {source}" if source.startswith("LAB_") else f"./inv config unset {name}"
     if not value.isprintable():
-        raise UserError(f"{source} holds characters that cannot be printed.", remedy)
+        raise UserError(f"{source} holds characters that cannot be printed", remedy)
     fits = re.fullmatch(about.get("can_be") or ".*", value)
     if not fits or (name == "visdom_port" and int(value) > 65535):
-        raise UserError(f"{source} is {value}, and it can be {about['so']}.", remedy)
+        raise UserError(f"{source} is {value}, and it can be {about['so']}", remedy)
     is_path = name in ("data", "runs") or (name == "detectron2" and Path(value).expanduser().is_file())
     return str(Path(value).expanduser().absolute()) if is_path else value
 
@@ -142,7 +142,7 @@ def _handed(text: str) -> dict[str, str]:
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or not all(isinstance(value, str) for value in said.values()):
-        raise UserError(f"{HANDED_ON} is no JSON object of settings.", f"unset {HANDED_ON}")
+        raise UserError(f"{HANDED_ON} is not a JSON object of settings", f"unset {HANDED_ON}")
     known = {name: value for name, value in said.items() if name in FIELDS}
     return {name: check(name, value, f"{HANDED_ON}: {name}") for name, value in known.items() if value}
 
@@ -162,9 +162,9 @@ def _in_file(file: Path) -> dict[str, str]:
     for name, value in said.items():
         if name not in KEPT:
             hint = nearest(name, KEPT)
-            raise UserError(f"{file.name}: there is no setting '{name}' ({hint}).", f"./inv config unset {name}")
+            raise UserError(f"{file.name}: there is no setting '{name}' ({hint})", f"./inv config unset {name}")
         if not isinstance(value, str):
-            raise UserError(f"{file.name}: {name} is not text in quotes.", f"./inv config set {name} '{value}'")
+            raise UserError(f"{file.name}: {name} is not text in quotes", f"./inv config set {name} '{value}'")
     return {name: check(name, value, f"{file.name}: {name}") for name, value in said.items() if value}
 
 
@@ -227,5 +227,5 @@ _INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:
     value = environment.get(name) or str(default)
     if not re.fullmatch(r"[0-9]{1,6}", value):
-        raise UserError(f"{name} is {value}, and torch's launcher sets it to a number.", f"unset {name}")
+        raise UserError(f"{name} is {value}, and torch's launcher sets it to a number", f"unset {name}")
     return int(value)

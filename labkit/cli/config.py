@@ -17,13 +17,13 @@ HEAD = "# Kept by `./inv config`, which also shows what each setting means.\n"
 def config(action: str, name: str, value: str) -> None:
     actions = {"show": show, "set": keep, "unset": forget}
     if action not in actions:
-        raise UserError(f"'{action}' is no action ({nearest(action, list(actions))}).", "./inv config")
+        raise UserError(f"'{action}' is not an action ({nearest(action, list(actions))})", "./inv config")
     if name and name not in settings.KEPT and name not in settings.in_file(settings.FILE):
-        raise UserError(f"there is no setting '{name}' ({nearest(name, settings.KEPT)}).", "./inv config")
+        raise UserError(f"there is no setting '{name}' ({nearest(name, settings.KEPT)})", "./inv config")
     if action != "show" and not name:
-        raise UserError(f"{action} wants the name of a setting.", "./inv config")
+        raise UserError(f"{action} needs the name of a setting", "./inv config")
     if (action == "set") != bool(value):
-        raise UserError("set wants a name and a value; show and unset take none.", f"./inv config set {name} VALUE")
+        raise UserError("set takes a name and a value; show and unset take no value", f"./inv config set {name} VALUE")
     actions[action](name, value)
 
 

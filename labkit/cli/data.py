@@ -39,11 +39,11 @@ def data(
     yes: bool,
 ) -> int | None:
     if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
-        raise UserError("a download, --path, --verify, --import and --delete are done one at a time.")
+        raise UserError("--path, --verify, --import, --delete and a download exclude each other")
     if subset and not (subset.isdigit() and int(subset)):
-        raise UserError(f"--subset: {subset} is not a valid number of images.", f"./inv data {name} --subset=200")
+        raise UserError(f"--subset: {subset} is not a valid number of images", f"./inv data {name} --subset=200")
     if unverified and not import_:
-        raise UserError("--unverified goes with --import only.", f"./inv data {name} --import=PATH --unverified")
+        raise UserError("--unverified goes with --import only", f"./inv data {name} --import=PATH --unverified")
     if path:
         print(samples.locate(name).path)
         return None
@@ -79,5 +79,5 @@ def bundle(action: str, file: str, stacks: str, data: str) -> int | None:
         for line in bundles.use(path):
             say(line)
     else:
-        raise UserError(f"there is no action {action}: create or use.", "./inv bundle create FILE --data cifar10")
+        raise UserError(f"there is no action {action}; create or use", "./inv bundle create FILE --data cifar10")
     return None

@@ -34,7 +34,7 @@ def labs_table() -> None:
 def lab(name: str, **asked: Any) -> int | None:
     """The lab `name`, `asked` for as in `start_lab`; what follows `--` are its own options."""
     if name.startswith("-"):
-        raise UserError(f"the lab's name comes first, before {name}.", "./inv lab NAME " + name)
+        raise UserError(f"the lab's name comes first, before {name}", "./inv lab NAME " + name)
     return start_lab(name, passed_on(), **asked)
 
 
@@ -65,7 +65,7 @@ def start_lab(
     group = launch.plan(gpus, nodes)
     if group and not lab.distributed:
         able = ", ".join(other.name for other in labs.table() if other.distributed)
-        raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}.")
+        raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}")
     machine = machines.probe()
     choice = choose(machine, stack)
     if group and len(group.machines) > 1 and not where and not settings.current().image:
@@ -104,7 +104,7 @@ def parse(lab: labs.Lab, words: list[str]) -> tuple[options.Request, Any]:
     try:
         module = importlib.import_module(f"labs.{lab.name}.config")
     except ModuleNotFoundError as error:
-        raise UserError(f"lab {lab.name} has no config.py that works without its stack: {error}.") from None
+        raise UserError(f"lab {lab.name} has no config.py that works without its stack: {error}") from None
     request = options.parse(words, module.Config, module.PRESETS, lab.name, labs.about(lab), runner.caller_folder())
     if request.resume:
         return request, resuming.find(request, module.Config, lab.name)[2]
@@ -118,17 +118,18 @@ def announce(
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
         what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
-        raise UserError(what, f"the same with --gpus {there}")
+        raise UserError(what, f"the same command with --gpus {there}")
     how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
     say(f"processes: {group.per_machine}, {how}")
     if len(group.machines) == 1:
         return
     if place == "docker":
-        raise UserError("--nodes: a container has no address that other machines know.", "--where venv")
+        raise UserError("--nodes: a container has no address that other machines know", "--where venv")
     for number, address in enumerate(group.machines):
         command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
         say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")
-    say(f"Type the same `./inv lab` on each; they wait for each other at port {group.port} of {group.machines[0]}.")
+    meet = f"port {group.port} of {group.machines[0]}"
+    say(f"Run the same `./inv lab` on each machine; they wait for each other on {meet}.")
 
 
 def refuse_second(engine: Engine, name: str) -> None:
@@ -137,7 +138,7 @@ def refuse_second(engine: Engine, name: str) -> None:
     if running:
         watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
         raise UserError(
-            f"lab {name} is still running in container {running[0]}, whose terminal was closed.",
+            f"lab {name} is still running in container {running[0]}, whose terminal was closed",
             f"{watch} to watch it, or {stop} to let it save, then ./inv lab {name} --resume=latest",
         )
 
@@ -149,7 +150,7 @@ def prepare_data(name: str, command: str) -> bool:
     try:
         state = obtain.ensure(name)
     except Unreachable as error:
-        warn(error.message)
+        warn(f"{error.message}.")
         warn(f"So this run trains on the built-in sample of {name}. To train on the real data: ./inv data {name}")
         warn(f"where there is a network, or ./inv data {name} --import=PATH; then {command} again.")
         return False

@@ -28,7 +28,7 @@ def choose(machine: machines.Machine, asked: str) -> selection.Choice:
     if image:
         stack = catalog.load(image.partition("/")[0])
         if asked and asked.partition("/")[0] != stack.name:
-            raise UserError(f"this image holds stack {stack.name}, not {asked}.", "leave --stack out")
+            raise UserError(f"this image holds stack {stack.name}, not {asked}", "leave --stack out")
         return selection.choose(list(machine.gpus), machine.driver, machine.wsl, image)
     choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
     say(f"stack: {choice.label}, {choice.stack.title} ({choice.reason})")
@@ -49,7 +49,7 @@ def prepare(
         except UserError as error:
             if asked == "docker":
                 raise
-            warn(f"{error.message} So it runs in a native environment instead.")
+            warn(f"{error.message}. So it runs in a native environment instead.")
             place = "venv"
         else:
             for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
@@ -61,14 +61,14 @@ def prepare(
         try:
             visdom_page.ensure(choice.stack)
         except UserError as error:
-            warn(f"{error.message} All else works, and `./inv visdom` will try again.")
+            warn(f"{error.message}. Everything else works, and `./inv visdom` will try again.")
     return place, machine
 
 
 def usable(machine: machines.Machine) -> Engine:
     """The container engine, or the reason why there is none."""
     if machine.engine.problem:
-        raise UserError(f"images need a container engine: {machine.engine.problem}.", "./inv doctor")
+        raise UserError(f"images need a container engine: {machine.engine.problem}", "./inv doctor")
     return machine.engine
 
 

@@ -21,7 +21,7 @@ def runs_table() -> None:
     if rows:
         OUT.print(table)
     else:
-        OUT.print("No run yet: ./inv lab cifar10")
+        OUT.print("No runs yet: ./inv lab cifar10")
 
 
 def plain(text: str) -> Text:

@@ -38,9 +38,9 @@ def service(
                     control.forget(name)
             return 0 if found or stop else 1
         if found and port and found.port != wanted:
-            raise UserError(f"{name} runs on port {found.port} already.", f"./inv {name} --stop, then the same again")
+            raise UserError(f"{name} is already running on port {found.port}", f"./inv {name} --stop, then retry")
         if found and public and not login.password():
-            raise UserError("visdom runs already, for this machine only.", "./inv visdom --stop, then the same again")
+            raise UserError("visdom is already running, for this machine only", "./inv visdom --stop, then retry")
         if not found or shown_again:
             choice = choose(machine, stack)
         if not found:
@@ -66,11 +66,11 @@ def service(
         words = ["-m", "labkit.runs.live", str(shown_again.folder)]
         command = runner.python_command(words, choice, found.place, machine)
         if command.run() != 0:
-            raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above).")
+            raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above)")
         page += f"env/{shown_again.environment}"
     print(page)
     if name == "visdom" and login.password():
-        say(f"open to every machine that reaches this one: http://{socket.gethostname()}:{found.port}/")
+        say(f"reachable from every machine on the network: http://{socket.gethostname()}:{found.port}/")
         say(f"user: {login.USER}  password: {login.password()}  (./inv visdom --stop ends it)")
     else:
         say(f"on this machine only; ./inv {name} --stop ends it")

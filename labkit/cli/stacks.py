@@ -50,7 +50,7 @@ def devcontainer(stack: str) -> None:
     """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
     machine = machines.probe()
     if machine.engine.problem:
-        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}.", "./inv doctor")
+        raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}", "./inv doctor")
     choice = choose(machine, stack)
     if choice.stack.editor_base and not settings.current().base_image:
         settings.use(base_image=choice.stack.editor_base)
@@ -75,7 +75,7 @@ def image_test(stack: str) -> int:
     name = images.tag(chosen.stack, chosen.build)
     if not images.present(engine, name):
         raise UserError(
-            f"there is no image of today's stack {chosen.stack.name}.", f"./inv image.build --stack {chosen.label}"
+            f"there is no image of today's stack {chosen.stack.name}", f"./inv image.build --stack {chosen.label}"
         )
     return subprocess.run(containers.test_command(engine, chosen, passed_on())).returncode
 
@@ -141,7 +141,7 @@ def export(format: str, stack: str, mirror: str, output: str) -> None:
     choice = choose(machines.probe(), stack)
     path = runner.caller_folder() / Path(output).expanduser()
     if output and path.exists():
-        raise UserError(f"{paths.shown(path)} is there already.", f"rm {output}, or another name after --output")
+        raise UserError(f"{paths.shown(path)} already exists", f"rm {output}, or choose another name with --output")
     text = exports.render(format, choice.stack, choice.build, mirror)
     if not output:
         print(text, end="")
@@ -149,7 +149,7 @@ def export(format: str, stack: str, mirror: str, output: str) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}.", "./inv --help export") from None
+        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}", "./inv --help export") from None
     say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 
@@ -157,6 +157,6 @@ def detectron2_install(python: str, stack: str) -> None:
     choice = choose(machines.probe(), stack)
     interpreter = runner.caller_folder() / Path(python).expanduser()
     if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
-        raise UserError(f"{paths.shown(interpreter)} is no Python to install into.", "./inv --help detectron2.install")
+        raise UserError(f"{paths.shown(interpreter)} is not a Python interpreter", "./inv --help detectron2.install")
     native.add_detectron2(interpreter, choice.stack)
     say(f"detectron2 is installed beside {paths.shown(interpreter)}")

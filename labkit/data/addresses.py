@@ -142,7 +142,7 @@ def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None
     except OSError:  # also that of a certificate that is not trusted, which is a ValueError too
         raise
     except (ValueError, http.client.InvalidURL) as error:  # the address, or one that it redirects to
-        raise Failed(f"it is no usable address: {error}") from None
+        raise Failed(f"it is not a usable address: {error}") from None
 
 
 def host_of(url: str) -> str:
@@ -168,10 +168,10 @@ def reason(error: BaseException) -> str:
     for kind, words in (
         (socket.gaierror, "host name not found"),
         (socket.timeout, "no answer in time"),
-        (ssl.SSLError, "no secure connection"),
+        (ssl.SSLError, "a secure connection could not be made"),
         (ConnectionRefusedError, "connection refused"),
         (ConnectionError, "connection lost"),
-        (http.client.HTTPException, "it does not speak HTTP as it should"),
+        (http.client.HTTPException, "its answer is not valid HTTP"),
     ):
         if isinstance(error, kind):
             return words

@@ -146,9 +146,9 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is no JSON ({error})") from None
+        raise UserError(f"{where} is not valid JSON ({error})") from None
     if not isinstance(content, dict):
-        raise UserError(f"{where} is no COCO annotation file: it is no object")
+        raise UserError(f"{where} is not a COCO annotation file: it is not a JSON object")
     needed: dict[str, dict[str, type]] = {
         "images": {"id": int, "file_name": str, "width": int, "height": int},
         "annotations": {"image_id": int},
@@ -157,7 +157,7 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     for key, fields in needed.items():
         rows = content.get(key)
         if not isinstance(rows, list):
-            raise UserError(f"{where} is no COCO annotation file: it has no list of {key}")
+            raise UserError(f"{where} is not a COCO annotation file: it has no list of {key}")
         for number, row in enumerate(rows):
             for field, kind in fields.items():
                 value = row.get(field) if isinstance(row, dict) else None
@@ -176,7 +176,7 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     named = [*content["images"], *(row for row in content["annotations"] if "segments_info" in row)]
     for row in named:
         if Path(row["file_name"]).name != row["file_name"] or "\0" in row["file_name"]:
-            raise UserError(f"{where}: {row['file_name']!r} is no plain file name")
+            raise UserError(f"{where}: {row['file_name']!r} is not a plain file name")
     return content
 
 
@@ -222,7 +222,7 @@ def smaller(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
 def jpeg_problem(image: bytes, width: int, height: int) -> str:
     """Why these bytes are not a whole JPEG of this size, or ""; nobody published hashes of the single images."""
     if not image.startswith(b"\xff\xd8"):
-        return "it is no JPEG"
+        return "it is not a JPEG"
     if not image.rstrip(b"\0").endswith(b"\xff\xd9"):
         return "it is cut short"
     offset = 2

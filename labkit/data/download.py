@@ -56,7 +56,7 @@ def fetch(
         try:
             return _receive(together, target, size_bytes, hashes, wrong, True, progress)
         except Failed as failed:
-            say(f"{target.name}: {failed}; now one address after the other")
+            say(f"{target.name}: {failed}; trying the addresses one at a time")
     queue: deque[str] = deque(probes)
     deferred: set[str] = set()  # tried again when all others have failed, and then with patience
     while queue:
@@ -82,7 +82,7 @@ def fetch(
             if probes[url].answered:  # a host that is merely silent is named when all have failed
                 say(f"{host}: {failed}; trying the next address")
             failures[host] = str(failed)
-    raise Unreachable(target.name, failures or {"no address": "none is known"})
+    raise Unreachable(target.name, failures or {"no address": "no address is known"})
 
 
 def mismatch(path: Path, size_bytes: int, hashes: Hashes, known: str = "") -> str:
@@ -140,5 +140,5 @@ def _receive(
         part.delete()
         if began_empty:
             raise Failed(problem)
-        say(f"{hosts}: does not fit what another address had sent; from the beginning")
+        say(f"{hosts}: does not fit what another address had sent; starting over")
     raise AssertionError("a fresh part begins empty")

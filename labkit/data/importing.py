@@ -67,7 +67,7 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
     """Copy what `path` holds into `staging`; how it differs from what was published, or "", and which parts it is."""
     published = _published_files(dataset, path)
     problems = {
-        file: store.file_problem(file, found) if file.hashes else f"nobody published a hash of {file.name}"
+        file: store.file_problem(file, found) if file.hashes else f"there is no published hash of {file.name}"
         for file, found in published.items()
     }
     what = Wanted(tuple(part for part in dataset.parts if any(file.part == part for file in published)))
@@ -92,12 +92,12 @@ def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
     if dataset.subset and (lacking or not set(what.parts) & set(coco.SPLITS)):
         some = coco.gather(source, staging)
         if some:
-            what, lacking = some, "it holds some of the images, and nobody published hashes of single ones"
+            what, lacking = some, "it is a subset of the images, and single images have no published hashes"
     shutil.rmtree(staging / ".unpacked", ignore_errors=True)
     if lacking:
         return next(filter(None, problems.values()), "") or lacking, what
     if not dataset.md5 and not dataset.members():
-        return "nothing was published that the unpacked files could be compared with", what
+        return "there are no published hashes of the unpacked files", what
     return store.members_problem(dataset, staging), what
 
 

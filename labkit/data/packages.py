@@ -24,4 +24,4 @@ def install(package: str, sha256: str, folder: Path) -> None:
         done = subprocess.run(command, env=uv_environment(), stderr=subprocess.PIPE, text=True)
     if done.returncode:
         words = " ".join(line.strip(" ×╰─▶├│") for line in done.stderr.splitlines() if line.strip())
-        raise Unreachable(package, {"the package index": words or f"uv ended with status {done.returncode}"})
+        raise Unreachable(package, {"the package index": words or f"uv exited with status {done.returncode}"})

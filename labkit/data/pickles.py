@@ -35,7 +35,7 @@ def load(path: Path) -> Any:
     except _Refused as refused:
         raise UserError(f"{shown(path)} is not read: it asks for {refused}, which arrays do not need") from None
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise UserError(f"{shown(path)} is no pickle that can be read ({error})") from None
+        raise UserError(f"{shown(path)} is not a pickle that can be read ({error})") from None
 
 
 class _Refused(Exception):

@@ -72,7 +72,7 @@ def table() -> list[Row]:
         try:
             dataset = find(name)
         except ValueError as error:
-            warn(f"{error}; it is left out")
+            warn(f"{error}; it is skipped")
             continue
         there = state(dataset.name)
         files = files_of(dataset, complete(dataset, ANYTHING))
@@ -220,7 +220,7 @@ def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: Kind, sour
     if folder.exists() and not read_record(folder) and any(folder.iterdir()):
         aside = folder.with_name(f"{folder.name}-before-{when.replace(':', '')}")
         folder.rename(aside)
-        say(f"{shown(folder)} was not made here: it is kept as {shown(aside)}")
+        say(f"{shown(folder)} was not made by this program: it is kept as {shown(aside)}")
     elif folder.exists():
         folder.rename(former)
     staging.rename(folder)

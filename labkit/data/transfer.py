@@ -225,7 +225,7 @@ class Transfer:
         with self.lock:
             if source in self.sources and len(self.sources) > 1:
                 self.sources.remove(source)
-                say(f"{host_of(source.url)}: {addresses.reason(error)}; going on without it")
+                say(f"{host_of(source.url)}: {addresses.reason(error)}; continuing without it")
             if source in self.sources:
                 if self.failure is None:
                     self.failure = error if isinstance(error, Failed) else Failed(addresses.reason(error))

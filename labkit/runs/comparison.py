@@ -28,7 +28,7 @@ def render(folders: Sequence[Path]) -> Path:
     """Write comparison.html into the folder of all runs and return its path. Raises UserError for too many runs."""
     folders = list(dict.fromkeys(folders))
     if len(folders) > AT_MOST:
-        raise UserError(f"a comparison takes up to {AT_MOST} runs, and these are {len(folders)}.", "./inv runs")
+        raise UserError(f"a comparison takes up to {AT_MOST} runs, and these are {len(folders)}", "./inv runs")
     runs = {letter: records.read(folder) for letter, folder in zip(string.ascii_uppercase, folders)}
     metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
     return pages.write(

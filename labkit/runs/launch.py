@@ -46,7 +46,7 @@ class Group:
 def plan(gpus: str, nodes: str) -> Group | None:
     """What `--gpus` and `--nodes` ask for; None for one process. Raises UserError for what cannot be."""
     if gpus and not (gpus.isdigit() and int(gpus) > 0):
-        raise UserError(f"--gpus: {gpus} is not a number of processes.", "./inv lab cifar10 --gpus 2")
+        raise UserError(f"--gpus: {gpus} is not a number of processes", "./inv lab cifar10 --gpus 2")
     per_machine = int(gpus or 1)
     if not nodes:
         return Group(per_machine, ("127.0.0.1",), free_port(), 0, "lo") if per_machine > 1 else None
@@ -55,11 +55,11 @@ def plan(gpus: str, nodes: str) -> Group | None:
     machines = (host, *addresses[1:])
     example = "./inv lab cifar10 --gpus 2 --nodes=10.0.0.1,10.0.0.2"
     if len(machines) < 2 or not all(machines) or not (port or "1").isdigit():
-        raise UserError("--nodes wants the addresses of all machines, with commas between.", example)
+        raise UserError("--nodes takes the addresses of all machines, separated by commas", example)
     ours = {place: interface for place, name in enumerate(machines) if (interface := interface_of(name))}
     if len(ours) != 1:
         which = "none" if not ours else "more than one"
-        raise UserError(f"--nodes: {which} of {', '.join(machines)} is this machine's.", "ip -brief address")
+        raise UserError(f"--nodes: {which} of {', '.join(machines)} is this machine's", "ip -brief address")
     ((here, interface),) = ours.items()
     return Group(per_machine, machines, int(port or PORT), here, interface)
 
@@ -103,7 +103,7 @@ def interface_of(name: str) -> str:
     try:
         wanted = socket.gethostbyname(name)
     except OSError:
-        raise UserError(f"--nodes: the address of {name} cannot be found.", "ping " + name) from None
+        raise UserError(f"--nodes: the address of {name} cannot be found", "ping " + name) from None
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         for _, interface in socket.if_nameindex():
             with contextlib.suppress(OSError):  # an interface without an address

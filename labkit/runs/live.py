@@ -181,7 +181,7 @@ class Windows(threading.Thread):
             except Refused as refused:  # said once; it may be started anew, and let us in
                 if told != refused.message:
                     told = refused.message
-                    warn(f"{refused.message}  next: {refused.next_command}")
+                    warn(f"{refused.message}.  next: {refused.next_command}")
             except (OSError, http.client.HTTPException):  # it has gone away: look for it again
                 server = None
             busy = time.thread_time() - began
@@ -283,7 +283,7 @@ def replay(folder: Path) -> None:
     """Rebuild the windows of the run in `folder`, finished or not. Raises UserError where no visdom answers."""
     server = connect(records.read(folder).environment)
     if server is None:
-        raise UserError("no visdom answers.", "./inv visdom")
+        raise UserError("no visdom answers", "./inv visdom")
     server.draw(contents.history(folder))
     server.draw_images(folder)
     if (folder / RECORD).exists():

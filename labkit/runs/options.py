@@ -85,8 +85,8 @@ def parse(
     group = parser.add_argument_group("options of every lab")
     names = ", ".join(presets)
     if presets:
-        group.add_argument("--preset", metavar="NAME", default="", help=f"a set of values for the options: {names}")
-    group.add_argument("--smoke", action="store_true", help="one short run on the CPU and the sample, that must learn")
+        group.add_argument("--preset", metavar="NAME", default="", help=f"a named set of options: {names}")
+    group.add_argument("--smoke", action="store_true", help="one short run on the CPU and the sample that must learn")
     group.add_argument("--sample", action="store_true", help="train on the small synthetic stand-in, not the real data")
     group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0), help="random seed (default: 0)")
     group.add_argument("--resume", metavar="RUN", default="", help="continue a run that stopped: its name, or latest")
@@ -95,7 +95,7 @@ def parse(
         default=SAVE_EVERY_S,
         help="time between checkpoints (default: 60)",
     )  # fmt: skip
-    group.add_argument("--help", "-h", action="help", help="show this and leave")
+    group.add_argument("--help", "-h", action="help", help="show this help and exit")
 
     help_command = f"./inv lab {lab} -- --help"
     try:
@@ -173,7 +173,7 @@ def files_of(config: Any) -> list[Path]:
 
 
 def resolve(name: str, value: str, folder: Path) -> str:
-    """`value` of the path option `name` as an absolute path, or several with commas.
+    """`value` of the path option `name` as an absolute path, or several separated by commas.
 
     A word that is no path and has no suffix stays as it is: it may be the name of a run.
     """
@@ -201,7 +201,7 @@ def from_record(config_class: type, recorded: Mapping[str, Any]) -> Any:
         if may_be_left_out and not values.get(field.name):
             values[field.name] = None
         elif field.name in values and type(values[field.name]) not in (KINDS[kind], int if kind == "float" else None):
-            raise TypeError(f"{field.name} is no {kind}")
+            raise TypeError(f"{field.name} is not a {kind}")
     return config_class(**values)
 
 

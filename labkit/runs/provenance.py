@@ -36,7 +36,7 @@ def choose_device(smoke: bool) -> tuple[torch.device, str]:
     if not problem:
         return torch.device("cuda"), "device=cuda" if asked else torch.cuda.get_device_name()
     if asked:
-        raise UserError(f"device is set to cuda, and there is {problem}.", "./inv config show device, or ./inv doctor")
+        raise UserError(f"device is set to cuda, and there is {problem}", "./inv config show device, or ./inv doctor")
     return torch.device("cpu"), problem
 
 

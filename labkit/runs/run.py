@@ -79,7 +79,7 @@ class Run:
         typed.write(self.folder / "env.json", self._env)
         meaning = {
             "sample": "a small synthetic stand-in, not the real data",
-            "recorded": "nobody published a hash of it: what came first counts",
+            "recorded": "no hash is published: the first download counts",
             "unverified": "not checked against published hashes",
         }
         say(f"data: {name} ({state.kind}{': ' + meaning[state.kind] if state.kind in meaning else ''})")
@@ -219,7 +219,7 @@ class Run:
         self.device, reason = provenance.choose_device(self.smoke)
         if processes.any_of(self.device.type == "cuda"):
             if processes.any_of(self.device.type != "cuda"):
-                raise UserError(f"not every process has a GPU of its own; process {processes.rank()}: {reason}")
+                raise UserError(f"not every process has its own GPU; process {processes.rank()}: {reason}")
             processes.use_gpus()
         say(f"run: {paths.shown(self.folder)}")
         say(f"device: {self.device.type} ({reason})")
@@ -235,7 +235,7 @@ class Run:
             pairs = [(name, getattr(first, name), getattr(self._env, name)) for name in SAME]
             changed = [f"{name} {old} → {new}" for name, old, new in pairs if old is not None and old != new]
             if changed:
-                text = f"Resumed under other conditions, so it may differ from a run in one go: {', '.join(changed)}."
+                text = f"Resumed under other conditions; an uninterrupted run may differ: {', '.join(changed)}."
                 warn(text)
                 self.note(text)
             self._env = first

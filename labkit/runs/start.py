@@ -185,7 +185,7 @@ def _follow(config_class: type) -> tuple[Run, Any]:
     try:
         facts = json.loads(processes.share(b""))
     except RuntimeError:  # the connection was closed
-        raise UserError("the first process could not begin; it says why") from None
+        raise UserError("the first process could not start; its message says why") from None
     return Helper(facts), options.from_record(config_class, facts["options"])
 
 

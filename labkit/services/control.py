@@ -77,7 +77,7 @@ def wanted_port(name: str, asked: str) -> int:
     """The port that was asked for, else for visdom the setting `visdom_port`, else the usual one. Raises UserError."""
     text = asked or (settings.current().visdom_port if name == "visdom" else str(ports.SERVICES[name]))
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise UserError(f"'{text}' is no port: a number from 1024 to 65535.", f"./inv {name}")
+        raise UserError(f"'{text}' is not a port: use a number from 1024 to 65535", f"./inv {name}")
     return int(text)
 
 
@@ -85,7 +85,7 @@ def require_free(name: str, port: int) -> None:
     """Raise a UserError that says who holds the port, where somebody does, and which one is free."""
     held_by = ports.holder(port)
     if held_by:
-        raise UserError(f"port {port} is taken by {held_by}.", f"./inv {name} --port {ports.free_port(port + 1)}")
+        raise UserError(f"port {port} is taken by {held_by}", f"./inv {name} --port {ports.free_port(port + 1)}")
 
 
 def find(name: str, engine: Engine) -> Service | None:
@@ -157,7 +157,7 @@ def start_container(name: str, engine: Engine, choice: Choice, address: str, por
     up = [*compose, "up", "--detach", "--no-deps", name]
     with undone(name, lambda: remove_container(name, engine)):
         if subprocess.run(up, stdout=sys.stderr, env=environment).returncode != 0:
-            raise UserError(f"{name} could not be started (the engine's own message is above).", "./inv doctor")
+            raise UserError(f"{name} could not be started (the engine's own message is above)", "./inv doctor")
         deadline = time.monotonic() + START_S
         found = find_container(name, engine)
         while not found or not answers(name, port):
@@ -205,7 +205,7 @@ def forget(name: str) -> None:
 def refuse(name: str) -> NoReturn:
     said = log_of(name).read_text(encoding="utf-8", errors="replace").strip().splitlines()
     why = said[-1] if said else f"no answer within {START_S:.0f} s"
-    raise UserError(f"{name} does not run: {why}", f"less {log_of(name)}")
+    raise UserError(f"{name} is not running: {why}", f"less {log_of(name)}")
 
 
 def stop(service: Service, engine: Engine) -> None:

@@ -74,7 +74,7 @@ class Stack(Record, frozen=True, forbid_unknown_fields=True):
                 if build.name == name:
                     return build
             hint = nearest(name, [build.name for build in self.builds])
-            raise UserError(f"stack {self.name} has no build '{name}' ({hint}).")
+            raise UserError(f"stack {self.name} has no build '{name}' ({hint})")
         return next((build for build in self.builds if not build.pending), self.builds[0])
 
 
@@ -91,7 +91,7 @@ def names() -> List[str]:
 def load(name: str) -> Stack:
     """The stack called `name`. Raises UserError that offers the nearest name where there is none."""
     if name not in names():
-        raise UserError(f"there is no stack '{name}' ({nearest(name, names())}).", "./inv doctor")
+        raise UserError(f"there is no stack '{name}' ({nearest(name, names())})", "./inv doctor")
     return typed.from_toml(STACKS / f"{name}.toml", Stack, LOCKS, name=name)
 
 

@@ -64,7 +64,7 @@ def fetch_source(stack: Stack) -> Path:
         command += ["--python-version", stack.python, "--format", "pylock.toml"]
         done = subprocess.run(command, capture_output=True, text=True, env=uv_environment())
         if done.returncode != 0:
-            raise UserError(f"the package index could not be asked: {last_words(done.stderr)}.", "./inv doctor")
+            raise UserError(f"the package index could not be reached: {last_words(done.stderr)}", "./inv doctor")
         address = re.findall(r'url = "([^"]+)"', done.stdout)[0]
         target = KEPT / found[1] / address.rpartition("/")[2]
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def user(machine: Machine) -> Finding:
         return Finding("user", "ok", "user", "not root")
     if machine.inside or machine.engine.problem or machine.engine.rootless:
         return Finding("user", "ok", "user", "root")
-    what = "root: what runs in a container then runs as root too"
+    what = "root: containers then run as root too"
     return Finding("user", "note", "user", what, "work as an ordinary user in the group docker")
 
 
@@ -155,7 +155,7 @@ def gpu(machine: Machine, facts: dict[str, Any]) -> list[Finding]:
             what = "an NVIDIA card is plugged in, but its driver does not answer (nvidia-smi)"
             remedy = "install NVIDIA's driver (Ubuntu: sudo ubuntu-drivers install), then restart"
             return [Finding("gpu", "note", "GPU", what, remedy)]
-        where = ", and under WSL2 its driver belongs into Windows, not here" if machine.wsl else ""
+        where = ", and under WSL2 the driver is installed in Windows, not here" if machine.wsl else ""
         return [Finding("gpu", "ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
     cards = ", ".join(f"{gpu.name} ({gpu.capability or 'compute capability unknown'})" for gpu in machine.gpus)
     return [Finding("gpu", "ok", "GPU", cards), driver(machine, facts), code(machine, facts)]
@@ -211,7 +211,7 @@ def index(machine: Machine, facts: dict[str, Any]) -> Finding:
     if machine.index == "":
         return Finding("package-index", "ok", "package index", f"{machine.index_host} answers")
     if machine.index == UNKNOWN:
-        return Finding("package-index", "ok", "package index", "not asked: everything is installed")
+        return Finding("package-index", "ok", "package index", "not needed: everything is installed")
     mirror = facts["mirror"][0]["index"]
     what = f"{machine.index_host or 'it'} does not answer: {machine.index}"
     if machine.mirror == "":
@@ -263,7 +263,7 @@ def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
         what = "neither buildx nor BuildKit: images cannot be built"
         remedy = "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin)"
         found.append(Finding("image-builder", "note", "builder", what, remedy))
-    compose = "of the engine" if engine.compose else "none of the system's; ours is fetched when it is needed"
+    compose = "of the engine" if engine.compose else "not installed; a pinned one is fetched when needed"
     found.append(Finding("compose", "ok", "Compose", compose))
     found.append(image(machine, choice))
     if machine.gpus:
@@ -297,7 +297,7 @@ def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
     if machine.gpu_in_container == "":
         return Finding("gpu-in-container", "ok", "GPU inside", f"a container sees it, {how}")
     if machine.gpu_in_container == UNKNOWN:
-        return Finding("gpu-in-container", "ok", "GPU inside", f"{how} (to be tried when an image is there)")
+        return Finding("gpu-in-container", "ok", "GPU inside", f"{how} (tested once there is an image)")
     what = f"a container does not see it ({how}): {machine.gpu_in_container}"
     remedy = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
     if machine.engine.gpu == "runtime":

@@ -32,7 +32,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     for "pylock", which holds the address of every file, where the package index cannot be asked.
     """
     if form not in INSTALL:
-        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))}).", "./inv --help export")
+        raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))})", "./inv --help export")
     place = mirrors.find(mirror) if mirror else {}
     if build.pending:
         warn(f"{catalog.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")
@@ -100,7 +100,7 @@ def pylock(stack: Stack, build: Build, text: str, place: dict[str, Any]) -> str:
     done = subprocess.run(command, input=text, capture_output=True, text=True, env=uv_environment())
     if done.returncode != 0:
         said = last_words(done.stderr).rstrip(".")
-        raise UserError(f"the package index could not be asked: {said}.", "./inv doctor, or --format pip")
+        raise UserError(f"the package index could not be reached: {said}", "./inv doctor, or --format pip")
     if build.pending:
         return done.stdout
     recorded = set(re.findall(r"sha256:([0-9a-f]{64})", text))

@@ -96,7 +96,7 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
         reason = (pulled.stderr.strip().splitlines() or ["no answer"])[-1]
         failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
     raise UserError(
-        f"no base image for stack {stack.name}: {'; '.join(failures)}.",
+        f"no base image for stack {stack.name}: {'; '.join(failures)}",
         "./inv config set registry mirror.example.com, or without a container: --where venv",
     )
 
@@ -154,17 +154,17 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     if present(engine, name):
         return name
     if older(engine, stack, build):
-        say(f"the image of stack {stack.name} is older than its definition: building it anew")
+        say(f"the image of stack {stack.name} is older than its definition: rebuilding it")
     if not engine.builder:
         raise UserError(
-            f"docker {engine.version} cannot build: neither buildx nor BuildKit is there.",
+            f"docker {engine.version} cannot build: neither buildx nor BuildKit is there",
             "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin), or --where venv",
         )
     root = output_of(engine.client, "info", "--format", "{{.DockerRootDir}}")
     needed_gb = stack.image_gb
     if root and Path(root).exists() and free_gb(Path(root)) < needed_gb:
         free = f"only {free_gb(Path(root)):.1f} GB are free in {root}"
-        raise UserError(f"building stack {stack.name} takes about {needed_gb:g} GB and {free}.", "docker system prune")
+        raise UserError(f"building stack {stack.name} takes about {needed_gb:g} GB and {free}", "docker system prune")
     if build.pending:
         warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
     base = get_base(engine, stack, sources)
@@ -173,7 +173,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     say(f"building {name} on {base} with {engine.builder}")
     environment = settings.child_environment({"DOCKER_BUILDKIT": "1"})
     if subprocess.run(command, stdout=sys.stderr, env=environment).returncode != 0:
-        raise UserError(f"building stack {stack.name} failed (the engine's own message is above).", "./inv doctor")
+        raise UserError(f"building stack {stack.name} failed (the engine's own message is above)", "./inv doctor")
     say(f"{name} is ready after {time.monotonic() - started:.0f} s")
     return name
 
@@ -196,7 +196,7 @@ def sbom(engine: Engine, stack: Stack, build: Build) -> str:
     """
     name = tag(stack, build)
     if not present(engine, name):
-        raise UserError(f"there is no image {name}.", f"./inv image.build --stack {stack.name}/{build.name}")
+        raise UserError(f"there is no image {name}", f"./inv image.build --stack {stack.name}/{build.name}")
     tool = native.carried("sbom", stack.python)
     command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{tool}:/sbom:ro", name]
     document = json.loads(asked([*command, "python", "-c", CYCLONEDX]))

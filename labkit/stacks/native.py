@@ -89,7 +89,7 @@ def find_python(versions: tuple[str, ...]) -> str:
     if subprocess.run(install, stdout=sys.stderr, env=uv_environment()).returncode == 0:
         return output_of(uv(), "python", "find", versions[0])
     raise UserError(
-        f"this stack needs Python {' or '.join(versions)}, none is installed and none could be downloaded.",
+        f"this stack needs Python {' or '.join(versions)}, none is installed and none could be downloaded",
         f"install one (pyenv install {versions[0]}, or your distribution's python{versions[0]}), then the same command",
     )
 
@@ -118,7 +118,7 @@ def make(stack: Stack, build: Build) -> None:
     folder = VENV / stack.name
     if free_gb(VENV) < stack.disk_gb:
         free = f"only {free_gb(VENV):.1f} GB are free in {VENV}"
-        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}.", "./inv clean")
+        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}", "./inv clean")
     started = time.monotonic()
     python = find_python(stack.native_python)
     said = output_of(python, "--version")
@@ -189,6 +189,6 @@ def run_uv(*arguments: str) -> None:
     """Run uv with its own progress shown. Raises UserError when it fails."""
     if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
         raise UserError(
-            f"uv {arguments[0]} failed (its own message is above).",
+            f"uv {arguments[0]} failed (its own message is above)",
             "./inv doctor; in mainland China: ./inv config set mirror cn",
         )

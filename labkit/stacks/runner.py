@@ -53,11 +53,11 @@ class Command:
 def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[Place, str]:
     """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
     if asked not in ("", *PLACES):
-        raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))}).")
+        raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))})")
     if asked == "here" and not inside_image:
-        raise UserError("--where here works inside one of our images only.", "./inv lab NAME --where venv")
+        raise UserError("--where here works inside one of our images only", "./inv lab NAME --where venv")
     if asked == "docker" and engine.problem:
-        raise UserError(f"--where docker: {engine.problem}.", "./inv doctor, or --where venv")
+        raise UserError(f"--where docker: {engine.problem}", "./inv doctor, or --where venv")
     if asked not in ("", "auto"):
         return cast(Place, asked), "you asked for it"
     if inside_image:

@@ -62,7 +62,7 @@ def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool
         return f"driver {driver} is older than the {needed} that CUDA {build.cuda} needs"
     for gpu in gpus:
         if not gpu.capability:
-            return f"the driver does not say the compute capability of {gpu.name}"
+            return f"the driver does not report the compute capability of {gpu.name}"
         if not covers(wheel["architectures"], gpu.capability):
             return f"torch {stack.torch} with CUDA {build.cuda} has no code for {gpu.name} ({gpu.capability})"
         oldest = facts["wsl"]["min_capability"]

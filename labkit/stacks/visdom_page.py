@@ -46,7 +46,7 @@ def fetch(folder: Path) -> None:
     environment = settings.child_environment({"PATH": search, **mirrors.variables()})
     if subprocess.run(command, cwd=folder, stdout=sys.stderr, env=environment).returncode != 0:
         raise UserError(
-            "npm could not fetch what the page of visdom loads (its own message is above).",
+            "npm could not fetch what the page of visdom loads (its own message is above)",
             "./inv doctor; in mainland China: ./inv config set mirror cn",
         )
 

@@ -18,12 +18,12 @@ class Config:
     config: str = option("tiny", "tiny, tiny_panoptic, tiny_semantic or a config of detectron2's model zoo")
     dataset: str | None = option(None, "COCO, whole or a subset; without this option its synthetic sample",
                                     choices=("coco",))  # fmt: skip
-    input: str | None = option(None, "for demo: images of yours, with commas; a folder; a video; or webcam",
+    input: str | None = option(None, "for demo: images of yours, separated by commas; a folder; a video; or webcam",
                                path=True, instead=True)  # fmt: skip
     weights: str | None = option(None, "for eval and demo: a run, a file or a name of the model zoo (default: what was "
                                     "trained last with this config, else the model zoo's)", path=True)  # fmt: skip
     threshold: float = option(0.5, "for demo: draw objects with at least this score", at_least=0)
-    frames: int = option(100, "for demo: of a video or the webcam at most so many images", at_least=1)
+    frames: int = option(100, "for demo: read at most N images of a video or the webcam", at_least=1)
     overrides: str = option("", "settings of detectron2 to change, as in SOLVER.BASE_LR 0.0025", rest=True)
 
     def __post_init__(self) -> None:

@@ -28,7 +28,7 @@ WEBCAM = "webcam"
 class Inputs:
     """Images, uint8 (H, W, 3) BGR, from files, folders, a video or the webcam; counts what could not be read."""
 
-    wanted: str  # names, several with commas
+    wanted: str  # names, several separated by commas
     frames: int  # of a video or the webcam, at most
     skipped: list[str] = field(default_factory=list)
 

@@ -78,7 +78,7 @@ def find(wanted: str | None, config: str) -> tuple[Path, dict[str, Any]]:
         return path, {}
     if not path.exists() and wanted != "latest" and not any(found.name.endswith(wanted) for found in records.table()):
         hint = nearest(wanted, zoo.parts())
-        raise UserError(f"--weights: {wanted} is no file, no run and not in the model zoo; {hint}", "./inv runs")
+        raise UserError(f"--weights: {wanted} is neither a file, nor a run, nor in the model zoo; {hint}", "./inv runs")
     state = load_checkpoint(wanted, "detectron2", {"config": config})["state"]
     folder = path if path.is_dir() else records.find(wanted, "detectron2") if not path.is_file() else None
     return (folder / "checkpoints" / "last.pt" if folder else path), state

@@ -61,7 +61,7 @@ def path(name: str) -> Path:
     """The file of the weights. Raises UserError where they were not fetched."""
     there = store.state(NAME)
     if name not in there.what.parts:
-        raise UserError(f"the weights {name} of the model zoo are not here.", f"./inv data {NAME} --split={name}")
+        raise UserError(f"the weights {name} of the model zoo are not here", f"./inv data {NAME} --split={name}")
     say(f"weights: {name} of the model zoo ({there.kind})")
     (file,) = [file for file in registry.find(NAME).files if file.part == name]
     return there.path / file.path

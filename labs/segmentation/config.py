@@ -25,7 +25,7 @@ class Config:
     colour: float = option(0.3, "augmentation: brightness, contrast and saturation vary by this share", at_least=0)
     annotations: str = option("auto", "what the labels come from; auto: panoptic where it is there",
                               choices=("auto", "panoptic", "instances"))  # fmt: skip
-    classes: str | None = option(None, "names of the categories to tell apart, with commas; all else is other")
+    classes: str | None = option(None, "categories to tell apart, separated by commas; all else is 'other'")
     most: int = option(20, "without --classes: the N categories that cover most pixels", at_least=1)
     limit: int = option(5000, "read at most N images of each split", at_least=2)
     predict: str | None = option(None, "an image of yours to segment with a trained network, instead of training",
@@ -37,7 +37,7 @@ class Config:
         """Refuse sizes that the networks cannot take."""
         for name, side in (("--size", self.size), ("--crop", self.crop)):
             if side % STRIDE:
-                raise UserError(f"{name} {side} is no multiple of {STRIDE}", f"{name} {side // STRIDE * STRIDE}")
+                raise UserError(f"{name} {side} is not a multiple of {STRIDE}", f"{name} {side // STRIDE * STRIDE}")
         if self.crop > self.size:
             raise UserError(f"--crop {self.crop} is more than --size {self.size}", f"--crop {self.size}")
 

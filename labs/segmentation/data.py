@@ -83,7 +83,7 @@ def find_splits(folder: Path, wanted: str = "auto") -> tuple[Split, Split, str]:
         return splits[0], splits[1], f"{about}. Trained on {names[0]}, tested on {names[1]}."
     (whole,) = splits
     if len(whole.images) < 3:
-        raise UserError(f"{shown(folder)} has {len(whole.images)} annotated images; 3 are the fewest", GET)
+        raise UserError(f"{shown(folder)} has {len(whole.images)} annotated images; 3 are the minimum", GET)
     test = whole.images[2::5]
     parts = [Split(folder, whole.name, kind, whole.categories, entries, whole.rows)
              for entries in ([entry for entry in whole.images if entry not in test], test)]  # fmt: skip
@@ -128,7 +128,7 @@ def choose_classes(split: Split, names: Sequence[str], most: int) -> Classes:
     rest = split.kind == "instances" or set(areas) - chosen
     kept = sorted((row for row in split.categories if row["id"] in chosen), key=lambda row: row["id"])
     if len(kept) + bool(rest) < 2:
-        raise UserError(f"--classes: {', '.join(row['name'] for row in kept)} alone is nothing to tell apart")
+        raise UserError(f"--classes: {', '.join(row['name'] for row in kept)} alone leaves nothing to tell apart")
     if len(kept) >= VOID:
         raise UserError(f"{len(kept)} classes are more than the {VOID - 1} that a byte can tell apart", "--most 100")
     return Classes(
@@ -222,7 +222,7 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
     file = split.folder / f"panoptic_{split.name}" / row["file_name"]
     drawn = cv2.imdecode(np.frombuffer(_read(file, f"panoptic_{split.name}.json"), np.uint8), cv2.IMREAD_COLOR)  # BGR
     if drawn is None:
-        raise UserError(f"{shown(file)} is no image that can be read", f"{GET} --verify")
+        raise UserError(f"{shown(file)} is not an image that can be read", f"{GET} --verify")
     blue, green, red = np.moveaxis(pick(drawn, size).astype(np.int64), 2, 0)
     numbers = red + 256 * green + 65536 * blue  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}

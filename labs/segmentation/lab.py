@@ -201,7 +201,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     say(f"classes: {', '.join(classes.names)}")
     images, test = (data.load(split, classes, config.size, config.limit, run) for split in (train_split, test_split))
     if len(images) < 2:
-        raise UserError(f"{train_split.name} has one annotated image; 2 are the fewest", "./inv data coco")
+        raise UserError(f"{train_split.name} has one annotated image; 2 are the minimum", "./inv data coco")
     run.note(about)
     model = build_model(config, len(classes.names))
     model[0].measure(torch.cat([pixels[:height, :width].reshape(-1, 3) for pixels, (height, width)

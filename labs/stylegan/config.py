@@ -19,7 +19,7 @@ class Config:
     mapping_layers: int = option(4, "layers of the mapping network; 8 in the paper", at_least=0)
     lr: float = option(0.003, "learning rate of both networks; a tenth of it in the mapping network", at_least=0)
     r1: float = option(0.3, "weight of the R1 penalty, γ", at_least=0)
-    r1_every: int = option(4, "take the penalty in one of so many steps, so many times as strongly", at_least=1)
+    r1_every: int = option(4, "take the penalty in every Nth step, N times as strongly", at_least=1)
     mixing: float = option(0.5, "share of the generated images that take their styles from two vectors", at_least=0)
     orthogonal: float = option(0.0, "weight of orthogonal regularisation in the generator; BigGAN: 0.0001", at_least=0)
     average: float = option(0.99, "how much the mean over the generator's weights keeps in each step", at_least=0)

@@ -129,12 +129,12 @@ def test_a_disk_that_refuses_is_not_the_hosts_fault(mirror, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("http://[half/f", "no usable address: Invalid IPv6 URL"),
-        ("nonsense", "no usable address: unknown url type: 'nonsense'"),
-        ("http://127.0.0.1:port/f", "no usable address: nonnumeric port: 'port'"),
-        ("http://127.0.0.1/a b", "no usable address: URL can't contain control characters"),
-        ("http://127.0.0.1/图", "no usable address: 'ascii' codec"),
-        ("http://a..b/f", "no usable address: .*label"),
+        ("http://[half/f", "not a usable address: Invalid IPv6 URL"),
+        ("nonsense", "not a usable address: unknown url type: 'nonsense'"),
+        ("http://127.0.0.1:port/f", "not a usable address: nonnumeric port: 'port'"),
+        ("http://127.0.0.1/a b", "not a usable address: URL can't contain control characters"),
+        ("http://127.0.0.1/图", "not a usable address: 'ascii' codec"),
+        ("http://a..b/f", "not a usable address: .*label"),
     ],
 )
 def test_what_is_no_address_is_named_and_the_next_one_has_its_turn(address, said, mirror, tmp_path):
@@ -147,7 +147,7 @@ def test_what_is_no_address_is_named_and_the_next_one_has_its_turn(address, said
 def test_a_redirect_to_what_is_no_address_is_the_hosts_fault(mirror, tmp_path, monkeypatch):
     monkeypatch.setitem(FAULTS, "nowhere", mirrors.answer(302, Location="http://[half/f"))
     mirror.fault = "nowhere"
-    with pytest.raises(addresses.Unreachable, match="no usable address"):
+    with pytest.raises(addresses.Unreachable, match="not a usable address"):
         fetch(mirror, tmp_path)
 
 

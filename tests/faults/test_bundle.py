@@ -130,7 +130,7 @@ def test_one_that_is_cut_short_or_is_something_else(packed, tmp_path):
 
 
 def test_nothing_to_put_in_or_what_is_not_here(packed, tmp_path):
-    with pytest.raises(UserError, match="needs something in it"):
+    with pytest.raises(UserError, match="must contain a stack"):
         bundle.create(tmp_path / "b.tar", [], [])
     with pytest.raises(UserError, match="Tiny is not in"):
         bundle.create(tmp_path / "b.tar", [], ["tiny"])

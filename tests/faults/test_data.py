@@ -166,7 +166,7 @@ def test_two_processes_at_once(data, mirror, tmp_path):
     ends = [process.communicate() for process in both]
     assert [process.returncode for process in both] == [0, 0]
     assert [out for out, _ in ends] == ["verified\n"] * 2
-    assert sum("another process is at work on Tiny; waiting for it" in err for _, err in ends) == 1
+    assert sum("another process is working on Tiny; waiting for it" in err for _, err in ends) == 1
     assert mirror.served_bytes == len(ARCHIVE) + 1
     assert whole(data)
 

@@ -278,7 +278,7 @@ def test_of_several_a_lying_one_costs_a_second_download_and_nothing_else(target,
     with Mirror({"f": content}) as good, Mirror({"f": bytes(len(content))}) as lying:
         source = download.fetch([lying.url("f"), good.url("f")], target, len(content), hashes(content))
     assert target.read_bytes() == content and source == good.base[7:]
-    assert "now one address after the other" in capfd.readouterr().err
+    assert "trying the addresses one at a time" in capfd.readouterr().err
 
 
 def test_an_idle_connection_takes_over_half_of_what_a_slow_one_holds(target, together):

@@ -146,7 +146,7 @@ def test_a_notebook_needs_its_token(inv):
 def test_accidents_of_visdom(inv):
     port, _ = inv.start("visdom")
     status, _, err = inv("visdom", "--port", str(free_port()))
-    assert status == 2 and f"runs on port {port} already" in err
+    assert status == 2 and f"already running on port {port}" in err
     status, _, err = inv("tensorboard", "--port", str(port), "--where", "venv", "--stack", inv.stack)
     assert status == 2 and f"port {port} is taken by" in err and "./inv tensorboard --port" in err
     assert f"process {process_of(inv, 'visdom')}" in err
@@ -178,4 +178,4 @@ def test_a_service_that_cannot_start_says_why(inv):
     inv.runs.mkdir()
     (inv.runs / ".visdom").write_text("a file where visdom wants a folder")
     status, _, err = inv("visdom", "--port", str(free_port()), "--where", "venv", "--stack", inv.stack)
-    assert status == 2 and "visdom does not run: " in err and "next: less " in err and "Traceback" not in err
+    assert status == 2 and "visdom is not running: " in err and "next: less " in err and "Traceback" not in err

@@ -80,7 +80,7 @@ def test_a_path_below_an_admitted_module_is_refused(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"\x80\x02", b"not a pickle", b"\x80\x02}q\x00"])
 def test_a_damaged_pickle_is_named(tmp_path, content):
     (tmp_path / "test_batch").write_bytes(content)
-    with pytest.raises(UserError, match="test_batch is no pickle that can be read"):
+    with pytest.raises(UserError, match="test_batch is not a pickle that can be read"):
         pickles.load(tmp_path / "test_batch")
 
 

@@ -104,4 +104,4 @@ def test_it_goes_into_an_environment_of_ones_own(tmp_path):
     (packages,) = (tmp_path / "own" / "lib").glob("python3*/site-packages")
     assert detectron2_wheel.installed(packages).startswith("0.6, Python alone") and (packages / "panopticapi").is_dir()
     done = install("--stack=cpu", f"--python={tmp_path / 'nothing'}")
-    assert done.returncode == 2 and "is no Python to install into" in done.stderr
+    assert done.returncode == 2 and "is not a Python interpreter" in done.stderr

@@ -115,7 +115,7 @@ def test_options_are_known_without_a_stack(lab):
         ("cifar10", ["--augment", "cutot"], "there is no cutot; did you mean cutout?"),
         ("cyclegan", ["--size", "66"], "--size 66 is not a multiple of 4"),
         ("dcgan", ["--loss", "wgan-gp"], "batch norm in the discriminator mixes them"),
-        ("segmentation", ["--crop", "100"], "--crop 100 is no multiple of 32"),
+        ("segmentation", ["--crop", "100"], "--crop 100 is not a multiple of 32"),
         ("stylegan", ["--average", "1"], "would keep the first weights for ever"),
         ("detectron2", ["--task", "train", "--input", "webcam"], "--input goes with --task demo"),
         ("cifar10", ["--resume", "19990101-000000"], "there is no run 19990101-000000"),

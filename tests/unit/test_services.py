@@ -53,7 +53,7 @@ def test_the_port_is_the_one_asked_for_or_where_labs_look_or_the_usual_one(monke
 
 @pytest.mark.parametrize("text", ["eight", "80", "-1", "70000", "8097.0"])
 def test_what_is_no_port_is_refused(text):
-    with pytest.raises(UserError, match="is no port"):
+    with pytest.raises(UserError, match="is not a port"):
         control.wanted_port("visdom", text)
 
 
@@ -170,7 +170,7 @@ def test_what_stops_while_it_starts_leaves_nothing(stop, stand_in, monkeypatch):
 
 def test_one_that_never_answers_is_refused_and_leaves_nothing(stand_in, monkeypatch):
     monkeypatch.setattr(control, "START_S", 1.0)
-    with pytest.raises(UserError, match="tensorboard does not run: no answer within 1 s") as refused:
+    with pytest.raises(UserError, match="tensorboard is not running: no answer within 1 s") as refused:
         stand_in.start("mute")
     assert refused.value.next_command == f"less {control.log_of('tensorboard')}"
     assert not alive(stand_in.process()) and not control.note_of("tensorboard").exists()

@@ -63,9 +63,9 @@ def test_what_the_command_line_says_comes_first(monkeypatch):
         ("LAB_DATA", "a\x1b[2Jb", "LAB_DATA holds characters that cannot be printed"),
         ("LAB_DETECTRON2", "x.whl", "./inv config set detectron2 'x.whl'"),
         ("LAB_BASE_IMAGE", "mine", "it is a setting to keep"),
-        ("LAB_SETTINGS", "{", "no JSON object"),
-        ("LAB_SETTINGS", "[" * 100_000, "no JSON object"),
-        ("LAB_SETTINGS", '{"data": 1}', "no JSON object"),
+        ("LAB_SETTINGS", "{", "not a JSON object"),
+        ("LAB_SETTINGS", "[" * 100_000, "not a JSON object"),
+        ("LAB_SETTINGS", '{"data": 1}', "not a JSON object"),
         ("LAB_SETTINGS", '{"device": "gpu"}', "it can be cuda or cpu"),
     ],
 )

@@ -124,7 +124,7 @@ MACHINES = [
     # older still, and drivers that do not tell
     (["GTX 680"], "470.256", False, "", "cpu/index", False, "cpu/index", "no code for GTX 680 (3.0)"),
     (["GTX 480"], "390.157", False, "", "cpu/index", False, "cpu/index", "no code for GTX 480 (2.0)"),
-    (["GT 1234"], "390.157", False, "", "cpu/index", False, "cpu/index", "does not say the compute capability of GT 1234"),
+    (["GT 1234"], "390.157", False, "", "cpu/index", False, "cpu/index", "does not report the compute capability of GT 1234"),
     # several: the stack must run on all of them
     (["T4", "GTX 1080 Ti"], "580.65.06", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
     (["RTX 5090", "RTX 3090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "RTX 5090"),
