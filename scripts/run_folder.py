@@ -153,4 +153,6 @@ def words(kind: Any, chinese: bool) -> str:
         return ("列表" if chinese else "list") + f" ({words(kind.item_type, chinese)})"
     if isinstance(kind, inspect.StructType):
         return "对象" if chinese else "object"
+    if isinstance(kind, inspect.LiteralType):
+        return ("以下之一：" if chinese else "one of ") + ", ".join(f"`{value}`" for value in kind.values)
     return WORDS[type(kind)][chinese]

@@ -20,7 +20,7 @@ from labkit.base.console import warn
 from labkit.base.paths import shown
 
 if sys.version_info >= (3, 9):
-    from typing import Annotated
+    from typing import Annotated  # novermin
 else:
     from typing_extensions import Annotated
 

@@ -12,7 +12,7 @@ import os
 import struct
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, Union
 
 import msgspec
 
@@ -80,13 +80,16 @@ class Environment(Record, frozen=True):
     )
 
 
+Status = Literal["running", "finished", "stopped", "failed"]
+
+
 class Summary(Record, frozen=True):
     """Where the run stands. Written anew every 20 s or more, and at the end."""
 
     status: Annotated[
-        str,
-        said("running (killed, where no process holds the folder), finished, stopped (it can go on) or failed",
-             "running（若无进程持有此文件夹则为被中断）、finished、stopped（可继续）或 failed"),
+        Status,
+        said("how it ended; stopped: it can be resumed. running, where no process holds the folder: it was killed",
+             "如何结束；stopped：可继续。若为 running 而无进程持有此文件夹，则是被中断"),
     ] = "running"  # fmt: skip
     metrics: Annotated[
         Dict[str, Number],
@@ -102,7 +105,7 @@ class Summary(Record, frozen=True):
 class Item(msgspec.Struct, frozen=True):
     """Something that the report shows."""
 
-    kind: Annotated[str, said("figure, table or note", "figure、table 或 note")]
+    kind: Annotated[Literal["figure", "table", "note"], said("what it is", "类型")]
     name: Annotated[str, said("plots/NAME.png, tables/NAME.json", "plots/NAME.png、tables/NAME.json")] = ""
     caption: Annotated[str, said("what stands with it", "标题文字")] = ""
     step: Annotated[Optional[int], said("when it was drawn, if shown live", "绘制时的步数（实时显示时）")] = None

@@ -8,12 +8,12 @@ import time
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, Iterable
+from typing import Any, Iterable, Literal
 
 from labkit.base import paths, typed
 from labkit.base.errors import UserError, nearest
 from labkit.runs import contents
-from labkit.runs.contents import TRUST, Config, Environment, Summary, countable
+from labkit.runs.contents import TRUST, Config, Environment, Status, Summary, countable
 
 ASKING_S = 1.0  # how long a run that starts puts up with those who ask whether it runs; each takes microseconds
 
@@ -26,7 +26,7 @@ class RunInfo:
     """One run, as the records in its folder tell it."""
 
     folder: Path
-    status: str  # running, finished, stopped (it saved and can go on), failed, killed (it ended unexpectedly)
+    status: Literal[Status, "killed"]  # stopped: it saved and can go on; killed: it ended unexpectedly
     config: Config | None  # None where nobody can tell what was asked for
     env: Environment
     summary: Summary

@@ -19,7 +19,7 @@ from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.runs import checkpoints, contents, processes, records, report
 from labkit.runs.checkpoints import load_checkpoint
-from labkit.runs.contents import Config, DataUsed, Environment, History, Item, Items, Summary, Table
+from labkit.runs.contents import Config, DataUsed, Environment, History, Item, Items, Status, Summary, Table
 from labkit.runs.live import Bar, TensorBoard, Windows
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ class Run:
             raise KeyboardInterrupt
 
     def record(
-        self, status: str, metrics: Mapping[str, float] | None = None, error: str = "", traceback: str = ""
+        self, status: Status, metrics: Mapping[str, float] | None = None, error: str = "", traceback: str = ""
     ) -> None:
         """Write down where the run stands: summary.json, the plot of the curves, the report."""
         self._flush()

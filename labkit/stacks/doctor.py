@@ -10,7 +10,7 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import Any
+from typing import Any, Literal
 
 from labkit.base import paths, ports
 from labkit.base.command import as_typed
@@ -27,6 +27,9 @@ REMEDIES = {
 }
 
 
+Level = Literal["ok", "note", "problem"]
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing the doctor saw. `level`: "ok", "note" (could be better) or "problem" (something will not work).
@@ -35,7 +38,7 @@ class Finding:
     """
 
     id: str
-    level: str
+    level: Level
     subject: str
     what: str
     next_command: str = ""
@@ -140,7 +143,7 @@ def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
         return Finding("clock", "ok", "clock", f"{what} (not compared: no answer from the network)")
     if abs(ahead) > 300:
         what += f" is {abs(ahead) / 60:.0f} minutes {'ahead' if ahead > 0 else 'behind'}"
-        level = "problem" if abs(ahead) > 24 * 3600 else "note"
+        level: Level = "problem" if abs(ahead) > 24 * 3600 else "note"
         return Finding("clock", level, "clock", f"{what}: certificates may look invalid, run names are wrong", remedy)
     return Finding("clock", "ok", "clock", f"{what}, right to the minute" if abs(ahead) < 60 else what)
 
@@ -252,7 +255,7 @@ def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
     if machine.inside:
         return [Finding("container-engine", "ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
     if engine.problem:
-        level = "note" if engine.problem in REMEDIES else "ok"
+        level: Level = "note" if engine.problem in REMEDIES else "ok"
         what = f"{engine.problem}: the labs run in environments of their own, .venv/"
         return [Finding("container-engine", level, "engine", what, REMEDIES.get(engine.problem, ""))]
     what = f"docker {engine.version}{' (rootless)' if engine.rootless else ''}"
@@ -287,7 +290,7 @@ def image(machine: Machine, choice: selection.Choice) -> Finding:
 
 def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
     """Whether containers can have the GPU: a problem only where the stack uses it."""
-    level = "problem" if choice.use_gpu else "note"
+    level: Level = "problem" if choice.use_gpu else "note"
     if not machine.engine.gpu:
         what = "the NVIDIA Container Toolkit is missing: containers see no GPU"
         remedy = "sudo apt install nvidia-container-toolkit; sudo nvidia-ctk runtime configure --runtime=docker; "

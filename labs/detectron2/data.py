@@ -76,7 +76,7 @@ def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
         for segment in annotation["segments_info"]:
             if segment["category_id"] in ids:
                 runs = rle.encode(np.asfortranarray(segment_ids == segment["id"]).astype(np.uint8))
-                runs["counts"] = runs["counts"].decode("ascii")
+                runs["counts"] = str(runs["counts"], "ascii")
                 rows.append({**segment, "id": len(rows) + 1, "image_id": annotation["image_id"], "segmentation": runs})
     return {**panoptic, "annotations": rows, "categories": things}
 

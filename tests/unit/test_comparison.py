@@ -96,7 +96,6 @@ INJECTIONS = {
     "lab": lambda text: ("config", {"lab": text}),
     "option": lambda text: ("config", {"options": {text: 1}}),
     "value of an option": lambda text: ("config", {"options": {"lr": text}}),
-    "status": lambda text: ("summary", {"status": text}),
     "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
     "value of a fact": lambda text: ("env", {"cpu": text}),
     "package": lambda text: ("env", {"packages": {text: "1"}}),

@@ -175,10 +175,16 @@ def test_a_broken_record_of_a_run_harms_no_other(runs, said, name):
         assert all(name in line and "\n" not in line for line in said) and len(said) <= 1
 
 
+def test_a_state_that_there_is_not_is_no_state(runs, capsys):
+    (runs / CIFAR10 / "summary.json").write_text('{"status": "won"}')
+    assert {run.status for run in records.table()} == {"killed", "finished"}  # as if it had no summary
+    assert "summary.json is left out: Invalid enum value 'won'" in capsys.readouterr().err
+
+
 def test_the_list_of_runs_takes_any_text(runs, capsys):
     path = runs / CIFAR10 / "summary.json"
     for text in ("[/bold]", "\x1b[31mred", "[link=x]"):
-        path.write_text(json.dumps({"status": text, "metrics": {text: 1.0}}))
+        path.write_text(json.dumps({"status": "failed", "metrics": {text: 1.0}}))
         cli.runs_table()
         shown = capsys.readouterr().out
         assert text.replace("\x1b", "?") in shown and "pix2pix" in shown and "\x1b" not in shown

@@ -211,7 +211,6 @@ INJECTIONS = {
     "command": lambda text: ("config", {"command": text}),
     "option": lambda text: ("config", {"options": {text: 1}}),
     "value of an option": lambda text: ("config", {"options": {"lr": text}}),
-    "status": lambda text: ("summary", {"status": text}),
     "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
     "error": lambda text: ("summary", {"error": text}),
     "traceback": lambda text: ("summary", {"error": "it", "traceback": text}),
