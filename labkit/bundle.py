@@ -22,6 +22,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest, link, locked, megabytes, require_space, writing
 from labkit.base.paths import shown
+from labkit.base.programs import pip_environment
 from labkit.data import importing, samples, store
 from labkit.stacks import catalog, detectron2_wheel, native
 
@@ -172,9 +173,9 @@ def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
         (Path(sys.executable), catalog.LOCKS / "host.txt"),
     ):
         say(f"fetching the packages of {lock.name}")
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "download", "--quiet", "--no-deps"]
+        pip = [sys.executable, "-I", "-m", "pip", "--python", str(python), "download", "--quiet", "--no-deps"]
         pip += ["--require-hashes", "--disable-pip-version-check", "--no-build-isolation", "-r", str(lock)]
-        if subprocess.run([*pip, "--dest", str(folder)], stdout=sys.stderr).returncode:
+        if subprocess.run([*pip, "--dest", str(folder)], stdout=sys.stderr, env=pip_environment()).returncode:
             raise UserError(f"pip could not fetch the packages of {lock.name} (its own message is above)")
     if stack.detectron2:
         shutil.copy(str(detectron2_wheel.fetch_source(stack)), str(folder))

@@ -16,6 +16,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from labkit.base import installers  # noqa: E402
+
 HOST = ROOT / ".venv" / "host"
 LOCK = ROOT / "docker" / "locks" / "host.txt"
 FACTS = ROOT / "docker" / "facts.toml"
@@ -44,21 +48,26 @@ def make() -> int:
     print("inv: making .venv/host (invoke, rich, uv; once, about 10 seconds)", file=sys.stderr)
     shutil.rmtree(HOST, ignore_errors=True)
     python = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    created = subprocess.run([sys.executable, "-m", "venv", str(HOST)], capture_output=True, text=True)
+    clean = installers.for_pip(os.environ)
+    created = subprocess.run([sys.executable, "-I", "-m", "venv", str(HOST)], capture_output=True, text=True, env=clean)
     if created.returncode != 0:
         return fail(
             f"{python} cannot make a virtual environment (its venv module is missing or broken).",
             f"sudo apt install {python}-venv, or LAB_PYTHON=/path/to/another/python3 ./inv",
         )
-    pip = [str(HOST / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    ours = [str(HOST / "bin" / "python"), "-I"]
+    pip = [*ours, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
     index = mirror_index()
     pip += ["--index-url", index] if index else []
-    installed = subprocess.run([*pip, "--require-hashes", "--only-binary=:all:", "-r", str(LOCK)], stdout=sys.stderr)
+    installed = subprocess.run([*pip, "--only-binary=:all:", "-r", str(LOCK)], stdout=sys.stderr, env=clean)
     if installed.returncode != 0:
         return fail(
             "pip could not install the packages of docker/locks/host.txt (its own message is above).",
             "check the network; in mainland China: LAB_MIRROR=cn ./inv config set mirror cn",
         )
+    tried = subprocess.run([*ours, "-c", "import invoke, rich, msgspec, jinja2"], env=clean)
+    if tried.returncode != 0 or not (HOST / "bin" / "uv").exists():
+        return fail("what pip installed into .venv/host does not work.", "rm -r .venv/host, then ./inv")
     packages = HOST / "lib" / python / "site-packages"
     (packages / "labkit.pth").write_text(f"{ROOT}\n", encoding="utf-8")
     shutil.copyfile(LOCK, finished)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
-from pathlib import Path
 from typing import Any
 
 from labkit.base import settings, tomlfile
@@ -30,7 +28,7 @@ def chosen() -> dict[str, Any]:
 
 def package_index() -> str:
     """The package index to use: the mirror's, else the one set for uv or pip; '' for the usual one."""
-    return chosen().get("index") or settings.system().index or _index_of_pip()
+    return chosen().get("index") or settings.system().index or _uv_toml().get("index", "")
 
 
 def variables() -> dict[str, str]:
@@ -43,18 +41,18 @@ def variables() -> dict[str, str]:
     for variable, key in (("UV_PYTHON_INSTALL_MIRROR", "python"), ("NPM_CONFIG_REGISTRY", "npm")):
         if mirror.get(key):
             told[variable] = mirror[key]
+    if _uv_toml().get("native-tls"):
+        told["UV_NATIVE_TLS"] = "1"
     return told
 
 
-def _index_of_pip() -> str:
-    """What pip's own files say, which uv does not read; a file that pip could not read either says nothing."""
-    index = ""
-    for name in ("/etc/pip.conf", "~/.pip/pip.conf", "~/.config/pip/pip.conf", settings.system().pip_config):
-        config = configparser.ConfigParser(interpolation=None, strict=False)
-        try:
-            content = Path(name).expanduser().read_text(encoding="utf-8-sig", errors="replace") if name else ""
-            config.read_string(content)
-        except (OSError, configparser.Error):
-            continue
-        index = config.get("global", "index-url", fallback="") or index
-    return index.strip()
+def _uv_toml() -> dict[str, Any]:
+    """What uv's own file for this user says about the network; its other settings do not reach our installs."""
+    file = settings.system().configuration / "uv" / "uv.toml"
+    try:
+        said = tomlfile.load(file)
+        listed = [row["url"] for row in said.get("index", []) if row.get("default")]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    index = str(said.get("index-url") or next(iter(listed), ""))
+    return {"index": index, "native-tls": said.get("native-tls") is True}

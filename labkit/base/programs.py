@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from labkit.base import mirrors, settings
+from labkit.base import installers, mirrors, settings
 from labkit.base.errors import UserError
 
 
@@ -36,6 +36,12 @@ def uv() -> str:
 
 
 def uv_environment() -> dict[str, str]:
-    """The environment in which uv takes what the user set: the package index of uv or pip, or a mirror."""
+    """The environment in which uv gets through the user's network, or to a mirror, and installs as we say."""
     # So wide that it breaks no sentence of which we take the last line.
-    return settings.child_environment({"COLUMNS": "1000", **mirrors.variables()})
+    return installers.clean(settings.child_environment({"COLUMNS": "1000", **mirrors.variables()}))
+
+
+def pip_environment() -> dict[str, str]:
+    """The same for pip."""
+    index = {"PIP_INDEX_URL": mirrors.package_index()} if mirrors.package_index() else {}
+    return installers.for_pip(settings.child_environment(index))

@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Mapping
 
-from labkit.base import tomlfile
+from labkit.base import installers, tomlfile
 from labkit.base.errors import UserError, nearest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -80,8 +80,8 @@ class System:
     certificates: str  # file of the authorities to trust
     preload: str  # what every program loads first
     pyenv: Path
-    index: str  # package index of uv's or pip's variables, not of their files
-    pip_config: str
+    index: str  # package index that the user set for uv or pip
+    configuration: Path  # ~/.config
     compose_project: str
     processes: int  # that train together
     rank: int
@@ -186,8 +186,11 @@ def handed_on(**decided: str) -> str:
 
 
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a program that a task starts: the user's with `more`, and settings only from there."""
-    variables = {HANDED_ON, *(f"LAB_{name.upper()}" for name in FIELDS if name != "image")}
+    """The environment of a program that a task starts: the user's with `more`, and settings only from there.
+
+    What would lead its imports elsewhere is left out (PYTHONPATH), unless it is in `more`.
+    """
+    variables = {HANDED_ON, *(f"LAB_{name.upper()}" for name in FIELDS if name != "image"), *installers.OF_PYTHON}
     return {**{name: value for name, value in os.environ.items() if name not in variables}, **more}
 
 
@@ -202,7 +205,7 @@ def command() -> str:
 @lru_cache(maxsize=1)
 def system() -> System:
     """What others said in the environment when it was first asked for. Raises UserError where a number is none."""
-    environment = os.environ
+    environment, home = os.environ, Path(os.environ.get("HOME") or "/nonexistent")
     return System(
         search_path=environment.get("PATH", ""),
         folder=Path(environment.get("PWD") or os.getcwd()),
@@ -210,9 +213,9 @@ def system() -> System:
         proxies={name: value for name, value in environment.items() if value and re.fullmatch(_PROXY, name)},
         certificates=environment.get("SSL_CERT_FILE", ""),
         preload=environment.get("LD_PRELOAD", ""),
-        pyenv=Path(environment.get("PYENV_ROOT") or Path.home() / ".pyenv"),
-        index=next((value for name in _INDEX_VARIABLES if (value := environment.get(name))), ""),
-        pip_config=environment.get("PIP_CONFIG_FILE", ""),
+        pyenv=Path(environment.get("PYENV_ROOT") or home / ".pyenv"),
+        index=installers.index_of(environment),
+        configuration=Path(environment.get("XDG_CONFIG_HOME") or home / ".config"),
         compose_project=environment.get("COMPOSE_PROJECT_NAME", ""),
         processes=_number(environment, "WORLD_SIZE", 1),
         rank=_number(environment, "RANK", 0),
@@ -221,7 +224,6 @@ def system() -> System:
 
 
 _PROXY = "(?i)(https?|all|no)_proxy"
-_INDEX_VARIABLES = ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL")
 
 
 def _number(environment: Mapping[str, str], name: str, default: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import socket
 
-from labkit.base import files, login, settings
+from labkit.base import files, login, paths, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.cli.prepare import choose, prepare, show
@@ -63,7 +63,7 @@ def service(
     if shown_again:
         if found.place != "docker":
             settings.use(visdom_port=str(found.port))
-        words = ["-m", "labkit.runs.live", str(shown_again.folder)]
+        words = [str(paths.ROOT / "labkit" / "runs" / "live.py"), str(shown_again.folder)]
         command = runner.python_command(words, choice, found.place, machine)
         if command.run() != 0:
             raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above)")

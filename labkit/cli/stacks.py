@@ -23,6 +23,8 @@ from labkit.stacks import doctor as doctors
 from labkit.stacks import export as exports
 from labkit.stacks import machine as machines
 
+SELFTEST = str(paths.ROOT / "labkit" / "stacks" / "selftest.py")
+
 
 def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
     if mirror:
@@ -35,10 +37,10 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
     if dry:
         if place == "docker":
             print(shlex.join(images.planned(machine.engine, choice.stack, choice.build)))
-        print(runner.python_command(["-m", "labkit.stacks.selftest"], choice, place, machine).shown())
+        print(runner.python_command([SELFTEST], choice, place, machine).shown())
         return None
     place, machine = prepare(place, where, choice, machine)
-    status = runner.python_command(["-m", "labkit.stacks.selftest"], choice, place, machine).run()
+    status = runner.python_command([SELFTEST], choice, place, machine).run()
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
         say(f"\nReady. Next:  ./inv lab cifar10{flag}            train on CIFAR-10 and get a report")

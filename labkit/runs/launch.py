@@ -2,7 +2,7 @@
 
 As a program it runs that launcher inside a stack and leaves with the exit status of the lab's processes:
 
-    python -m labkit.runs.launch torch.distributed.run --nproc_per_node=2 labs/cifar10/lab.py --smoke
+    python labkit/runs/launch.py torch.distributed.run --nproc_per_node=2 labs/cifar10/lab.py --smoke
 
 The launcher alone ends every failure, and every Ctrl-C, with a traceback of its own and status 1; that of PyTorch 1.5
 does not pass signals on either.
@@ -68,7 +68,7 @@ def command(group: Group, torch: str) -> list[str]:
     """What goes between `python` and the lab's program; `torch` is the version."""
     module = ["torch.distributed.launch", "--use_env"] if torch.startswith("1.") else ["torch.distributed.run"]
     return [
-        "-m", "labkit.runs.launch", *module, f"--nnodes={len(group.machines)}", f"--node_rank={group.here}",
+        __file__, *module, f"--nnodes={len(group.machines)}", f"--node_rank={group.here}",
         f"--nproc_per_node={group.per_machine}", f"--master_addr={group.machines[0]}", f"--master_port={group.port}",
     ]  # fmt: skip
 

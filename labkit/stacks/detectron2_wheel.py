@@ -79,7 +79,7 @@ def make(stack: Stack, folder: Path) -> None:
     if wheel:
         shutil.copy(wheel, folder)
     elif not asked():
-        command = [sys.executable, str(MAKER), str(fetch_source(stack)), str(folder)]
+        command = [sys.executable, "-I", str(MAKER), str(fetch_source(stack)), str(folder)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             raise UserError(f"no wheel of detectron2 could be made: {last_words(done.stderr)}", "git status docker")

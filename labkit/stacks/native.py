@@ -82,7 +82,7 @@ def find_python(versions: tuple[str, ...]) -> str:
         candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
         candidates.append(output_of(uv(), "python", "find", "--no-python-downloads", version))
         for candidate in candidates:
-            if candidate and output_of(candidate, "-c", OWN_VERSION) == f"{version} True":
+            if candidate and output_of(candidate, "-I", "-c", OWN_VERSION) == f"{version} True":
                 return candidate
     say(f"Python {versions[0]} is not installed here; asking uv to download it")
     install = [uv(), "python", "install", versions[0]]
@@ -132,7 +132,8 @@ def make(stack: Stack, build: Build) -> None:
         run_uv("pip", "install", *options, *pytorch)
     if stack.detectron2:
         add_detectron2(python_of(stack), stack)
-    packages = output_of(str(python_of(stack)), "-c", "import sysconfig; print(sysconfig.get_paths()['purelib'])")
+    where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
+    packages = output_of(str(python_of(stack)), "-I", "-c", where)
     (Path(packages) / "labkit.pth").write_text(f"{paths.ROOT}\n", encoding="utf-8")
     typed.write(folder / STAMP, Stamp(fingerprint(stack, build), f"{stack.name}/{build.name}", said))
     say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")

@@ -119,7 +119,9 @@ def python_command(
         environment["CUDA_VISIBLE_DEVICES"] = ""  # torch would see the GPU and fail at its first kernel
     if machine.tcmalloc and not choice.use_gpu and not machine.preload:
         environment["LD_PRELOAD"] = machine.tcmalloc  # faster training on the CPU
-    return Command((python, *arguments), environment)
+    # Isolated: nothing in the current folder, or on a PYTHONPATH of the user's, is imported in place of what we mean.
+    # The environment knows where labkit is; an image does not, but it has no other PYTHONPATH than ours.
+    return Command((python, *(["-I"] if place == "venv" else []), *arguments), environment)
 
 
 def shell_command(choice: Choice, place: Place, machine: Machine) -> Command:

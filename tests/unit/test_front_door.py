@@ -176,8 +176,10 @@ def test_without_venv_the_launcher_says_what_to_install(copy):
     for entry in library.iterdir():
         if entry.name != "venv":
             (bare / entry.name).symlink_to(entry)
-    environment = only_on_path(copy / "bin", python3=Path(sys.executable).resolve(), sh="/bin/sh")
-    environment["PYTHONHOME"] = str(copy / "home")
+    python = bare.parent.parent / "bin" / "python3"  # a copy, which looks for its library beside itself
+    python.parent.mkdir()
+    shutil.copy(Path(sys.executable).resolve(), python)
+    environment = only_on_path(copy / "bin", python3=python, sh="/bin/sh")
     done = subprocess.run(["/bin/sh", str(copy / "inv"), "--list"], env=environment, capture_output=True, text=True)
     assert done.returncode == 2 and "cannot make a virtual environment" in done.stderr and "apt install" in done.stderr
     assert "Traceback" not in done.stderr

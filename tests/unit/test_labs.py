@@ -147,7 +147,7 @@ def test_the_command_is_data(monkeypatch):
     monkeypatch.setenv("LAB_RUNS", "/some where/runs")
     choice = selection.choose([], "", asked="notes")
     command = runner.lab_command(labs.find("cifar10"), ["--smoke", "--model", "a b"], choice, "venv", probe())
-    assert command.argv[1:] == (str(labs.find("cifar10").program), "--smoke", "--model", "a b")
+    assert command.argv[1:] == ("-I", str(labs.find("cifar10").program), "--smoke", "--model", "a b")
     assert command.argv[0] == str(paths.ROOT / ".venv" / "notes" / "bin" / "python")
     handed = settings.read(command.environment, Path("none"))
     assert (handed.stack, handed.runs) == ("notes/index", "/some where/runs")
@@ -174,7 +174,7 @@ def test_several_processes_go_through_the_launcher_of_pytorch():
     group = launch.plan("2", "")
     for name, module in (("cpu", ["torch.distributed.run"]), ("notes", ["torch.distributed.launch", "--use_env"])):
         command = runner.lab_command(lab, ["--smoke"], selection.choose([], "", asked=name), "venv", machine, group)
-        start = ["-m", "labkit.runs.launch", *module]
+        start = ["-I", launch.__file__, *module]
         assert list(command.argv[1 : len(start) + 1]) == start
         assert "--nproc_per_node=2" in command.argv and command.argv[-2:] == (str(lab.program), "--smoke")
         assert command.environment["OMP_NUM_THREADS"] == "2"
