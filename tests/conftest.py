@@ -14,27 +14,30 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
 os.environ.setdefault("LAB_SETTINGS", "{}")  # in place of what this user keeps in settings.toml
 
-_read_once = settings.current
 _seen: dict[str, str] = {}
 
 
-def _read_again():
-    """A program reads its settings once; a test changes the variables, and then they are read again."""
-    now = {name: value for name, value in os.environ.items() if name.startswith("LAB_")}
-    if now != _seen:
-        _seen.clear()
-        _seen.update(now)
-        settings._current = None
-    return _read_once()
+def _again(read):
+    """`read`, which a program does once, done again where a test has changed a variable meanwhile."""
+
+    def reading():
+        if dict(os.environ) != _seen:
+            _seen.clear()
+            _seen.update(os.environ)
+            settings._current = None
+            forget_system()
+        return read()
+
+    return reading
 
 
-settings.current = _read_again
+forget_system = settings.system.cache_clear
+settings.current, settings.system = _again(settings.current), _again(settings.system)
 
 
 @pytest.fixture(autouse=True)
 def _nothing_decided_by_another_test():
     _seen.clear()
-    settings.system.cache_clear()
 
 
 @pytest.fixture

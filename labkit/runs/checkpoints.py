@@ -10,7 +10,9 @@ from labkit.base.errors import UserError
 from labkit.runs import records
 from labkit.runs.options import flag
 
-CONTENT = {"lab", "config", "step", "state", "rng", "metrics_bytes"}
+CONTENT = {"lab": str, "config": dict, "step": int, "state": dict, "rng": dict, "metrics_bytes": int}
+
+MOST = 2**62  # steps, or bytes
 
 
 def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
@@ -30,8 +32,10 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
     elif not path.is_file():
         path = records.find(str(path_or_run), lab) / "checkpoints" / "last.pt"
     saved = compat.load(path)
-    if not isinstance(saved, dict) or not CONTENT.issubset(saved):
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(name), kind) for name, kind in CONTENT.items()):
         raise UserError(f"{path} is not a checkpoint of a lab", "./inv runs")
+    if not saved["state"] or not 0 <= saved["step"] < MOST or not 0 <= saved["metrics_bytes"] < MOST:
+        raise UserError(f"{path} is damaged: it holds no state, or counts what cannot be", "./inv runs")
     if saved["lab"] != lab:
         raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "./inv runs")
     for name, value in expect.items():
@@ -70,14 +74,22 @@ def random_state() -> dict[str, Any]:
 
 
 def set_random_state(saved: Mapping[str, Any]) -> None:
-    """Put the generators back to where `random_state` found them."""
+    """Put the generators back to where `random_state` found them. Raises ValueError for what is no such state."""
     import numpy
     import torch
 
-    version, state, gauss = saved["python"]
-    random.setstate((version, tuple(state), gauss))
-    name, keys, *rest = saved["numpy"]
-    numpy.random.set_state((name, keys.numpy().astype("uint32"), *rest))
-    torch.set_rng_state(saved["torch"])
-    if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(saved["cuda"])
+    try:
+        version, state, gauss = saved["python"]
+        random.setstate((version, tuple(state), gauss))
+        name, keys, position, has_gauss, gauss = saved["numpy"]
+        if name != "MT19937" or keys.shape != (624,) or not 0 <= position <= 624:  # an older NumPy reads behind its end
+            raise ValueError
+        numpy.random.set_state((name, keys.numpy().astype("uint32"), int(position), int(has_gauss), float(gauss)))
+        own, other = torch.get_rng_state(), saved["torch"]
+        if other.dtype != own.dtype or other.shape != own.shape:  # PyTorch 1.5 would read behind its end
+            raise ValueError
+        torch.set_rng_state(other)
+        if torch.cuda.is_available() and len(saved["cuda"]) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(saved["cuda"])
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"its random numbers cannot be continued ({type(error).__name__})") from None

@@ -28,7 +28,7 @@ import torch
 from matplotlib.figure import Figure
 
 from labkit.base.errors import UserError
-from labkit.runs import older
+from labkit.runs import older, states
 from labkit.runs.run import Run
 
 
@@ -169,6 +169,8 @@ class Loop:
 
     def keep(self, look: torch.Tensor) -> None:
         """Put what was seen at this look behind those of the looks before, in `looks`; it is saved with the rest."""
+        if self.looks and self.looks[0].shape != look.shape:
+            raise UserError("what the checkpoint kept of earlier looks has another shape", f"./inv lab {self.run.lab}")
         self.looks.append(look)
 
     @property
@@ -183,9 +185,9 @@ class Loop:
         """All that the next step depends on, as tensors, numbers, text, lists and dicts."""
         return {
             **self._facts,
-            **{name: _state_of(part) for name, part in self._parts.items()},
+            **{name: states.of(part) for name, part in self._parts.items()},
             "step": self.done,
-            "sums": {name: [_on_cpu(total), count] for name, (total, count) in self._sums.items()},
+            "sums": {name: [states.on_cpu(total), count] for name, (total, count) in self._sums.items()},
             "looks": torch.stack([look.cpu() for look in self.looks]) if self.looks else [],
             "seconds": self.seconds,
             "timed_steps": self._timed,
@@ -195,16 +197,19 @@ class Loop:
         try:
             saved, nameless = older.today(saved)
             for name, part in self._parts.items():
-                _load(part, saved[name])
+                states.load(part, saved[name])
             self.done = self.step = int(saved["step"])
+            if not 0 <= self.done <= self.total:
+                raise ValueError(f"it is at step {self.done} of {self.total}")
             self.looks = list(saved["looks"])[: self._looks_until(self.done)]
             self._sums = {name: [total, count] for name, (total, count) in saved["sums"].items()}
             self._nameless = nameless if self.done % self._period else []
             self.seconds, self._timed = float(saved["seconds"]), int(saved["timed_steps"])
-        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            states.check_means(self._sums, self.looks)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise UserError(
-                f"{self.run.folder.name} was saved by another version of {self.run.lab}: {reason}",
+                f"the checkpoint of {self.run.folder.name} does not fit this version of {self.run.lab}: {reason}",
                 f"./inv lab {self.run.lab}",
             ) from None
 
@@ -227,33 +232,3 @@ class Loop:
 def _wide(value: torch.Tensor) -> torch.Tensor:
     """Without its graph, and in a dtype in which sums lose little."""
     return value.detach() if value.dtype == torch.float64 else value.detach().float()
-
-
-def _on_cpu(value: Any) -> Any:
-    return value.cpu() if isinstance(value, torch.Tensor) else value
-
-
-def _state_of(part: Any) -> Any:
-    if hasattr(part, "state_dict"):
-        return part.state_dict()
-    if isinstance(part, (list, tuple)):
-        return [_state_of(member) for member in part]
-    return _on_cpu(part)
-
-
-def _load(part: Any, saved: Any) -> None:
-    """Make `part` what `_state_of` said of it; raises as `load_state_dict` does where it cannot be."""
-    if hasattr(part, "load_state_dict"):
-        part.load_state_dict(saved)
-    elif isinstance(part, torch.Tensor):
-        part.copy_(saved)
-    elif isinstance(part, dict):
-        part.clear()
-        part.update(saved)
-    elif part and all(hasattr(member, "load_state_dict") for member in part):
-        if len(part) != len(saved):
-            raise ValueError(f"{len(saved)} states for {len(part)} parts")
-        for member, state in zip(part, saved):
-            member.load_state_dict(state)
-    else:
-        part[:] = saved

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Any
 
+from labkit.base import paths
 from labkit.base.errors import UserError
 from labkit.runs import options, records
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise UserError where a link in the run folder would lead what is written elsewhere; a run makes none itself."""
+    for place, folders, names in os.walk(str(folder)):
+        for name in [*folders, *names]:
+            if os.path.islink(os.path.join(place, name)):
+                link = paths.shown(Path(place) / name)
+                problem = f"{link} is a link, and a resumed run might write through it"
+                raise UserError(problem, f"rm {shlex.quote(link)}, then the same command")
 
 
 def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, dict[str, Any], Any]:
@@ -20,6 +33,7 @@ def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, 
         raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
     if found.status == "finished":
         raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"./inv report {found.name}")
+    refuse_links(found.folder)
     facts = records.load_json(found.folder / "config.json")
     try:
         config = options.from_record(config_class, facts["options"])

@@ -61,6 +61,7 @@ class Run:
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._board: TensorBoard | None = None
         self._board_from, self._arranged = 0, False
+        self._later_rows: int | None = None  # where in metrics.jsonl those begin that are done again
         self._logging_s = 0.0
         self._windows = Windows(folder, self._snapshot)
         self._items = list((contents.read(folder, "report.json", Items) or Items()).items)
@@ -88,6 +89,7 @@ class Run:
     def log(self, step: int, **scalars: float) -> None:
         """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
         began = time.monotonic()
+        self._forget_later_rows()
         values = {name: _number(value) for name, value in scalars.items()}
         for name, value in values.items():
             self._remember(name, int(step), math.nan if value is None else value)
@@ -152,15 +154,18 @@ class Run:
         if not content:
             if path.exists():
                 raise UserError(f"{path} is empty, so there is nothing to resume from", f"./inv lab {self.lab}")
-            self._forget_metrics_after(0)
+            self._later_rows = 0
             return None
         if not path.exists():  # not the first of several processes
             files.made(path.parent)
             path.write_bytes(content)
         saved = load_checkpoint(path, self.lab, {})
-        self._forget_metrics_after(saved["metrics_bytes"])
+        try:
+            checkpoints.set_random_state(saved["rng"])
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: {error}", f"./inv lab {self.lab}") from None
+        self._later_rows = saved["metrics_bytes"]
         self._board_from = saved["step"] + 1
-        checkpoints.set_random_state(saved["rng"])
         say(f"resumed: {self.folder.name} after step {saved['step']}")
         state: dict[str, Any] = saved["state"]
         return state
@@ -192,6 +197,7 @@ class Run:
     def _save(self, step: int, state: dict[str, Any]) -> None:
         from labkit.runs import compat
 
+        self._forget_later_rows()
         self._flush()
         os.fsync(self._metrics.fileno())
         content = {
@@ -265,6 +271,8 @@ class Run:
     ) -> None:
         """Write down where the run stands: summary.json, the plot of the curves, the report."""
         self._flush()
+        if status != "failed":
+            self._forget_later_rows()
         if metrics is None:
             metrics = {name: values[-1] for name, (_, values) in self._history.items()}
         summary = Summary(
@@ -317,10 +325,14 @@ class Run:
         if self._board is not None:
             self._board.flush()
 
-    def _forget_metrics_after(self, size_bytes: int) -> None:
+    def _forget_later_rows(self) -> None:
+        """Drop what was logged after the checkpoint, since it is done again; a run that only refuses loses nothing."""
+        if self._later_rows is None:
+            return
         path = self.folder / "metrics.jsonl"
         self._flush()
-        os.truncate(path, min(size_bytes, path.stat().st_size))
+        os.truncate(path, min(self._later_rows, path.stat().st_size))
+        self._later_rows = None
         self._history = contents.history(self.folder)
 
     def _remember(self, name: str, step: int, value: float) -> None:

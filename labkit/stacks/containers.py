@@ -39,7 +39,9 @@ def variables(engine: Engine, choice: Choice, visdom: str = "127.0.0.1", launch:
         "LAB_ROOT": str(paths.ROOT),
         "LAB_DATA": str(paths.data_dir()),
         "LAB_RUNS": str(paths.runs_dir()),
-        "LAB_SETTINGS": settings.handed_on(stack=choice.label, visdom_server=visdom, launch=launch, visdom_port=port),
+        "LAB_SETTINGS_INSIDE": settings.handed_on(
+            stack=choice.label, visdom_server=visdom, visdom_port=port, launch=launch
+        ),
         "LAB_PRELOAD": "" if choice.use_gpu else "libtcmalloc_minimal.so.4",  # faster training on the CPU
     }
 

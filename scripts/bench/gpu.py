@@ -30,6 +30,7 @@ from typing import Any, Callable
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
+from labkit.base import settings  # noqa: E402
 from labkit.base.programs import output_of  # noqa: E402
 
 INSIDE, CARRY = (str(Path(__file__).with_name(name)) for name in ("gpu_inside.py", "gpu_carry.py"))
@@ -81,7 +82,7 @@ class Bench:
         self.device = "cpu" if given.dry else "cuda"
         self.ends = time.monotonic() + given.limit_s
         self.said: list[str] = []
-        self.stack = os.environ.get("LAB_STACK", "cpu/index") if given.dry else "cu130/index"
+        self.stack = (settings.current().stack or "cpu/index") if given.dry else "cu130/index"
         self.site = folder / "site"
         self.data = given.kept / "data"
 

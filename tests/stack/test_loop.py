@@ -180,7 +180,7 @@ def test_a_state_of_another_version_is_one_sentence(run, spoil):
     weight = Weight()
     good = {**Loop(run, 4, {"weight": weight}, saved=None).state(), "weight": weight.state_dict()}
     spoiled = {name: value for name, value in {**good, **spoil}.items() if value is not None}
-    with pytest.raises(UserError, match="20260101-000000 was saved by another version of toy: ") as caught:
+    with pytest.raises(UserError, match="the checkpoint of 20260101-000000 does not fit this version of toy: ") as caught:
         Loop(run, 4, {"weight": weight}, saved=spoiled)
     assert caught.value.next_command.endswith("lab toy")
 

@@ -38,6 +38,7 @@ def spawn(program, *arguments, count=2, **environment):
     """Start `program` in `count` processes, as `./inv lab NAME --gpus COUNT` does."""
     group = launch.plan(str(count), "")
     settings = {**os.environ, "PYTHONPATH": str(paths.ROOT), **launch.environment(group, 2, False), **environment}
+    settings["LAB_LAUNCH"] = launch.typed(group)
     return subprocess.Popen(
         words(group, program, *arguments), env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         universal_newlines=True,

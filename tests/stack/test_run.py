@@ -19,6 +19,7 @@ import pytest
 import torch
 import toys
 
+from labkit.base import settings
 from labkit.runs import live, provenance, records
 from labkit.runs import start as start_module
 from labkit.runs.run import Helper, Run
@@ -66,7 +67,7 @@ def test_everything_about_a_run_is_in_its_folder(capfd):
 
     config, env, summary = (read(folder, f"{name}.json") for name in ("config", "env", "summary"))
     assert config["options"] == {"epochs": 2, "lr": 0.1, "mode": "train"} and config["seed"] == env["seed"] == 7
-    assert config["command"] == "./inv lab toy -- --epochs 2 --seed 7" or os.environ.get("LAB_STACK")
+    assert config["command"] == "./inv lab toy -- --epochs 2 --seed 7" or settings.current().stack
     assert env["torch"] == torch.__version__ and env["threads"] == torch.get_num_threads()
     assert env["device"] == "cpu" and env["device_reason"] and env["cpu"] and env["packages"]["torch"]
     assert summary["status"] == "finished" and summary["metrics"]["accuracy"] == 0.75 and summary["seconds"] >= 0
@@ -120,7 +121,7 @@ def test_bad_input_makes_nothing(arguments, runs_folder, capsys):
 
 def test_a_refusal_leaves_no_empty_folder_but_keeps_work(capsys):
     assert toys.run("--mode", "refuse") == 2
-    assert "the toy refuses\n  next: ./inv labs" in capsys.readouterr().err
+    assert "the toy refuses.\n  next: ./inv labs" in capsys.readouterr().err
     assert toys.folders() == []
     assert toys.run("--mode", "refuse-late", "--epochs", "1") == 2
     (folder,) = toys.folders()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 
 import msgspec
 
+from labkit.base import settings
 from labkit.stacks import catalog, selftest
 
 
 def this_stack():
-    return catalog.load(os.environ["LAB_STACK"].partition("/")[0])
+    return catalog.load(settings.current().stack.partition("/")[0])
 
 
 def test_the_stack_is_what_it_pins_and_learns():
-    done = subprocess.run([sys.executable, "-m", "labkit.stacks.selftest"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, selftest.__file__], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"torch {this_stack().torch}" in done.stderr and "20 training steps" in done.stderr
 
@@ -29,7 +29,7 @@ def test_another_version_is_named():
 def test_cudnn_is_the_one_that_the_stack_states():
     import torch
 
-    build = catalog.load(os.environ["LAB_STACK"].partition("/")[0]).build(os.environ["LAB_STACK"].partition("/")[2])
+    build = catalog.load(settings.current().stack.partition("/")[0]).build(settings.current().stack.partition("/")[2])
     major, minor = catalog.version_key(build.cudnn)
     number = torch.backends.cudnn.version()
     assert (number // 1000, number // 100 % 10) == (major, minor) or (number // 10000, number // 100 % 100) == (
