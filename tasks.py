@@ -89,7 +89,7 @@ def config(c: Context, action: str = "show", name: str = "", value: str = "") ->
     ./inv config set data ~/data     another folder for the data sets
     ./inv config unset mirror
 
-    LAB_MIRROR=cn before a command is for that command only, and so are LAB_DATA, LAB_RUNS, LAB_DEVICE, ...
+    LAB_MIRROR=cn before a command is for that command only (not for base_image and detectron2, which are kept).
     """
     call("config.config", **locals())
 

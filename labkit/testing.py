@@ -61,7 +61,7 @@ def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[
         raise UserError(f"--stack runs the part stack, not {only}", f"./inv test --stack {stack}")
     for name in required:
         if name not in REQUIRABLE:
-            raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)})")
+            raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)})", "./inv --help test")
     wanted = Wanted(probe(), required, arguments)
     parts = ["stack"] if stack else [only] if only else list(PARTS)
     counts = []

@@ -23,6 +23,8 @@ REFUSALS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "you have no permission",
     errno.EPERM: "you have no permission",
+    errno.ENOENT: "there is no such place",
+    errno.ENAMETOOLONG: "its name is too long",
     errno.ENOTDIR: "a file is in the way where a folder should be",
     errno.EEXIST: "a file is in the way where a folder should be",
     errno.EISDIR: "a folder is in the way where a file should be",

@@ -17,7 +17,7 @@ def rows() -> dict[str, dict[str, Any]]:
 def find(name: str) -> dict[str, Any]:
     """The row called `name`, such as cn. Raises UserError for an unknown name."""
     if name not in rows():
-        raise UserError(f"--mirror: there is no '{name}' ({nearest(name, list(rows()))})")
+        raise UserError(f"--mirror: there is no '{name}' ({nearest(name, list(rows()))})", "./inv config")
     return rows()[name]
 
 

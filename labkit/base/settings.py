@@ -8,9 +8,11 @@ in place of the file. They are read and checked once, here; everything else asks
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import json
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +26,9 @@ FILE = ROOT / "settings.toml"
 HANDED_ON = "LAB_SETTINGS"
 
 
+_MIRROR = r"cn|https?://[^/\s]+\S*|file:///\S*.*|[\w-]*\.[\w.-]*"
+
+
 def kept(meaning: str, default: str = "", can_be: str = "", so: str = "", only_kept: bool = False) -> Any:
     """A setting of the user's: what it means, and the pattern of what it `can_be`, which `so` says in words.
 
@@ -33,6 +38,11 @@ def kept(meaning: str, default: str = "", can_be: str = "", so: str = "", only_k
     return field(default=default, metadata={"meaning": meaning, "can_be": can_be, "so": so, "only_kept": only_kept})
 
 
+def can_be(pattern: str) -> Any:
+    """A setting that tasks alone make."""
+    return field(default="", metadata={"can_be": pattern, "so": pattern.replace("|", " or ")})
+
+
 @dataclass(frozen=True)
 class Settings:
     """Every setting as text, "" for one that nobody made."""
@@ -40,7 +50,9 @@ class Settings:
     data: str = kept("folder of the data sets", str(ROOT / "data"))
     runs: str = kept("folder of the runs", str(ROOT / "runs"))
     mirror: str = kept("cn: take everything from mainland China; or where to ask first for data: an address "
-                       "(http://, https://, file://) or part of a host's name")  # fmt: skip
+                       "(http://, https://, file://) or part of a host's name", can_be=_MIRROR,
+                       so="cn, an address (http://..., https://..., file:///...) or part of a host's name with a dot "
+                       "in it")  # fmt: skip
     device: str = kept("the device that labs compute on, in smoke runs too", can_be="cpu|cuda", so="cuda or cpu")
     visdom_port: str = kept("port of visdom", "8097", r"[1-9]\d{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
@@ -52,7 +64,7 @@ class Settings:
     stack: str = ""  # "cpu/index": in which they run
     image: str = ""  # "cpu/index": the image that this is, which says so itself
     launch: str = ""  # "--gpus=2": how several processes were asked for
-    command: str = ""  # "invoke": how the user calls ./inv
+    command: str = can_be("invoke|inv")  # how the user calls ./inv, where that is not so
     visdom_server: str = "127.0.0.1"
     wheels: str = ""  # folder of packages that is the only source of them, as from a bundle
 
@@ -66,7 +78,7 @@ class Settings:
 
 
 FIELDS = {each.name: each for each in dataclasses.fields(Settings)}
-KEPT = tuple(name for name, each in FIELDS.items() if each.metadata)  # those that ./inv config knows
+KEPT = tuple(name for name, each in FIELDS.items() if "meaning" in each.metadata)  # those that ./inv config knows
 
 
 @dataclass(frozen=True)
@@ -115,25 +127,34 @@ def read(environment: Mapping[str, str], file: Path) -> Settings:
         value = environment.get(variable, "").strip()
         if value and each.metadata.get("only_kept"):
             raise UserError(
-                f"{variable} decides what environments and images hold: it is a setting to keep, not a variable",
-                f"unset {variable}; ./inv config set {name} '{value}'",
+                f"{name} determines what is installed, so no variable can set it; keep it with ./inv config",
+                f"unset {variable}; ./inv config set {name} {shlex.quote(value)}",
             )
         if value:
             decided[name] = check(name, value, variable)
     return Settings(**decided)
 
 
-def check(name: str, value: str, source: str) -> str:
-    """The value as it is used. Raises UserError, which names the `source`, for one that cannot be."""
-    about = FIELDS[name].metadata
-    remedy = f"unset {source}" if source.startswith("LAB_") else f"./inv config unset {name}"
+def check(name: str, value: str, source: str, base: Path | None = None) -> str:
+    """The value as it is used, a path from `base` on (default: the current folder).
+
+    Raises UserError, which names the `source`, for one that cannot be.
+    """
+    about, value = FIELDS[name].metadata, value.strip()
+    remedy = "./inv config" if source == name or source.startswith("--") else f"./inv config unset {name}"
+    remedy = f"unset {source.partition(':')[0]}" if source.startswith("LAB_") else remedy
     if not value.isprintable():
-        raise UserError(f"{source} holds characters that cannot be printed", remedy)
+        raise UserError(f"{source} contains unprintable characters, such as a line break", remedy)
+    if name == "mirror" and value.lower() == "cn":
+        value = "cn"
     fits = re.fullmatch(about.get("can_be") or ".*", value)
     if not fits or (name == "visdom_port" and int(value) > 65535):
-        raise UserError(f"{source} is {value}, and it can be {about['so']}", remedy)
-    is_path = name in ("data", "runs") or (name == "detectron2" and Path(value).expanduser().is_file())
-    return str(Path(value).expanduser().absolute()) if is_path else value
+        raise UserError(f"{source} must be {about['so']}, not {value or 'empty'}", remedy)
+    try:
+        is_path = name in ("data", "runs") or (name == "detectron2" and Path(value).expanduser().is_file())
+        return str((base or Path.cwd()) / Path(value).expanduser()) if is_path else value
+    except (OSError, RuntimeError) as error:  # a name that no disk takes; a ~user that there is not
+        raise UserError(f"{source} is no path that can be used: {error}", remedy) from None
 
 
 def _handed(text: str) -> dict[str, str]:
@@ -153,8 +174,11 @@ def in_file(file: Path) -> dict[str, Any]:
         return tomlfile.load(file)
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
-        raise UserError(f"settings cannot be read: {error}", f"correct {file.name}, or rm {file.name}") from None
+    except OSError as error:
+        problem = f"settings cannot be read: {file}: {error.strerror}"
+        raise UserError(problem, f"ls -ld {shlex.quote(str(file))}") from None
+    except ValueError as error:
+        raise UserError(f"settings cannot be read: {error}", f"rm {shlex.quote(str(file))}, or correct it") from None
 
 
 def _in_file(file: Path) -> dict[str, str]:
@@ -162,10 +186,12 @@ def _in_file(file: Path) -> dict[str, str]:
     for name, value in said.items():
         if name not in KEPT:
             hint = nearest(name, KEPT)
-            raise UserError(f"{file.name}: there is no setting '{name}' ({hint})", f"./inv config unset {name}")
+            problem = f"{file.name}: there is no setting '{name}' ({hint})"
+            raise UserError(problem, f"./inv config unset {shlex.quote(name)}")
         if not isinstance(value, str):
-            raise UserError(f"{file.name}: {name} is not text in quotes", f"./inv config set {name} '{value}'")
-    return {name: check(name, value, f"{file.name}: {name}") for name, value in said.items() if value}
+            raise UserError(f"{file.name}: {name} must be text in quotes", f"./inv config unset {name}")
+    used = {name: check(name, value, f"{file.name}: {name}", file.parent) for name, value in said.items() if value}
+    return {name: value for name, value in used.items() if value}
 
 
 def source(name: str) -> str:
@@ -174,6 +200,16 @@ def source(name: str) -> str:
         if os.environ.get(variable):
             return variable
     return FILE.name if name in in_file(FILE) else ""
+
+
+def misspelt(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that looks like one of ours and is none."""
+    ours = [f"LAB_{name.upper()}" for name in FIELDS]
+    return [
+        f"{name} is ignored: {nearest(name, ours)}"
+        for name in environment
+        if name.startswith("LAB_") and name not in ours and difflib.get_close_matches(name, ours, 1, 0.85)
+    ]
 
 
 def handed_on(**decided: str) -> str:

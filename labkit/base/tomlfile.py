@@ -15,6 +15,6 @@ else:
 def load(path: Path) -> dict[str, Any]:
     """The table in `path`. Raises ValueError that names the file where it is not valid TOML."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: {error}") from None

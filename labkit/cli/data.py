@@ -21,7 +21,7 @@ def datasets_table() -> None:
         used = [lab.name for lab in labs.table() if row.name in lab.datasets]
         table.add_row(row.name, row.title, row.state, row.size, row.licence, ", ".join(used))
     OUT.print(table)
-    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (another: ./inv config set data FOLDER)")
+    OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (another: ./inv config set data FOLDER)", markup=False)
     OUT.print("./inv data NAME downloads one.")
 
 

@@ -65,7 +65,8 @@ def start_lab(
     group = launch.plan(gpus, nodes)
     if group and not lab.distributed:
         able = ", ".join(other.name for other in labs.table() if other.distributed)
-        raise UserError(f"lab {name} trains in one process only; --gpus and --nodes are for {able}")
+        problem = f"lab {name} trains in one process only; --gpus and --nodes are for {able}"
+        raise UserError(problem, f"./inv lab {name}")
     machine = machines.probe()
     choice = choose(machine, stack)
     if group and len(group.machines) > 1 and not where and not settings.current().image:
@@ -118,13 +119,13 @@ def announce(
     there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
         what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
-        raise UserError(what, f"the same command with --gpus {there}")
+        raise UserError(what, f"--gpus {there} instead")
     how = "each on a GPU of its own" if choice.use_gpu else f"sharing the {there} cores, since no GPU is used"
     say(f"processes: {group.per_machine}, {how}")
     if len(group.machines) == 1:
         return
     if place == "docker":
-        raise UserError("--nodes: a container has no address that other machines know", "--where venv")
+        raise UserError("--nodes: a container has no address that other machines know", "leave --where out")
     for number, address in enumerate(group.machines):
         command = ["python", *launch.command(group.at(number), choice.stack.torch), *map(str, words)]
         say(f"machine {number}, {address}{' (this one)' if number == group.here else ''}: {shlex.join(command)}")

@@ -6,13 +6,16 @@ next command and exit status 2, and an option of a lab that was typed before `--
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import sys
+from typing import Sequence
 
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
 
+from labkit.base import settings
 from labkit.base.command import as_typed
 from labkit.base.errors import nearest
 
@@ -35,11 +38,18 @@ class LabProgram(Program):
         ours = words[: words.index("--")] if "--" in words else words
         if {"--help", "-h"} & set(ours):  # `TASK --help`, which invoke reads only before the task
             self.args.help.value, words = ours[0], []
+        empty = next((word for word in words if word in ("", "--") or re.fullmatch(r"--[\w-]+=", word)), None)
+        if empty is not None and empty != "--":
+            self.refuse(f"{empty or 'a word'} is empty: a variable may not be set", f"--help {ours[0]}")
         self.core.unparsed = name_positionals(words)
         try:
             super().parse_tasks()
         except ParseError as error:
-            self.refuse(explain(str(error), words, sorted(self.collection.task_names)))
+            tasks = sorted(self.collection.task_names)
+            flags = [*self.parser.contexts[words[0]].flags] if words[0] in self.parser.contexts else []
+            self.refuse(explain(str(error), words, tasks, flags))
+        if len(self.tasks) > 1:
+            self.refuse(f"'{self.tasks[1].name}' is one word too many: a command is one task", f"--help {ours[0]}")
 
     def parse_cleanup(self) -> None:
         tasks, collections = sorted(self.collection.task_names), sorted(self.collection.collections)
@@ -66,7 +76,7 @@ def name_positionals(words: list[str]) -> list[str]:
     return named
 
 
-def explain(message: str, words: list[str], tasks: list[str]) -> str:
+def explain(message: str, words: list[str], tasks: list[str], flags: Sequence[str] = ()) -> str:
     """invoke's complaint as a sentence that says what to type instead."""
     unknown = re.match(r"No idea what '(.*)' is!", message)
     word, task = unknown.group(1) if unknown else "", words[0] if words else ""
@@ -74,14 +84,21 @@ def explain(message: str, words: list[str], tasks: list[str]) -> str:
         what = "option" if word.startswith("-") else "task"
         return f"there is no {what} '{word}' ({nearest(word, tasks)}).\n  next: ./inv --list"
     if word and task == "lab" and len(words) > 1:
+        option = word.partition("=")[0]
+        if difflib.get_close_matches(option, flags, n=1, cutoff=0.75):
+            return f"lab has no option {option} ({nearest(option, flags)}).\n  next: ./inv --help lab"
         hint = f"./inv lab {words[1]} -- {word} VALUE" if word.startswith("-") else f"./inv lab {words[1]}"
-        return f"'{word}' is no option of the task lab; a lab's own options come after `--`.\n  next: {hint}"
+        return f"lab has no option '{word}'; a lab's own options come after `--`.\n  next: {hint}"
+    if word and word.startswith("-"):
+        option = word.partition("=")[0]
+        return f"{task} has no option {option} ({nearest(option, flags)}).\n  next: ./inv --help {task}"
     if word:
-        return f"task {task} knows no '{word}'.\n  next: ./inv --help {task}"
+        quoted = " (a value with spaces needs quotes)" if task == "config" else ""
+        return f"{task} takes no further argument: '{word}'{quoted}.\n  next: ./inv --help {task}"
     if "required positional" in message:
         shown = {"lab": "labs", "data": "datasets"}.get(task, f"--help {task}")
-        lacking = " and ".join(re.findall(r"'(\w+)'", message.rpartition(":")[2])) or "a name"
-        return f"task {task} needs {lacking}.\n  next: ./inv {shown}"
+        lacking = " and ".join(f"a {word}" for word in re.findall(r"'(\w+)'", message.rpartition(":")[2])) or "a name"
+        return f"{task} needs {lacking}.\n  next: ./inv {shown}"
     needed = re.match(r"Flag <Argument: (\S+).*> needed value", message)
     if needed:
         return f"--{needed[1]} needs a value.\n  next: ./inv --help {task}"
@@ -89,6 +106,8 @@ def explain(message: str, words: list[str], tasks: list[str]) -> str:
 
 
 def main() -> None:
+    for sentence in settings.misspelt(os.environ):
+        print(sentence, file=sys.stderr)
     command = as_typed("./inv ").strip()
     try:
         LabProgram(name="invoke", binary=command, binary_names=["invoke", "inv"], version=__version__).run()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shlex
 import subprocess
 from pathlib import Path
@@ -59,9 +60,15 @@ def devcontainer(stack: str) -> None:
         say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
     _, machine = prepare("docker", "docker", choice, machine)
     variables = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.variables(machine.engine, choice)}
-    lines = [f"{name}='{value}'\n" for name, value in variables.items()]
+    lines = [compose_line(name, value) for name, value in variables.items()]
     (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
     say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
+
+
+def compose_line(name: str, value: str) -> str:
+    """A line of docker/.env, in which Compose finds the value as it is."""
+    quoted = re.sub(r'(["\\$])', r"\\\1", value)
+    return f'{name}="{quoted}"\n'
 
 
 def image_build(stack: str) -> None:
@@ -135,7 +142,7 @@ def doctor(stack: str, json: bool) -> int | None:
             OUT.print(f"{marks[level]} {finding.subject:{width}}  ", command, sep="", soft_wrap=True)
     if any(finding.level == "problem" for finding in findings):
         return 1
-    OUT.print("\nEverything is ready: ./inv setup")
+    OUT.print("\nNothing is in the way. Next: ./inv setup")
     return None
 
 

@@ -28,16 +28,17 @@ def option(
     above: float | None = None,
     rest: bool = False,
     instead: bool = False,
+    or_run: bool = False,
 ) -> Any:
     """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
 
     The annotation says what is read: str, int, float or bool; with ` | None` it may be left out, and None means that.
-    A `path` arrives absolute, and a missing file is refused; only a word without a suffix may also be the name of a
-    run. `rest` takes all words that belong to no option, joined as a shell would read them. `instead`: with this
-    option the lab does something else than train on its data set, and reads none.
+    A `path` arrives absolute, and a missing file is refused; `or_run`: a word without a suffix may also be the name of
+    a run, or what else the lab knows by name. `rest` takes all words that belong to no option, joined as a shell would
+    read them. `instead`: with this option the lab does something else than train on its data set, and reads none.
     """
     extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "above": above, "rest": rest,
-             "instead": instead}  # fmt: skip
+             "instead": instead, "or_run": or_run}  # fmt: skip
     return dataclasses.field(default=default, metadata=extra)
 
 
@@ -172,17 +173,17 @@ def files_of(config: Any) -> list[Path]:
     return [Path(word) for word in named if word and Path(word).exists()]
 
 
-def resolve(name: str, value: str, folder: Path) -> str:
+def resolve(name: str, value: str, folder: Path, or_run: bool = False) -> str:
     """`value` of the path option `name` as an absolute path, or several separated by commas.
 
-    A word that is no path and has no suffix stays as it is: it may be the name of a run.
+    With `or_run`, a word that is no path and has no suffix stays as it is: it may be the name of a run.
     """
     path = folder / Path(value).expanduser()
     if path.exists():
         return str(path.absolute())
     if "," in value:
-        return ",".join(resolve(name, word, folder) for word in value.split(","))
-    if path.suffix:
+        return ",".join(resolve(name, word, folder, or_run) for word in value.split(","))
+    if path.suffix or not or_run:
         raise UserError(f"{name}: there is no file {value}")
     return value
 
@@ -235,7 +236,7 @@ def _add_lab_options(group: Any, config_class: type, folder: Path) -> None:
         if extra["choices"]:
             metavar = "|".join(str(choice) for choice in extra["choices"])
         start = folder if extra["path"] else None
-        read = _reader(name, kind, extra["choices"], start, extra["at_least"], extra["above"])
+        read = _reader(name, kind, extra["choices"], start, extra["at_least"], extra["above"], extra["or_run"])
         group.add_argument(name, metavar=metavar, type=read, help=about, **keywords)
 
 
@@ -246,6 +247,7 @@ def _reader(
     folder: Path | None = None,
     at_least: float | None = None,
     above: float | None = None,
+    or_run: bool = False,
 ) -> Any:
     """What reads the text of one option; `folder` is where a path starts, None where it is no path."""
 
@@ -257,19 +259,19 @@ def _reader(
         if kind is float and not math.isfinite(value):
             raise UserError(f"{name}: {text} is not a finite number")
         if choices and value not in choices:
-            raise UserError(f"{name}: there is no {text}; {nearest(text, [str(choice) for choice in choices])}")
+            raise UserError(f"{name}: unknown value {text}; {nearest(text, [str(choice) for choice in choices])}")
         if at_least is not None and value < at_least:
-            raise UserError(f"{name}: {text} is less than {at_least}")
+            raise UserError(f"{name} must be at least {at_least}, not {text}")
         if above is not None and value <= above:
-            raise UserError(f"{name}: {text} is not more than {above}")
-        return resolve(name, text, folder) if folder and text else value
+            raise UserError(f"{name} must be more than {above}, not {text}")
+        return resolve(name, text, folder, or_run) if folder and text else value
 
     return read
 
 
 def _unknown(word: str, parser: argparse.ArgumentParser) -> str:
     if not word.startswith("-"):
-        return f"{word} belongs to no option"
+        return f"unexpected word '{word}'; options begin with --"
     word = word.split("=")[0]
     known: list[str] = [name for name in parser._option_string_actions if name.startswith("--")]
     return f"unknown option {word}; {nearest(word, known)}"

@@ -158,7 +158,7 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
     now = datetime.now(timezone.utc)
     name = now.strftime("%Y%m%d-%H%M%S")
     parent = paths.runs_dir() / lab
-    with files.writing(parent, "export LAB_RUNS=/a/folder/of/yours"):
+    with files.writing(parent, "./inv config set runs /a/folder/of/yours"):
         parent.mkdir(parents=True, exist_ok=True)
         number = 1
         folder = parent / name

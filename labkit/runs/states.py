@@ -6,7 +6,6 @@ from typing import Any, Mapping
 
 import torch
 
-
 COUNTERS = ("step", "eta", "mu", "mu_product")  # what PyTorch's optimizers keep that is no tensor in some versions
 MOST = 1e15  # no number of a training is as large; what is not a number or infinite is not less either
 

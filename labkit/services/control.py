@@ -77,7 +77,8 @@ def wanted_port(name: str, asked: str) -> int:
     """The port that was asked for, else for visdom the setting `visdom_port`, else the usual one. Raises UserError."""
     text = asked or (settings.current().visdom_port if name == "visdom" else str(ports.SERVICES[name]))
     if not text.isdigit() or not 1024 <= int(text) <= 65535:
-        raise UserError(f"'{text}' is not a port: use a number from 1024 to 65535", f"./inv {name}")
+        problem = f"'{text}' is not a port: use a number from 1024 to 65535"
+        raise UserError(problem, f"./inv {name} --port {ports.SERVICES[name]}")
     return int(text)
 
 

@@ -74,7 +74,7 @@ class Stack(Record, frozen=True, forbid_unknown_fields=True):
                 if build.name == name:
                     return build
             hint = nearest(name, [build.name for build in self.builds])
-            raise UserError(f"stack {self.name} has no build '{name}' ({hint})")
+            raise UserError(f"stack {self.name} has no build '{name}' ({hint})", "./inv doctor")
         return next((build for build in self.builds if not build.pending), self.builds[0])
 
 

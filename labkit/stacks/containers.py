@@ -11,6 +11,7 @@ from typing import Mapping, Sequence
 
 from labkit.base import paths, ports, settings
 from labkit.base.console import say
+from labkit.base.errors import UserError
 from labkit.base.programs import output_of
 from labkit.stacks import images, native
 from labkit.stacks.engine import Engine
@@ -86,6 +87,8 @@ def run_command(
         command += ["--env", f"{variable}={value}"]
     command += [] if sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
+        if ":" in str(path):  # `--volume` has no way to write it
+            raise UserError(f"a container cannot be given {path}, whose name has a colon", "rename it, or --where venv")
         command += ["--volume", f"{path}:{path}:ro"]
     for socket, variable in display():
         command += ["--volume", f"{socket}:{socket}", "--env", variable]

@@ -33,7 +33,7 @@ def render(form: str, stack: Stack, build: Build, mirror: str = "") -> str:
     """
     if form not in INSTALL:
         raise UserError(f"--format: there is no '{form}' ({nearest(form, list(INSTALL))})", "./inv --help export")
-    place = mirrors.find(mirror) if mirror else {}
+    place = mirrors.find(mirror) if mirror else mirrors.chosen()
     if build.pending:
         warn(f"{catalog.label(stack, build)} has no recorded hashes: only the versions of PyTorch are pinned")
     text = requirements(stack, build)

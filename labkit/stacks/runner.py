@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Literal, Mapping, Sequence, cast
 
 from labkit.base import labs, paths, settings
-from labkit.base.errors import UserError, nearest
+from labkit.base.errors import UserError
 from labkit.runs import launch
 from labkit.stacks import containers, native
 from labkit.stacks.engine import Engine
@@ -53,9 +53,9 @@ class Command:
 def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False) -> tuple[Place, str]:
     """The place where a lab runs and the reason. Raises UserError for a place that does not exist here."""
     if asked not in ("", *PLACES):
-        raise UserError(f"--where: there is no place '{asked}' ({nearest(asked, list(PLACES))})")
+        raise UserError(f"--where must be {', '.join(PLACES[:-1])} or {PLACES[-1]}, not {asked}", "./inv --help lab")
     if asked == "here" and not inside_image:
-        raise UserError("--where here works inside one of our images only", "./inv lab NAME --where venv")
+        raise UserError("--where here works only inside one of our images", "./inv lab NAME --where venv")
     if asked == "docker" and engine.problem:
         raise UserError(f"--where docker: {engine.problem}", "./inv doctor, or --where venv")
     if asked not in ("", "auto"):

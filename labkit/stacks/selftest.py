@@ -1,6 +1,6 @@
 """Proof that a stack works: its versions are the pinned ones and a small network learns on its device.
 
-Run inside the stack: `python -m labkit.stacks.selftest`, with $LAB_STACK naming stack and build. Exit status 1 where
+Run inside the stack by `./inv setup`, which says in the settings what stack and build it is. Exit status 1 where
 something is not as pinned.
 """
 

@@ -56,7 +56,7 @@ class Config:
     predict: str | None = option(None, "an image of yours to classify with a trained network, instead of training",
                                     path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, "the network for --predict: a run or a file (default: the latest finished "
-                                       "run)", path=True)  # fmt: skip
+                                       "run)", path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""

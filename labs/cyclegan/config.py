@@ -33,7 +33,7 @@ class Config:
                                       instead=True)  # fmt: skip
     direction: str = option("ab", "which way to translate: ab is apple to orange", choices=("ab", "ba"))
     checkpoint: str | None = option(None, "the network for --translate: a run or a file (default: the latest "
-                                       "finished run)", path=True)  # fmt: skip
+                                       "finished run)", path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:
         if self.size % 4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,14 +20,18 @@ class Config:
     dataset: str | None = option(None, "COCO, whole or a subset; without this option its synthetic sample",
                                     choices=("coco",))  # fmt: skip
     input: str | None = option(None, "for demo: images of yours, separated by commas; a folder; a video; or webcam",
-                               path=True, instead=True)  # fmt: skip
-    weights: str | None = option(None, "for eval and demo: a run, a file or a name of the model zoo (default: what was "
-                                    "trained last with this config, else the model zoo's)", path=True)  # fmt: skip
+                               path=True, instead=True, or_run=True)  # fmt: skip
+    weights: str | None = option(None, "for eval and demo: a run, a file or a name of the model zoo (default: what "
+                                    "was trained last with this config, else zoo)", path=True, or_run=True)  # fmt: skip
     threshold: float = option(0.5, "for demo: draw objects with at least this score", at_least=0)
     frames: int = option(100, "for demo: read at most N images of a video or the webcam", at_least=1)
     overrides: str = option("", "settings of detectron2 to change, as in SOLVER.BASE_LR 0.0025", rest=True)
 
     def __post_init__(self) -> None:
+        words = shlex.split(self.overrides)
+        if len(words) % 2:
+            raise UserError(f"overrides come as KEY VALUE pairs, and {words[-1]} has no value",
+                            "./inv lab detectron2 -- SOLVER.BASE_LR 0.0025")  # fmt: skip
         if self.input and self.task not in ("all", "demo"):
             raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
 

@@ -24,7 +24,7 @@ class Config:
     translate: str | None = option(None, "an image of yours, or a folder of them, to put through a trained network",
                                       path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, "the network for --translate: a run or a file (default: the latest)",
-                                       path=True)  # fmt: skip
+                                       path=True, or_run=True)  # fmt: skip
 
 
 PRESETS: dict[str, dict[str, Any]] = {

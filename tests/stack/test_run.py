@@ -153,7 +153,7 @@ def test_the_device_that_was_asked_for(monkeypatch, capsys):
     assert read(toys.folders()[-1], "env.json")["device_reason"] == "device=cpu"
     monkeypatch.setenv("LAB_DEVICE", "gpu")
     assert toys.run("--smoke") == 2
-    assert "LAB_DEVICE is gpu, and it can be cuda or cpu.\n  next: unset LAB_DEVICE" in capsys.readouterr().err
+    assert "LAB_DEVICE must be cuda or cpu, not gpu.\n  next: unset LAB_DEVICE" in capsys.readouterr().err
     monkeypatch.setenv("LAB_DEVICE", "cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert toys.run("--smoke") == toys.run() == 2

@@ -69,9 +69,14 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
     [
         (("lab", "cifra10"), "did you mean cifar10?"),
         (("lab", "cifar10", "--stack", "cu13"), "did you mean cu130?"),
-        (("lab", "cifar10", "--where", "docker-ish"), "--where: there is no place"),
+        (("lab", "cifar10", "--resume="), "--resume= is empty"),
+        (("lab", "cifar10", "--resume", ""), "is empty"),
+        (("lab", "cifar10", "--smok"), "did you mean --smoke"),
+        (("lab", "cifar10", "labs"), "'labs' is one word too many"),
+        (("config", "set", "data", "/a", "b"), "a value with spaces needs quotes"),
+        (("lab", "cifar10", "--where", "docker-ish"), "--where must be"),
         (("lab", "cifar10", "--", "--predict", "nothing.jpg"), "there is no file nothing.jpg"),
-        (("lab", "cifar10", "--", "--dataset", "cifar11"), "--dataset: there is no cifar11"),
+        (("lab", "cifar10", "--", "--dataset", "cifar11"), "--dataset: unknown value cifar11"),
         (("lab", "--nonsense"), "the lab's name comes first"),
         (("data", "cifr10"), "did you mean cifar10?"),
         (("data", "cifar10", "--unverified"), "--unverified goes with --import"),
@@ -199,8 +204,8 @@ def test_help_may_come_after_the_task(words):
         (["--list", "nosuch"], "there are no tasks 'nosuch.…'", "--list"),
         (["--nosuch"], "there is no option '--nosuch'", "--list"),
         (["data", "cifar10", "--subset"], "--subset needs a value", "--help data"),
-        (["bundle"], "task bundle needs", "--help bundle"),
-        (["detectron2.install"], "task detectron2.install needs python", "--help detectron2.install"),
+        (["bundle"], "bundle needs", "--help bundle"),
+        (["detectron2.install"], "detectron2.install needs a python", "--help detectron2.install"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_a_command_that_works(words, sentence, next_words):

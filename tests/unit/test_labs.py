@@ -109,9 +109,9 @@ def test_options_are_known_without_a_stack(lab):
     [
         ("cifar10", ["--epoch", "2"], "unknown option --epoch; did you mean --epochs?"),
         ("cifar10", ["--early-stop", "2"], "--early-stop watches the accuracy on held-out images"),
-        ("cifar10", ["--compare", "optimizer=sgd,adm"], "there is no adm; did you mean adam?"),
+        ("cifar10", ["--compare", "optimizer=sgd,adm"], "unknown value adm; did you mean adam?"),
         ("cifar10", ["--compare", "epochs=3"], "fewer than two values"),
-        ("cifar10", ["--lr", "0"], "--lr: 0 is not more than 0"),
+        ("cifar10", ["--lr", "0"], "--lr must be more than 0, not 0"),
         ("cifar10", ["--augment", "cutot"], "there is no cutot; did you mean cutout?"),
         ("cyclegan", ["--size", "66"], "--size 66 is not a multiple of 4"),
         ("dcgan", ["--loss", "wgan-gp"], "batch norm in the discriminator mixes them"),
@@ -225,7 +225,7 @@ def test_where_a_lab_runs():
     assert runner.where("venv", inside_image=True, engine=nothing)[0] == "venv"
     with pytest.raises(UserError, match="inside one of our images"):
         runner.where("here", inside_image=False, engine=nothing)
-    with pytest.raises(UserError, match="did you mean venv"):
+    with pytest.raises(UserError, match="must be auto, here, docker or venv"):
         runner.where("vnev", inside_image=False, engine=nothing)
 
 

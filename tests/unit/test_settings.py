@@ -12,7 +12,7 @@ import pytest
 
 from labkit.base import mirrors, paths, settings
 from labkit.base.errors import UserError
-from labkit.stacks import containers, images, selection
+from labkit.stacks import containers, images, native, selection
 from labkit.stacks.engine import Engine
 
 # What may read or write the environment beside the door, and why.
@@ -20,6 +20,7 @@ BESIDE_THE_DOOR = {
     "labkit/base/settings.py",  # the door
     "labkit/runs/compat.py",  # cuBLAS is told in this process how to compute
     "labkit/services/serve.py",  # becomes visdom, which takes its password from there
+    "labkit/cli/program.py",  # looks for misspelt variables
     "tasks.py",  # becomes ./inv, which is told how it was called
 }
 
@@ -57,16 +58,16 @@ def test_what_the_command_line_says_comes_first(monkeypatch):
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [
-        ("LAB_DEVICE", "gpu", "LAB_DEVICE is gpu, and it can be cuda or cpu"),
+        ("LAB_DEVICE", "gpu", "LAB_DEVICE must be cuda or cpu, not gpu"),
         ("LAB_VISDOM_PORT", "70000", "a number from 1 to 65535"),
         ("LAB_VISDOM_PORT", "\u0661", "a number from 1 to 65535"),  # a digit, but not one of ours
-        ("LAB_DATA", "a\x1b[2Jb", "LAB_DATA holds characters that cannot be printed"),
-        ("LAB_DETECTRON2", "x.whl", "./inv config set detectron2 'x.whl'"),
-        ("LAB_BASE_IMAGE", "mine", "it is a setting to keep"),
+        ("LAB_DATA", "a\x1b[2Jb", "LAB_DATA contains unprintable characters"),
+        ("LAB_DETECTRON2", "x.whl", "./inv config set detectron2 x.whl"),
+        ("LAB_BASE_IMAGE", "mine", "no variable can set it"),
         ("LAB_SETTINGS", "{", "not a JSON object"),
         ("LAB_SETTINGS", "[" * 100_000, "not a JSON object"),
         ("LAB_SETTINGS", '{"data": 1}', "not a JSON object"),
-        ("LAB_SETTINGS", '{"device": "gpu"}', "it can be cuda or cpu"),
+        ("LAB_SETTINGS", '{"device": "gpu"}', "must be cuda or cpu"),
     ],
 )
 def test_what_cannot_be_is_said_at_the_door(variable, value, sentence, tmp_path):
@@ -79,8 +80,8 @@ def test_what_cannot_be_is_said_at_the_door(variable, value, sentence, tmp_path)
     ("content", "sentence"),
     [
         ('mirorr = "cn"', "there is no setting 'mirorr' (did you mean mirror?)"),
-        ("device = 1", "device is not text in quotes"),
-        ('device = "gpu"', "settings.toml: device is gpu"),
+        ("device = 1", "device must be text in quotes"),
+        ('device = "gpu"', "settings.toml: device must be"),
         ("device = ", "settings cannot be read"),
         ("\udcff", "settings cannot be read"),
     ],
@@ -101,7 +102,7 @@ def test_every_command_says_so_in_one_sentence(copy):
         done = subprocess.run([*command, *words], cwd=copy, env=environment, capture_output=True, text=True)
         assert done.returncode == 2 and "Traceback" not in done.stderr, done.stderr
         assert (
-            "settings.toml: device is gpu, and it can be cuda or cpu.\n  next: ./inv config unset device" in done.stderr
+            "settings.toml: device must be cuda or cpu, not gpu.\n  next: ./inv config unset device" in done.stderr
         )
     done = subprocess.run(
         [*command, "config", "unset", "device"], cwd=copy, env=environment, capture_output=True, text=True
@@ -176,3 +177,94 @@ def test_a_number_of_the_launcher_that_is_none(value, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", value)
     with pytest.raises(UserError, match="WORLD_SIZE is"):
         settings.system()
+
+
+@pytest.fixture
+def config(copy):
+    """`./inv config ...` in a clone of its own: (exit status, standard output, standard error)."""
+    environment = {name: value for name, value in os.environ.items() if name != "LAB_SETTINGS"}
+
+    def run(*words, **more):
+        command = [sys.executable, "-m", "labkit.cli.program", "--search-root", str(copy), "config", *words]
+        done = subprocess.run(command, cwd=copy, env={**environment, **more}, capture_output=True, text=True)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+@pytest.mark.parametrize("value", ["/a [/red] b", "/it's [red] $HOME `x` \"q\"", "/图 片", "/a\\b"])
+def test_any_folder_name_is_kept_and_shown_as_it_is(value, config):
+    assert config("set", "data", value)[0] == 0
+    assert config("show", "data")[1] == f"{value}\n"
+    status, out, _ = config(COLUMNS="400")
+    assert status == 0 and value in out
+
+
+@pytest.mark.parametrize("value", ["   ", "a\nb", "~nobody-of-this-name/x", "\x1b[2J"])
+def test_a_folder_that_cannot_be_is_refused(value, config):
+    assert config("set", "data", value)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [("CN", "cn"), (" cn ", "cn"), ("http://s/d/", "http://s/d/"), ("file:///media/usb stick/", "file:///media/usb stick/"),
+     ("zzz", ""), ("ftp://x/", ""), ("http://", ""), ("aliyuncs.com", "aliyuncs.com")],
+)  # fmt: skip
+def test_what_a_mirror_can_be(value, kept, config):
+    status, _, _ = config("set", "mirror", value)
+    assert (status, config("show", "mirror")[1].strip()) == (0 if kept else 2, kept)
+
+
+@pytest.mark.parametrize("content", ["[a.b]\nc = 1\n", '"it\'s $(x)" = "y"\n', "x = 2020-01-01\n", 'mirror = ["cn"]\n'])
+def test_a_file_with_other_things_in_it_is_not_made_worse(content, config, copy):
+    file = copy / "settings.toml"
+    file.write_text(content, encoding="utf-8")
+    assert config("set", "device", "cpu")[0] == (0 if content.startswith("device") else 2)
+    assert file.read_text(encoding="utf-8") == content
+
+
+def test_a_file_from_windows_is_read(tmp_path):
+    file = tmp_path / "settings.toml"
+    file.write_bytes(b'\xef\xbb\xbfmirror = " cn "\r\ndata = "sets"\r\n')
+    kept = settings.read({}, file)
+    assert (kept.mirror, kept.data) == ("cn", str(tmp_path / "sets"))  # from the file on, not from the current folder
+
+
+def test_two_at_once_lose_nothing(copy):
+    environment = {name: value for name, value in os.environ.items() if name != "LAB_SETTINGS"}
+    command = [sys.executable, "-m", "labkit.cli.program", "--search-root", str(copy), "config", "set"]
+    pairs = [("mirror", "cn"), ("device", "cpu"), ("registry", "r.example"), ("visdom_port", "9000")]
+    several = [subprocess.Popen([*command, *pair], cwd=copy, env=environment, stderr=subprocess.DEVNULL) for pair in pairs]
+    assert [process.wait() for process in several] == [0] * len(pairs)
+    assert set(settings.in_file(copy / "settings.toml").items()) == set(pairs)
+
+
+def test_what_comes_before_the_file_is_said(config):
+    status, _, said = config("set", "mirror", "cn", LAB_MIRROR="http://s/")
+    assert status == 0 and "LAB_MIRROR comes before it: mirror stays http://s/" in said
+    status, _, said = config("set", "mirror", "cn", LAB_SETTINGS="{}")
+    assert status == 0 and "LAB_SETTINGS comes before it" in said
+
+
+def test_a_misspelt_variable_is_named():
+    assert settings.misspelt({"LAB_MIROR": "cn", "LAB_MIRROR": "cn", "LAB_TESTS": "1", "PATH": ""}) == [
+        "LAB_MIROR is ignored: did you mean LAB_MIRROR?"
+    ]
+
+
+def test_composes_file_holds_any_name_of_a_folder(monkeypatch, tmp_path):
+    """Read back by the pinned Compose itself."""
+    from labkit.cli import stacks
+
+    monkeypatch.setenv("LAB_DATA", "/it's \"q\" $HOME ${X} #1/\\")
+    line = stacks.compose_line("LAB_DATA", settings.current().data)
+    (tmp_path / ".env").write_text(line, encoding="utf-8")
+    (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: x\n    environment: {D: '${LAB_DATA}'}\n")
+    compose = native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14"))) / "bin" / "docker-compose"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")}
+    command = [str(compose), "--file", str(tmp_path / "compose.yaml"), "config", "--format", "json"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["services"]["a"]["environment"]["D"]
+    assert found.replace("$$", "$") == settings.current().data
