@@ -126,7 +126,7 @@ def all_segments(split: Split, entry: dict[str, Any], size: tuple[int, int]) -> 
 def instances_of(split: Split, entry: dict[str, Any]) -> Split:
     """The instance annotations of an image where the data set has some, else those that it was trained with."""
     if split.kind != "instances" and (split.folder / "annotations" / f"instances_{split.name}.json").exists():
-        instances = data.read_split(split.folder, split.name, "instances")
+        (instances,) = data.read_splits(split.folder, [split.name], "instances")
         if entry["id"] in instances.rows:
             return instances
     return split
