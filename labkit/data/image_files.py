@@ -21,7 +21,7 @@ from labkit.base.paths import shown
 # A header may claim any size, and memory is taken before the first pixel is read. The largest cameras have 200 million.
 MOST_PIXELS = 200_000_000
 ORIENTATION = 0x0112  # the EXIF tag of how an image was turned: 1 is upright
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS decides, in one sentence
+warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and of damaged images, which are told of in a sentence
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -55,7 +55,7 @@ def decode(content: bytes, path: Path, annotated: tuple[int, int] | None = None)
         raise UserError(f"{shown(path)} is not an image that can be read: it is cut short")
     try:
         with Image.open(io.BytesIO(content)) as file:
-            turn = file.getexif().get(ORIENTATION, 1)
+            turn = 1 if file.format == "TIFF" else file.getexif().get(ORIENTATION, 1)  # libtiff has turned its pixels
             if annotated and turn in (5, 6, 7, 8) and annotated == file.size != file.size[::-1]:
                 turn = 1
             opaque = file.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in file.info
@@ -85,21 +85,19 @@ def output_names(inputs: Sequence[Path | str]) -> list[str]:
     file is given twice. Capital letters tell nothing apart, since not every disk does.
     """
     paths = [Path(each) for each in inputs]
-    longest = max((len(path.parts) for path in paths), default=0)
     names = [path.stem for path in paths]
-    for depth in range(1, longest + 1):
-        taken = [name.lower() for name in names]
-        times = collections.Counter(taken)
-        for k, path in enumerate(paths):
-            if times[taken[k]] > 1:
-                names[k] = "-".join(part.strip(os.sep) for part in path.parts[-depth:])
-    seen: set[str] = set()
+    for depth in range(1, max((len(path.parts) for path in paths), default=0) + 2):
+        times = collections.Counter(name.lower() for name in names)
+        names = [name if times[name.lower()] == 1 else "-".join(part.strip(os.sep) for part in path.parts[-depth:])
+                 for name, path in zip(names, paths)]  # fmt: skip
+    known = {name.lower() for name in names}
+    given: set[str] = set()
     for k, name in enumerate(names):
         number = 1
-        while names[k].lower() in seen:
+        while names[k].lower() in given or (number > 1 and names[k].lower() in known):
             number += 1
             names[k] = f"{name}-{number}"
-        seen.add(names[k].lower())
+        given.add(names[k].lower())
     return names
 
 

@@ -100,3 +100,14 @@ def box_of(outline: Any, height: int) -> list[float]:
     top = 0 if whole else min(start % height for start, _ in spans)
     bottom = height - 1 if whole else max(last % height for _, last in spans)
     return [left, top, right - left + 1, bottom - top + 1]
+
+
+def encoded(outline: Any, height: int, width: int) -> Any:
+    """A usable outline as pycocotools' compressed run lengths, to be decoded or compared; in a stack only."""
+    from pycocotools import mask
+
+    if isinstance(outline, list):
+        return mask.merge(mask.frPyObjects(outline, height, width))
+    if isinstance(outline["counts"], list):
+        return mask.frPyObjects(outline, height, width)
+    return outline

@@ -21,6 +21,7 @@ from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
 from labkit.data import annotations, coco
 from labkit.data.image_files import decode, read_segments as read_ids
+from labkit.data.outlines import encoded
 from labkit.runs.run import Run
 from labs.segmentation.metrics import VOID, Segments
 
@@ -242,12 +243,7 @@ def instance_outlines(rows: list[dict[str, Any]], entry: dict[str, Any],
     """
     outlines = []
     for row in rows:
-        try:
-            coded = rle.frPyObjects(row["segmentation"], entry["height"], entry["width"])
-            mask = rle.decode(rle.merge(coded) if isinstance(coded, list) else coded).astype(bool)
-        except Exception:  # a malformed outline raises whatever its first wrong value leads to
-            what = f"the outline of annotation {row.get('id')} of {entry['file_name']} cannot be read"
-            raise UserError(what, GET) from None
+        mask = rle.decode(encoded(row["segmentation"], entry["height"], entry["width"])).astype(bool)
         outlines.append((row["category_id"], bool(row.get("iscrowd")), mask))
     outlines.sort(key=lambda outline: -int(outline[2].sum()))
     return [(category, crowd, pick(mask, size)) for category, crowd, mask in outlines]
