@@ -17,8 +17,8 @@ from typing import Any, Sequence
 from labkit.base.console import say
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
-from labkit.data import annotations, archives, many
-from labkit.data.annotations import parse
+from labkit.data import archives, coco_annotations, many
+from labkit.data.coco_annotations import parse
 from labkit.data.jpeg import as_annotated, jpeg_problem
 from labkit.data.registry import Dataset, Wanted
 
@@ -90,8 +90,8 @@ def gather(source: Path, staging: Path) -> Wanted | None:
     """Have in `staging` just those images of COCO that `source` holds with annotations; None where it holds none.
 
     `source`, or a folder in it, holds the images of one split or both in {split}/ and annotations/{kind}_{split}.json
-    of one kind or more, which may be of different images; panoptic masks lie in panoptic_{split}/, or in annotations/ as
-    in the published archive. UserError where the annotations name what is not there, or cannot be learned from.
+    of one kind or more, which may be of different images; panoptic masks lie in panoptic_{split}/, or in annotations/
+    as in the published archive. UserError where the annotations name what is not there, or cannot be learned from.
     """
     for root in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
         kinds = {split: [kind for kind in KINDS if (root / "annotations" / f"{kind}_{split}.json").is_file()]
@@ -114,9 +114,9 @@ def _copy_some(root: Path, kinds: dict[str, list[str]], staging: Path) -> Wanted
     every = [kind for kind in KINDS if any(kind in each for each in kinds.values())]
     for kind in every:
         splits = [split for split in reversed(SPLITS) if kind in kinds.get(split, ())]  # as the labs: train first
-        for split, content in zip(splits, annotations.read_splits(root, kind, splits)):
+        for split, content in zip(splits, coco_annotations.read_splits(root, kind, splits)):
             file = root / "annotations" / f"{kind}_{split}.json"
-            annotations.require_objects(content, shown(file))
+            coco_annotations.require_objects(content, shown(file))
             _copy_images(content, root / split, staging / split, file)
             if kind == "panoptic":
                 _copy_masks(content, root, staging / f"panoptic_{split}", file)

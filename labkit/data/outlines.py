@@ -48,7 +48,7 @@ def polygons_of(outline: list[Any]) -> list[Any]:
 
 def run_lengths(runs: dict[str, Any], width: int, height: int) -> list[int]:
     """The run lengths of a mask, column by column, 0 first; [] where they are not those of an image of that size."""
-    counts = runs.get("counts")
+    counts: Any = runs.get("counts")
     if isinstance(counts, str):
         counts = _unpacked(counts)
     good = isinstance(counts, list) and all(type(each) is int and each >= 0 for each in counts)

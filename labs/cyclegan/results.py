@@ -82,7 +82,7 @@ def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways
 
 
 def read_images(folder: Path) -> tuple[list[str], list[np.ndarray]]:
-    """Names for the results and the images (H, W, 3) of a folder, or of one file. Raises UserError before anything is done."""
+    """Names for the results, and the images (H, W, 3) of a folder or of one file. Raises UserError for a broken one."""
     paths = [folder] if folder.is_file() else find_images(folder)
     return output_names(paths), [read_image(path) for path in paths]
 

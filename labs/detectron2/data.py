@@ -23,7 +23,7 @@ from pycocotools import mask as rle
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.data import annotations, coco
+from labkit.data import coco, coco_annotations
 from labkit.data.image_files import read_segments
 from labs.detectron2 import configs
 
@@ -52,15 +52,15 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
     if not there:
         raise UserError(f"{shown(folder / 'annotations')} has no {kind}_train2017.json or {kind}_val2017.json",
                         "./inv data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
-    needs = annotations.Needs(configs.has_things(cfg) and cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON, measures=True)
-    contents = {"instances": annotations.read_splits(folder, kind, there, needs)}
+    needs = coco_annotations.Needs(configs.has_things(cfg) and cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON, measures=True)
+    contents = {"instances": coco_annotations.read_splits(folder, kind, there, needs)}
     if configs.has_stuff(cfg):
         for split in there:
             path = folder / "annotations" / f"panoptic_{split}.json"
             if not path.exists():
                 raise UserError(f"{shown(path)} is missing, and {cfg.MODEL.META_ARCHITECTURE} learns from it",
                                 f"./inv data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
-        contents["panoptic"] = annotations.read_splits(folder, "panoptic", there, needs)
+        contents["panoptic"] = coco_annotations.read_splits(folder, "panoptic", there, needs)
     parts = [Part(folder, split, {name: each[k] for name, each in contents.items()}, cfg)
              for k, split in enumerate(there)]  # fmt: skip
     if len(parts) == 1:
@@ -105,16 +105,16 @@ class Part:
         if missing:
             raise UserError(f"the annotations of {split} name {len(missing)} images that are not in "
                             f"{shown(self.images)}: {missing[0]}", "./inv data coco --verify")  # fmt: skip
-        annotations.require_objects(self.content["instances"], split)
+        coco_annotations.require_objects(self.content["instances"], split)
 
     def _check_stuff(self, panoptic: str, instances: str) -> None:
         """The same things in both kinds of annotation, and some stuff beside them."""
         categories = self.content["panoptic"]["categories"]
         if all(row["isthing"] for row in categories):
             raise UserError(f"{panoptic} has no category that is stuff (isthing 0), and "
-                            f"{self.cfg.MODEL.META_ARCHITECTURE} learns it", annotations.AGAIN)  # fmt: skip
+                            f"{self.cfg.MODEL.META_ARCHITECTURE} learns it", coco_annotations.AGAIN)  # fmt: skip
         things = {"categories": [row for row in categories if row["isthing"]]}
-        annotations.agree(things, self.content["instances"], [f"the things in {panoptic}", instances])
+        coco_annotations.agree(things, self.content["instances"], [f"the things in {panoptic}", instances])
 
     def _keep_common(self) -> None:
         """Of both kinds of annotation, only what is of images that both know and whose mask is there."""
@@ -127,7 +127,7 @@ class Part:
                 "from the masks")  # fmt: skip
             common = {row["image_id"] for row in rows if row["file_name"] in masks}
             taken = instances_of(self.content["panoptic"], self.masks)
-            self.content["instances"] = annotations.mend(taken, self.masks.name)
+            self.content["instances"] = coco_annotations.mend(taken, self.masks.name)
         if not common:
             raise UserError(f"{shown(self.masks)} has none of the masks that its annotations name")
         self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
@@ -183,7 +183,7 @@ class Part:
             if segments.shape != sizes[row["image_id"]]:
                 height, width = segments.shape
                 raise UserError(f"{shown(self.masks / row['file_name'])} is {width}x{height}, and its image is not",
-                                annotations.AGAIN)  # fmt: skip
+                                coco_annotations.AGAIN)  # fmt: skip
             ground = np.full(segments.shape, IGNORED, np.uint8)
             for segment in row["segments_info"]:
                 ground[segments == segment["id"]] = number.get(segment["category_id"], 0)

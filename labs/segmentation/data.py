@@ -19,8 +19,7 @@ from pycocotools import mask as rle
 
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
-from labkit.data import annotations, coco
-from labkit.data.image_files import decode, read_segments as read_ids
+from labkit.data import coco, coco_annotations, image_files
 from labkit.data.outlines import encoded
 from labkit.runs.run import Run
 from labs.segmentation.metrics import VOID, Segments
@@ -44,8 +43,9 @@ class Split:
 
 def read_splits(folder: Path, names: Sequence[str], kind: str) -> list[Split]:
     """The annotation files of one kind. UserError where one is missing, broken, or has no annotation."""
+    needs = coco_annotations.Needs(outlines=True, measures=True)
     try:
-        contents = annotations.read_splits(folder, kind, names, annotations.Needs(outlines=True, measures=True))
+        contents = coco_annotations.read_splits(folder, kind, names, needs)
     except OSError as error:
         raise UserError(f"cannot read {shown(Path(error.filename))}: {error.strerror}", GET) from None
     except UserError as error:
@@ -63,7 +63,7 @@ def _split(folder: Path, name: str, kind: str, content: dict[str, Any]) -> Split
     entries = sorted((entry for entry in content["images"] if entry["id"] in rows), key=lambda entry: entry["id"])
     if not entries:
         raise UserError(f"{shown(file)} has no annotated image", GET)
-    annotations.require_objects(content, shown(file))
+    coco_annotations.require_objects(content, shown(file))
     return Split(folder, name, kind, content["categories"], entries, rows)
 
 
@@ -192,7 +192,7 @@ def read_image(split: Split, entry: dict[str, Any]) -> np.ndarray:
     if problem:
         raise UserError(f"{shown(file)} is broken: {problem}", f"{GET} --verify")
     try:
-        return decode(content, file, annotated=(entry["width"], entry["height"]))
+        return image_files.decode(content, file, annotated=(entry["width"], entry["height"]))
     except UserError as error:
         raise UserError(error.message, f"{GET} --verify") from None
 
@@ -226,7 +226,7 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
     """(category id, crowd, mask bool (height, width)) of each segment in a panoptic PNG."""
     file = split.folder / f"panoptic_{split.name}" / row["file_name"]
     _read(file, f"panoptic_{split.name}.json")
-    numbers = pick(read_ids(file), size)  # 0 is void
+    numbers = pick(image_files.read_segments(file), size)  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}
     if unknown:
         what = f"{shown(file)} has a segment {min(unknown)} of which panoptic_{split.name}.json says nothing"

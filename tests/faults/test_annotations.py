@@ -9,8 +9,8 @@ import pytest
 from mirrors import jpeg
 
 from labkit.base.errors import UserError
-from labkit.data import annotations, coco
-from labkit.data.annotations import Needs
+from labkit.data import coco, coco_annotations
+from labkit.data.coco_annotations import Needs
 from labkit.data.jpeg import as_annotated, jpeg_problem
 
 SQUARE = [10, 10, 20, 10, 20, 20, 10, 20]
@@ -29,8 +29,8 @@ def objects(**changes):
     }
 
 
-def mended(content, needs=Needs()):
-    return annotations.mend(annotations.parse(json.dumps(content).encode(), "some.json"), "some.json", needs)
+def mended(content, needs=coco_annotations.NOTHING_MORE):
+    return coco_annotations.mend(coco_annotations.parse(json.dumps(content).encode(), "some.json"), "some.json", needs)
 
 
 def test_what_is_whole_stays_as_it_is_and_nothing_is_said(capfd):
@@ -132,7 +132,7 @@ def test_there_must_be_objects_and_not_crowds_alone():
         (lambda c: [row.update(bbox=[0, 0, 0, 0], segmentation=[]) for row in c["annotations"]], "hold not one object"),
     ):
         with pytest.raises(UserError, match=reason):
-            annotations.require_objects(mended(spoiled(change)), "some.json")
+            coco_annotations.require_objects(mended(spoiled(change)), "some.json")
     with pytest.raises(UserError, match="have boxes and no outlines") as said:
         mended(spoiled(lambda c: [row.pop("segmentation") for row in c["annotations"]]), Needs(outlines=True))
     assert "MODEL.MASK_ON False" in said.value.next_command
@@ -148,12 +148,12 @@ def test_keypoints_are_all_there_or_none_is_visible():
 def test_classes_agree_by_their_names(capfd):
     first, second = mended(objects()), objects(category_id=7)
     second["categories"] = [{"id": 7, "name": "dog"}, {"id": 1, "name": "cat"}]
-    annotations.agree(first, second, ["train", "val"])
+    coco_annotations.agree(first, second, ["train", "val"])
     assert [row["category_id"] for row in second["annotations"]] == [1, 7]  # a dog and a cat
     assert second["categories"] == first["categories"] and "matched by name" in capfd.readouterr().err
     second["categories"] = [{"id": 1, "name": "dog"}, {"id": 7, "name": "horse"}]
     with pytest.raises(UserError, match="only train has cat, and only val has horse"):
-        annotations.agree(first, second, ["train", "val"])
+        coco_annotations.agree(first, second, ["train", "val"])
 
 
 # ---- panoptic ----

@@ -16,7 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from labkit.base.errors import UserError
-from labkit.data import annotations, outlines, samples
+from labkit.data import coco_annotations, outlines, samples
 from labs.detectron2 import configs
 from labs.detectron2 import data as detection
 from labs.segmentation import data as segmentation
@@ -187,7 +187,7 @@ def test_splits_that_number_their_classes_otherwise_agree_by_name(carried, tmp_p
     carried(rename)
     for read in (lambda: detection.register(folder, configs.load("tiny", []), tmp_path / "work"),
                  lambda: segmentation.find_splits(folder, "instances")):  # fmt: skip
-        with pytest.raises(UserError, match="only instances_train2017.json has ball, and only instances_val2017.json has sphere"):
+        with pytest.raises(UserError, match=r"only instances_train2017\.json has ball, and only instances_val2017\.json has sphere"):
             read()
 
 
@@ -201,7 +201,7 @@ def strip(content):
 def test_panoptic_segments_are_measured_in_their_masks(carried, tmp_path, capfd):
     folder = carried(lambda _: None)
     carried(strip, kind="panoptic")
-    (content,) = annotations.read_splits(folder, "panoptic", ["val2017"], annotations.Needs(measures=True))
+    (content,) = coco_annotations.read_splits(folder, "panoptic", ["val2017"], coco_annotations.Needs(measures=True))
     assert "left out segments that the mask does not show (20)" in capfd.readouterr().err
     carried(lambda _: None, kind="panoptic")
     whole = json.loads((folder / "annotations" / "panoptic_val2017.json").read_text())

@@ -168,7 +168,7 @@ def test_every_input_has_a_drawing_of_its_own(smoke, drawn, tmp_path):
     assert status == 0 and "demo: 5 images" in said, said
     made = newest(tmp_path) / "images"
     assert sorted(path.name for path in made.iterdir()) == [
-        "a-film.avi-film-00000.png", "a-film.avi.mp4", "b-film.avi-film-00000.png", "b-film.avi.mp4",
+        "a-film.avi-film-00000.png.png", "a-film.avi.mp4", "b-film.avi-film-00000.png.png", "b-film.avi.mp4",
         "mine-street.jpg.png", "street.png.png", "sub-street.jpg.png"]  # fmt: skip
     for name in ("a-film.avi.mp4", "b-film.avi.mp4"):
         assert cv2.VideoCapture(str(made / name)).read()[0], name

@@ -47,10 +47,13 @@ class Needs(NamedTuple):
     measures: bool = False  # segments without area or box are measured in their masks, which takes NumPy
 
 
+NOTHING_MORE = Needs()
+
+
 # ---- files ----
 
 
-def read_splits(folder: Path, kind: str, splits: Sequence[str], needs: Needs = Needs()) -> list[dict[str, Any]]:
+def read_splits(folder: Path, kind: str, splits: Sequence[str], needs: Needs = NOTHING_MORE) -> list[dict[str, Any]]:
     """annotations/{kind}_{split}.json below `folder` of each split, complete and usable, with the same classes.
 
     Says in one line what was changed in a file. Ids of classes are those of the first split. Raises UserError for what
@@ -66,7 +69,8 @@ def read_splits(folder: Path, kind: str, splits: Sequence[str], needs: Needs = N
     return contents
 
 
-def mend(content: dict[str, Any], where: str, needs: Needs = Needs(), masks: Path = Path()) -> dict[str, Any]:
+def mend(content: dict[str, Any], where: str, needs: Needs = NOTHING_MORE, masks: Path | None = None
+         ) -> dict[str, Any]:  # fmt: skip
     """Parsed content made complete and usable, in place; the panoptic masks are in the folder `masks`."""
     notes = Notes()
     content.setdefault("info", {})  # pycocotools copies it into its results
@@ -123,8 +127,8 @@ def require_objects(content: dict[str, Any], where: str) -> None:
     """UserError where nothing could be learned from `content`: no object at all, or crowds alone."""
     found = [each for row in content["annotations"] for each in row.get("segments_info", [row])]
     if not found:
-        raise UserError(f"the annotations of {where} hold not one object that can be used, so there is nothing to learn "
-                        "from or to be judged by", AGAIN)  # fmt: skip
+        raise UserError(f"the annotations of {where} hold not one object that can be used, so there is nothing to "
+                        "learn from or to be judged by", AGAIN)  # fmt: skip
     if all(each.get("iscrowd") for each in found):
         raise UserError(f"the annotations of {where} hold crowds alone (iscrowd 1), and from them nobody learns what "
                         "one object is", AGAIN)  # fmt: skip
@@ -178,8 +182,8 @@ def _check_lists(content: dict[str, Any], where: str) -> None:
     for number, row in enumerate(content["annotations"]):
         for each in row.get("segments_info", (row,)):
             if each["category_id"] not in classes:
-                raise UserError(f"{where}: annotations[{number}] is of the category {each['category_id']}, which is not "
-                                "listed", AGAIN)  # fmt: skip
+                raise UserError(f"{where}: annotations[{number}] is of the category {each['category_id']}, which is "
+                                "not listed", AGAIN)  # fmt: skip
 
 
 def _mend_crowd(row: dict[str, Any], where: str, number: int, notes: Notes) -> None:
@@ -198,7 +202,7 @@ def _mend_crowd(row: dict[str, Any], where: str, number: int, notes: Notes) -> N
 
 
 def _lacks_area(row: dict[str, Any]) -> bool:
-    area = row.get("area")
+    area: Any = row.get("area")
     return type(area) not in (int, float) or not 0 < area < math.inf  # nan is not more than 0
 
 
@@ -313,7 +317,8 @@ def _mend_panoptic(content: dict[str, Any], where: str, masks: Path | None, note
         if 0 in colours:
             notes.left_out["segments of the id 0, which is void"] += 1
             row["segments_info"] = [segment for segment in row["segments_info"] if segment["id"]]
-        lacking = [each for each in row["segments_info"] if _lacks_area(each) or _lacks_box(each, *sizes[row["image_id"]])]
+        size = sizes[row["image_id"]]
+        lacking = [each for each in row["segments_info"] if _lacks_area(each) or _lacks_box(each, *size)]
         if lacking and masks is not None and (masks / row["file_name"]).is_file():
             _measure(row, lacking, masks / row["file_name"], notes)
 
