@@ -134,6 +134,11 @@ def require_objects(content: dict[str, Any], where: str) -> None:
                         "one object is", AGAIN)  # fmt: skip
 
 
+def stray(mask: Path, number: int) -> UserError:
+    """What to say where a panoptic mask has a colour that its annotations do not know."""
+    return UserError(f"{shown(mask)} has a segment {number} of which {mask.parent.name}.json says nothing", AGAIN)
+
+
 def agree(first: dict[str, Any], second: dict[str, Any], names: Sequence[str]) -> None:
     """Number the classes of `second` as `first` does, by their names. UserError where the names are not the same.
 
@@ -243,8 +248,8 @@ def _mend_objects(content: dict[str, Any], where: str, needs: Needs, notes: Note
             _mend_keypoints(row, notes)
         kept.append(row)
     if content["annotations"] and not kept and notes.left_out["objects without an outline"]:
-        raise UserError(f"the annotations of {where} have boxes and no outlines, and masks are learned from outlines",
-                        BOXES)  # fmt: skip
+        raise UserError(f"the annotations of {where} have no outline that can be used, and masks are learned from "
+                        "outlines", BOXES)  # fmt: skip
     content["annotations"] = kept
     ids = [row.get("id") for row in kept]
     # 0 is no id: pycocotools takes an object of that id for one that was not found.

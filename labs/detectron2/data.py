@@ -187,6 +187,9 @@ class Part:
             ground = np.full(segments.shape, IGNORED, np.uint8)
             for segment in row["segments_info"]:
                 ground[segments == segment["id"]] = number.get(segment["category_id"], 0)
+            strange = segments[(ground == IGNORED) & (segments > 0)]
+            if strange.size:
+                raise coco_annotations.stray(self.masks / row["file_name"], int(strange.min()))
             path = folder / row["file_name"]
             Image.fromarray(ground).save(str(path))
             written[row["image_id"]] = str(path)

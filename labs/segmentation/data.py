@@ -229,8 +229,7 @@ def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) 
     numbers = pick(image_files.read_segments(file), size)  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}
     if unknown:
-        what = f"{shown(file)} has a segment {min(unknown)} of which panoptic_{split.name}.json says nothing"
-        raise UserError(what, GET)
+        raise coco_annotations.stray(file, min(unknown))
     return [(segment["category_id"], bool(segment.get("iscrowd")), numbers == segment.get("id", -1))
             for segment in row["segments_info"]]  # fmt: skip
 

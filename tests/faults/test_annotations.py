@@ -133,7 +133,7 @@ def test_there_must_be_objects_and_not_crowds_alone():
     ):
         with pytest.raises(UserError, match=reason):
             coco_annotations.require_objects(mended(spoiled(change)), "some.json")
-    with pytest.raises(UserError, match="have boxes and no outlines") as said:
+    with pytest.raises(UserError, match="have no outline that can be used") as said:
         mended(spoiled(lambda c: [row.pop("segmentation") for row in c["annotations"]]), Needs(outlines=True))
     assert "MODEL.MASK_ON False" in said.value.next_command
 

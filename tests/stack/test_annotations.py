@@ -142,8 +142,8 @@ def test_the_pixels_can_be_learned_from_too(name, carried):
     ("change", "reason"),
     [
         (every(iscrowd=1), "hold crowds alone"),
-        (every(segmentation="gone"), "have boxes and no outlines"),
-        (every(segmentation=[], bbox=[0, 0, 0, 0]), "have boxes and no outlines"),
+        (every(segmentation="gone"), "have no outline that can be used"),
+        (every(segmentation=[], bbox=[0, 0, 0, 0]), "have no outline that can be used"),
         (one(category_id=99), "of the category 99, which is not listed"),
         (lambda content: content["images"][1].update(id=content["images"][0]["id"]), "both have the id"),
         (lambda content: content["categories"].append(content["categories"][0]), "both have the id"),
@@ -223,6 +223,20 @@ def test_a_panoptic_mask_of_another_size_is_refused_before_training(carried, tmp
         Image.fromarray(colours).save(str(folder / "panoptic_val2017" / row["file_name"]))
     with pytest.raises(UserError, match="is 40x30, and its image is not"):
         detection.register(folder, configs.load("tiny_panoptic", []), tmp_path / "work")
+
+
+def test_a_colour_that_the_annotations_do_not_know_is_refused_before_training(carried, tmp_path):
+    folder = carried(lambda _: None)
+    carried(lambda content: content["annotations"][3]["segments_info"].pop(), kind="panoptic")
+    for read in (lambda: detection.register(folder, configs.load("tiny_panoptic", []), tmp_path / "work"),
+                 lambda: read_all(segmentation.find_splits(folder)[0])):  # fmt: skip
+        with pytest.raises(UserError, match=r"\.png has a segment \d+ of which panoptic_val2017\.json says nothing"):
+            read()
+
+
+def read_all(split):
+    classes = segmentation.choose_classes(split, [], 20)
+    return [segmentation.read_segments(split, entry, classes, (120, 160)) for entry in split.images]
 
 
 def test_stuff_is_needed_to_learn_stuff(carried, tmp_path):
