@@ -20,6 +20,7 @@ from labkit.base.paths import shown
 
 # A header may claim any size, and memory is taken before the first pixel is read. The largest cameras have 200 million.
 MOST_PIXELS = 200_000_000
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
 ORIENTATION = 0x0112  # the EXIF tag of how an image was turned: 1 is upright
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and of damaged images, which are told of in a sentence
 
@@ -31,17 +32,10 @@ def read_image(path: Path) -> np.ndarray:
     on white, which is said once for each folder.
     """
     try:
-        with Image.open(str(path)) as header:  # reads no pixel yet
-            size = header.size
-        content = Path(path).read_bytes() if size[0] * size[1] <= MOST_PIXELS else b""
-    except Image.DecompressionBombError:
-        size, content = (0, 0), b""
+        with Image.open(str(path)):  # reads the header alone
+            content = Path(path).read_bytes()
     except Exception as error:  # a damaged header raises whatever its first wrong value leads to
-        raise _no_image(path) from error
-    if not content:
-        claim = f"{size[0]}x{size[1]} pixels" if size[0] else "too many pixels"
-        raise UserError(f"{shown(path)} is not an image that can be read: it claims {claim}, and more than "
-                        f"{MOST_PIXELS // 1_000_000} million do not fit into memory")  # fmt: skip
+        raise _no_image(path, error) from error
     return decode(content, path)
 
 
@@ -64,7 +58,7 @@ def decode(content: bytes, path: Path, annotated: tuple[int, int] | None = None)
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)[:, :, ::-1]  # uint8 0..255 HWC BGR -> RGB
     except Exception as error:  # a damaged file raises whatever its first wrong value leads to
-        raise _no_image(path) from error
+        raise _no_image(path, error) from error
     return np.ascontiguousarray(_turned(image, turn))
 
 
@@ -101,8 +95,11 @@ def output_names(inputs: Sequence[Path | str]) -> list[str]:
     return names
 
 
-def _no_image(path: Path) -> UserError:
-    return UserError(f"{shown(path)} is not an image that can be read")
+def _no_image(path: Path, error: Exception) -> UserError:
+    what = f"{shown(path)} is not an image that can be read"
+    if isinstance(error, Image.DecompressionBombError):
+        what += f": it claims to have more than {MOST_PIXELS // 1_000_000} million pixels, which memory may not hold"
+    return UserError(what)
 
 
 def _on_white(image: Image.Image, path: Path) -> np.ndarray:

@@ -6,10 +6,13 @@ image, and corners far away take all memory.
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from itertools import accumulate
 from typing import Any
+
+WORD = re.compile("[P-o]{0,6}[0-O]")  # of compressed run lengths: all characters of a number but the last have a bit more
 
 
 def is_polygon(points: Any, width: int, height: int) -> bool:
@@ -51,23 +54,26 @@ def run_lengths(runs: dict[str, Any], width: int, height: int) -> list[int]:
     counts: Any = runs.get("counts")
     if isinstance(counts, str):
         counts = _unpacked(counts)
-    good = isinstance(counts, list) and all(type(each) is int and each >= 0 for each in counts)
-    return counts if good and runs.get("size") == [height, width] and sum(counts) == width * height else []
+    elif not isinstance(counts, list) or not all(type(each) is int for each in counts):
+        counts = []
+    good = counts and min(counts) >= 0 and sum(counts) == width * height and runs.get("size") == [height, width]
+    return counts if good else []
 
 
 def _unpacked(text: str) -> list[int]:
     """pycocotools' compressed run lengths: 5 bits in a character, from the third on as the difference to the last but
     one; [] for what it did not write, which it would read beyond its end."""
-    words = re.findall("[P-o]{0,6}[0-O]", text)
-    if len("".join(words)) != len(text):
+    words = WORD.findall(text)
+    if sum(map(len, words)) != len(text):
         return []
-    steps = [_number(word) for word in words]
+    steps = list(map(_number, words))
     counts = steps[:1] + [0] * (len(steps) - 1)
     counts[1::2] = accumulate(steps[1::2])
     counts[2::2] = accumulate(steps[2::2])
     return counts
 
 
+@functools.lru_cache(maxsize=1 << 16)  # a million masks are written in few words
 def _number(word: str) -> int:
     bits = [ord(character) - 48 for character in word]
     value = sum((each & 31) << 5 * place for place, each in enumerate(bits))
