@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import functools
 import io
 import os
 import warnings
@@ -23,6 +22,8 @@ MOST_PIXELS = 200_000_000
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow warns from here on, and refuses twice as many
 ORIENTATION = 0x0112  # the EXIF tag of how an image was turned: 1 is upright
 warnings.filterwarnings("ignore", module=r"PIL\.")  # of large and of damaged images, which are told of in a sentence
+
+_said: set[Path] = set()  # the folders of which it was said that something in them is transparent
 
 
 def read_image(path: Path) -> np.ndarray:
@@ -105,21 +106,16 @@ def _no_image(path: Path, error: Exception) -> UserError:
 def _on_white(image: Image.Image, path: Path) -> np.ndarray:
     """An RGBA image on white: uint8 RGB (H, W, 3)."""
     if image.getchannel("A").getextrema()[0] < 255:
-        _say_transparent(Path(path).parent, Path(path).name)
+        _say_transparent(Path(path))
     canvas = Image.new("RGB", image.size, (255, 255, 255))
     canvas.paste(image, mask=image.getchannel("A"))
     return np.asarray(canvas)
 
 
-@functools.lru_cache(maxsize=None)
-def _folders_said(folder: Path) -> list[str]:
-    return []
-
-
-def _say_transparent(folder: Path, name: str) -> None:
-    if not _folders_said(folder):
-        _folders_said(folder).append(name)
-        say(f"{shown(folder / name)} is transparent: it is shown on white, and so is every such image in its folder")
+def _say_transparent(path: Path) -> None:
+    if path.parent not in _said:
+        _said.add(path.parent)
+        say(f"{shown(path)} is transparent: it is shown on white, and so is every such image in its folder")
 
 
 def _is_cut_short(content: bytes) -> bool:

@@ -12,7 +12,7 @@ import re
 from itertools import accumulate
 from typing import Any
 
-WORD = re.compile("[P-o]{0,6}[0-O]")  # of compressed run lengths: all characters of a number but the last have a bit more
+WORD = re.compile("[P-o]{0,6}[0-O]")  # a number in compressed run lengths; another bit says that it goes on
 
 
 def is_polygon(points: Any, width: int, height: int) -> bool:
