@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import struct
 import zipfile
 from pathlib import Path
 from typing import Any, Sequence
@@ -18,7 +17,9 @@ from typing import Any, Sequence
 from labkit.base.console import say
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
-from labkit.data import archives, many
+from labkit.data import archives, coco_annotations, many
+from labkit.data.coco_annotations import parse
+from labkit.data.jpeg import as_annotated, jpeg_problem
 from labkit.data.registry import Dataset, Wanted
 
 SPLITS = ("val2017", "train2017")
@@ -38,10 +39,12 @@ def complete(dataset: Dataset, wanted: Wanted) -> Wanted:
 
 
 def layout(wanted: Wanted) -> dict[str, int]:
-    """What must be there of a subset: glob -> 0 for "some"."""
-    split, *kinds = wanted.parts
-    patterns = [f"{split}/*.jpg", *(f"annotations/{kind}_{split}.json" for kind in kinds)]
-    patterns += [f"panoptic_{split}/*.png"] * ("panoptic" in kinds)
+    """What must be there of a subset: glob -> 0 for "some". Of several splits each kind may be of one alone."""
+    splits = [part for part in wanted.parts if part in SPLITS]
+    kinds = [part for part in wanted.parts if part not in SPLITS]
+    which = splits[0] if len(splits) == 1 else "*2017"
+    patterns = [*(f"{split}/*.jpg" for split in splits), *(f"annotations/{kind}_{which}.json" for kind in kinds)]
+    patterns += [f"panoptic_{which}/*.png"] * ("panoptic" in kinds)
     return dict.fromkeys(patterns, 0)
 
 
@@ -86,47 +89,62 @@ def subset(dataset: Dataset, wanted: Wanted, folder: Path, urls: Sequence[str]) 
 def gather(source: Path, staging: Path) -> Wanted | None:
     """Have in `staging` just those images of COCO that `source` holds with annotations; None where it holds none.
 
-    `source`, or a folder in it, holds the images of a split in {split}/ and annotations/{kind}_{split}.json of one
-    kind or more, which may be of different images; panoptic masks lie in panoptic_{split}/, or in annotations/ as in
-    the published archive. UserError where the annotations name what is not there.
+    `source`, or a folder in it, holds the images of one split or both in {split}/ and annotations/{kind}_{split}.json
+    of one kind or more, which may be of different images; panoptic masks lie in panoptic_{split}/, or in annotations/
+    as in the published archive. UserError where the annotations name what is not there, or cannot be learned from.
     """
     for root in (source, *sorted(path for path in source.iterdir() if path.is_dir())):
-        for split in SPLITS:
-            kinds = [kind for kind in KINDS if (root / "annotations" / f"{kind}_{split}.json").is_file()]
-            if kinds and any((root / split).glob("*.jpg")):
-                return _copy_some(root, split, kinds, staging)
+        kinds = {split: [kind for kind in KINDS if (root / "annotations" / f"{kind}_{split}.json").is_file()]
+                 for split in SPLITS}  # fmt: skip
+        splits = [split for split in SPLITS if kinds[split] and any((root / split).glob("*.jpg"))]
+        if splits:
+            for split in SPLITS:
+                if kinds[split] and split not in splits:
+                    say(f"{split} is left out: there are annotations of it and no images in {shown(root / split)}")
+            return _copy_some(root, {split: kinds[split] for split in splits}, staging)
     return None
 
 
-def _copy_some(root: Path, split: str, kinds: Sequence[str], staging: Path) -> Wanted:
-    """The images of `split` that any of `kinds` annotates, the annotations as they are, and the panoptic masks."""
+def _copy_some(root: Path, kinds: dict[str, list[str]], staging: Path) -> Wanted:
+    """Of each split the images that any of its kinds annotates, the annotations mended, and the panoptic masks."""
     for folder in ("annotations", *SPLITS, *(f"panoptic_{each}" for each in SPLITS)):
         shutil.rmtree(staging / folder, ignore_errors=True)
-    for folder in ("annotations", split):
+    for folder in ("annotations", *kinds):
         (staging / folder).mkdir()
-    for kind in kinds:
-        file = root / "annotations" / f"{kind}_{split}.json"
-        text = file.read_bytes()
-        content = parse(text, shown(file))
-        for entry in content["images"]:
-            image = root / split / entry["file_name"]
-            problem = "it is missing"
-            if image.is_file():
-                problem = jpeg_problem(image.read_bytes(), entry["width"], entry["height"])
-            if problem:
-                raise UserError(f"{shown(file)} annotates {shown(image)}, but {problem}")
-            shutil.copyfile(image, staging / split / image.name)
-        if kind == "panoptic":
-            masks = staging / f"panoptic_{split}"
-            masks.mkdir()
-            there = [root / masks.name, root / "annotations" / masks.name]
-            for row in content["annotations"]:
-                found = [folder / row["file_name"] for folder in there if (folder / row["file_name"]).is_file()]
-                if not found:
-                    raise UserError(f"{shown(file)} names the mask {row['file_name']}, which is not in {masks.name}")
-                shutil.copyfile(found[0], masks / row["file_name"])
-        (staging / "annotations" / file.name).write_bytes(text)
-    return Wanted((split, *kinds), sum(1 for _ in (staging / split).iterdir()))
+    every = [kind for kind in KINDS if any(kind in each for each in kinds.values())]
+    for kind in every:
+        splits = [split for split in reversed(SPLITS) if kind in kinds.get(split, ())]  # as the labs: train first
+        for split, content in zip(splits, coco_annotations.read_splits(root, kind, splits)):
+            file = root / "annotations" / f"{kind}_{split}.json"
+            coco_annotations.require_objects(content, shown(file))
+            _copy_images(content, root / split, staging / split, file)
+            if kind == "panoptic":
+                _copy_masks(content, root, staging / f"panoptic_{split}", file)
+            (staging / "annotations" / file.name).write_text(json.dumps(content), encoding="utf-8")
+    return Wanted((*kinds, *every), sum(1 for split in kinds for _ in (staging / split).iterdir()))
+
+
+def _copy_images(content: dict[str, Any], source: Path, target: Path, file: Path) -> None:
+    for entry in content["images"]:
+        image = source / entry["file_name"]
+        size = entry["width"], entry["height"]
+        problem, text = "it is missing", b""
+        if image.is_file():
+            text = image.read_bytes()
+            problem = jpeg_problem(text, *size)
+        if problem:
+            raise UserError(f"{shown(file)} annotates {shown(image)}, but {problem}")
+        (target / image.name).write_bytes(as_annotated(text, *size))
+
+
+def _copy_masks(content: dict[str, Any], root: Path, target: Path, file: Path) -> None:
+    target.mkdir()
+    there = [root / target.name, root / "annotations" / target.name]
+    for row in content["annotations"]:
+        found = [folder / row["file_name"] for folder in there if (folder / row["file_name"]).is_file()]
+        if not found:
+            raise UserError(f"{shown(file)} names the mask {row['file_name']}, which is not in {target.name}")
+        shutil.copyfile(found[0], target / row["file_name"])
 
 
 def read(archive: Path, member: str) -> dict[str, Any]:
@@ -139,45 +157,6 @@ def read(archive: Path, member: str) -> dict[str, Any]:
     except archives.DAMAGE as error:
         raise UserError(f"{shown(archive)} is damaged ({error})") from None
     return parse(text, f"{shown(archive)}: {member}")
-
-
-def parse(text: bytes, where: str) -> dict[str, Any]:
-    """A COCO annotation file as a dict whose images, annotations and categories can be relied on, else UserError."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{where} is not valid JSON ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{where} is not a COCO annotation file: it is not a JSON object")
-    needed: dict[str, dict[str, type]] = {
-        "images": {"id": int, "file_name": str, "width": int, "height": int},
-        "annotations": {"image_id": int},
-        "categories": {"id": int, "name": str},
-    }
-    for key, fields in needed.items():
-        rows = content.get(key)
-        if not isinstance(rows, list):
-            raise UserError(f"{where} is not a COCO annotation file: it has no list of {key}")
-        for number, row in enumerate(rows):
-            for field, kind in fields.items():
-                value = row.get(field) if isinstance(row, dict) else None
-                if not isinstance(value, kind) or isinstance(value, bool):
-                    raise UserError(f"{where}: {key}[{number}] has no {field} of type {kind.__name__}")
-    for number, row in enumerate(content["annotations"]):
-        if "segments_info" not in row:
-            good = isinstance(row.get("category_id"), int)
-        else:
-            segments = row["segments_info"]
-            good = isinstance(segments, list) and isinstance(row.get("file_name"), str)
-            good = good and all(isinstance(each, dict) for each in segments)
-            good = good and all(isinstance(each.get("category_id"), int) for each in segments)
-        if not good:
-            raise UserError(f"{where}: annotations[{number}] says no category")
-    named = [*content["images"], *(row for row in content["annotations"] if "segments_info" in row)]
-    for row in named:
-        if Path(row["file_name"]).name != row["file_name"] or "\0" in row["file_name"]:
-            raise UserError(f"{where}: {row['file_name']!r} is not a plain file name")
-    return content
 
 
 def choose(content: dict[str, dict[str, Any]], count: int, categories: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -217,22 +196,6 @@ def smaller(content: dict[str, Any], ids: set[int]) -> dict[str, Any]:
     cut["images"] = [entry for entry in content["images"] if entry["id"] in ids]
     cut["annotations"] = [row for row in content["annotations"] if row["image_id"] in ids]
     return cut
-
-
-def jpeg_problem(image: bytes, width: int, height: int) -> str:
-    """Why these bytes are not a whole JPEG of this size, or ""; nobody published hashes of the single images."""
-    if not image.startswith(b"\xff\xd8"):
-        return "it is not a JPEG"
-    if not image.rstrip(b"\0").endswith(b"\xff\xd9"):
-        return "it is cut short"
-    offset = 2
-    while offset + 9 <= len(image) and image[offset] == 0xFF:
-        marker, length = image[offset + 1], int.from_bytes(image[offset + 2 : offset + 4], "big")
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the frame header, whatever the coding
-            got = struct.unpack(">HH", image[offset + 5 : offset + 9])
-            return "" if got == (height, width) else f"it is {got[1]}x{got[0]}, expected {width}x{height}"
-        offset += 2 + length
-    return "it has no frame header"
 
 
 def unpack_panoptic(folder: Path, limit_bytes: int) -> None:

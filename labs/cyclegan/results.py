@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 
-from labkit.data.image_files import read_image
+from labkit.data.image_files import output_names, read_image
 from labkit.runs import measures, plots
 from labkit.runs.run import Run
 from labs.cyclegan import measure
@@ -82,11 +82,9 @@ def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways
 
 
 def read_images(folder: Path) -> tuple[list[str], list[np.ndarray]]:
-    """The names and the images (H, W, 3) of a folder, or of one file. Raises UserError before anything is done."""
+    """Names for the results, and the images (H, W, 3) of a folder or of one file. Raises UserError for a broken one."""
     paths = [folder] if folder.is_file() else find_images(folder)
-    stems = [path.stem for path in paths]
-    names = [path.stem if stems.count(path.stem) == 1 else path.name for path in paths]
-    return names, [read_image(path) for path in paths]
+    return output_names(paths), [read_image(path) for path in paths]
 
 
 def fit(image: np.ndarray, size: int) -> torch.Tensor:

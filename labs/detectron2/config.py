@@ -15,7 +15,8 @@ TASKS = ("all", "train", "eval", "demo")
 
 @dataclass(frozen=True)
 class Config:
-    task: str = option("all", "what to do; all: train, eval and demo", choices=TASKS)
+    task: str | None = option(None, "what to do; all: train, eval and demo on validation images (default: all, or demo "
+                                    "where --input is given)", choices=TASKS)  # fmt: skip
     config: str = option("tiny", "tiny, tiny_panoptic, tiny_semantic or a config of detectron2's model zoo")
     dataset: str | None = option(None, "COCO, whole or a subset; without this option its synthetic sample",
                                     choices=("coco",))  # fmt: skip
@@ -32,12 +33,19 @@ class Config:
         if len(words) % 2:
             raise UserError(f"overrides come as KEY VALUE pairs, and {words[-1]} has no value",
                             "./inv lab detectron2 -- SOLVER.BASE_LR 0.0025")  # fmt: skip
-        if self.input and self.task not in ("all", "demo"):
-            raise UserError("--input goes with --task demo", "./inv detectron2.demo --input photo.jpg")
+        if self.input and self.task not in (None, "demo"):
+            raise UserError(f"--input goes with --task demo: {self.task} works with the data set and would not look at "
+                            "it", f"./inv detectron2.demo --input {shlex.quote(self.input)}")  # fmt: skip
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What is done, in order."""
+        task = self.task or ("demo" if self.input else "all")
+        return TASKS[1:] if task == "all" else (task,)
 
     def downloads(self) -> dict[str, tuple[str, ...]]:
         """What is read beside the data set: data set -> its parts."""
-        training = self.task in ("all", "train")
+        training = "train" in self.tasks
         part = zoo.start(self.config, self.overrides) if training else zoo.asked(self.weights, self.config)
         return {zoo.NAME: (part,)} if part else {}
 

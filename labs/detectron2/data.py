@@ -7,6 +7,7 @@ height, width, annotations), MetadataCatalog what is true of all of them: names 
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,8 @@ from pycocotools import mask as rle
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.data import coco
+from labkit.data import coco, coco_annotations
+from labkit.data.image_files import read_segments
 from labs.detectron2 import configs
 
 SPLITS = ("train2017", "val2017")
@@ -50,7 +52,17 @@ def register(folder: Path, cfg: Any, work: Path) -> Names:
     if not there:
         raise UserError(f"{shown(folder / 'annotations')} has no {kind}_train2017.json or {kind}_val2017.json",
                         "./inv data coco --split=val2017,instances,panoptic --subset=200")  # fmt: skip
-    parts = [Part(folder, split, kind, cfg) for split in there]
+    needs = coco_annotations.Needs(configs.has_things(cfg) and cfg.MODEL.MASK_ON, cfg.MODEL.KEYPOINT_ON, measures=True)
+    contents = {"instances": coco_annotations.read_splits(folder, kind, there, needs)}
+    if configs.has_stuff(cfg):
+        for split in there:
+            path = folder / "annotations" / f"panoptic_{split}.json"
+            if not path.exists():
+                raise UserError(f"{shown(path)} is missing, and {cfg.MODEL.META_ARCHITECTURE} learns from it",
+                                f"./inv data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
+        contents["panoptic"] = coco_annotations.read_splits(folder, "panoptic", there, needs)
+    parts = [Part(folder, split, {name: each[k] for name, each in contents.items()}, cfg)
+             for k, split in enumerate(there)]  # fmt: skip
     if len(parts) == 1:
         say(f"only {there[0]} is there: every fifth image of it is kept for evaluation")
         parts = [parts[0].cut(lambda k: k % 5 != 4), parts[0].cut(lambda k: k % 5 == 4)]
@@ -71,8 +83,7 @@ def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
     for annotation in panoptic["annotations"]:
         if not (masks / annotation["file_name"]).exists():
             continue
-        with Image.open(str(masks / annotation["file_name"])) as image:
-            segment_ids = np.asarray(image.convert("RGB")).astype(np.int64) @ (1, 256, 65536)  # (H, W)
+        segment_ids = read_segments(masks / annotation["file_name"])
         for segment in annotation["segments_info"]:
             if segment["category_id"] in ids:
                 runs = rle.encode(np.asfortranarray(segment_ids == segment["id"]).astype(np.uint8))
@@ -84,33 +95,26 @@ def instances_of(panoptic: dict[str, Any], masks: Path) -> dict[str, Any]:
 class Part:
     """One split: its images and annotations, checked."""
 
-    def __init__(self, folder: Path, split: str, kind: str, cfg: Any) -> None:
-        self.images, self.masks, self.cfg = folder / split, folder / f"panoptic_{split}", cfg
-        self.content = {"instances": self._read(folder / "annotations" / f"{kind}_{split}.json")}
-        if configs.has_stuff(cfg):
-            path = folder / "annotations" / f"panoptic_{split}.json"
-            if not path.exists():
-                raise UserError(f"{shown(path)} is missing, and {cfg.MODEL.META_ARCHITECTURE} learns from it",
-                                f"./inv data coco --split={split},instances,panoptic --subset=200")  # fmt: skip
-            self.content["panoptic"] = self._read(path)
+    def __init__(self, folder: Path, split: str, content: dict[str, dict[str, Any]], cfg: Any) -> None:
+        self.images, self.masks, self.cfg, self.content = folder / split, folder / f"panoptic_{split}", cfg, content
+        if "panoptic" in content:
             self._keep_common()
+            self._check_stuff(f"panoptic_{split}.json", f"instances_{split}.json")
         entries = self.content["instances"]["images"]
         missing = sorted({entry["file_name"] for entry in entries} - {path.name for path in self.images.glob("*")})
         if missing:
             raise UserError(f"the annotations of {split} name {len(missing)} images that are not in "
                             f"{shown(self.images)}: {missing[0]}", "./inv data coco --verify")  # fmt: skip
-        if not self.content["instances"]["annotations"]:
-            raise UserError(f"the annotations of {split} hold not one object, so there is nothing to learn from or to "
-                            "be judged by", "./inv data coco")  # fmt: skip
+        coco_annotations.require_objects(self.content["instances"], split)
 
-    def _read(self, path: Path) -> dict[str, Any]:
-        content = coco.parse(path.read_bytes(), shown(path))
-        known = {entry["id"] for entry in content["images"]}
-        strange = [row["image_id"] for row in content["annotations"] if row["image_id"] not in known]
-        if strange:
-            raise UserError(f"{shown(path)} does not fit together: {len(strange)} annotations are of images that it "
-                            f"does not list, such as {strange[0]}")  # fmt: skip
-        return content
+    def _check_stuff(self, panoptic: str, instances: str) -> None:
+        """The same things in both kinds of annotation, and some stuff beside them."""
+        categories = self.content["panoptic"]["categories"]
+        if all(row["isthing"] for row in categories):
+            raise UserError(f"{panoptic} has no category that is stuff (isthing 0), and "
+                            f"{self.cfg.MODEL.META_ARCHITECTURE} learns it", coco_annotations.AGAIN)  # fmt: skip
+        things = {"categories": [row for row in categories if row["isthing"]]}
+        coco_annotations.agree(things, self.content["instances"], [f"the things in {panoptic}", instances])
 
     def _keep_common(self) -> None:
         """Of both kinds of annotation, only what is of images that both know and whose mask is there."""
@@ -122,7 +126,8 @@ class Part:
             say(f"no image of {self.images.name} has both instances and a panoptic mask: the instances are taken "
                 "from the masks")  # fmt: skip
             common = {row["image_id"] for row in rows if row["file_name"] in masks}
-            self.content["instances"] = instances_of(self.content["panoptic"], self.masks)
+            taken = instances_of(self.content["panoptic"], self.masks)
+            self.content["instances"] = coco_annotations.mend(taken, self.masks.name)
         if not common:
             raise UserError(f"{shown(self.masks)} has none of the masks that its annotations name")
         self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
@@ -130,10 +135,9 @@ class Part:
     def cut(self, chosen: Any) -> Part:
         """The part with the images whose place in the list is `chosen`."""
         ids = {entry["id"] for k, entry in enumerate(self.content["instances"]["images"]) if chosen(k)}
-        part = object.__new__(Part)
-        part.images, part.masks, part.cfg = self.images, self.masks, self.cfg
+        part = copy.copy(self)
         part.content = {kind: coco.smaller(content, ids) for kind, content in self.content.items()}
-        if not part.content["instances"]["annotations"]:
+        if all(row["iscrowd"] for row in part.content["instances"]["annotations"]):
             raise UserError(f"{shown(self.images)} has too few annotated images to keep some for evaluation")
         return part
 
@@ -156,7 +160,8 @@ class Part:
             stuff = [row for row in self.content["panoptic"]["categories"] if not row["isthing"]]
             meta.set(panoptic_json=str(work / "panoptic.json"), panoptic_root=str(self.masks), ignore_label=IGNORED,
                      stuff_classes=["things", *(row["name"] for row in stuff)],
-                     stuff_dataset_id_to_contiguous_id={0: 0, **{row["id"]: k for k, row in enumerate(stuff, 1)}},
+                     stuff_dataset_id_to_contiguous_id={min([0, *(row["id"] - 1 for row in stuff)]): 0,
+                                                        **{row["id"]: k for k, row in enumerate(stuff, 1)}},
                      )  # fmt: skip
 
         def images() -> list[dict[str, Any]]:
@@ -171,13 +176,20 @@ class Part:
         folder.mkdir(exist_ok=True)
         stuff = [row["id"] for row in self.content["panoptic"]["categories"] if not row["isthing"]]
         number = {category: k for k, category in enumerate(stuff, 1)}
+        sizes = {entry["id"]: (entry["height"], entry["width"]) for entry in self.content["panoptic"]["images"]}
         written = {}
         for row in self.content["panoptic"]["annotations"]:
-            colours = np.asarray(Image.open(str(self.masks / row["file_name"])).convert("RGB")).astype(np.int64)
-            segments = colours @ np.array([1, 256, 65536])  # (H, W)
+            segments = read_segments(self.masks / row["file_name"])
+            if segments.shape != sizes[row["image_id"]]:
+                height, width = segments.shape
+                raise UserError(f"{shown(self.masks / row['file_name'])} is {width}x{height}, and its image is not",
+                                coco_annotations.AGAIN)  # fmt: skip
             ground = np.full(segments.shape, IGNORED, np.uint8)
             for segment in row["segments_info"]:
                 ground[segments == segment["id"]] = number.get(segment["category_id"], 0)
+            strange = segments[(ground == IGNORED) & (segments > 0)]
+            if strange.size:
+                raise coco_annotations.stray(self.masks / row["file_name"], int(strange.min()))
             path = folder / row["file_name"]
             Image.fromarray(ground).save(str(path))
             written[row["image_id"]] = str(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Iterator, Sequence
+from typing import Any, Iterator, NamedTuple, Sequence
 
 import cv2
 import numpy as np
@@ -17,6 +17,7 @@ from torch import nn
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data.image_files import output_names, read_image
 from labkit.runs import plots
 from labkit.runs.run import Run
 
@@ -24,67 +25,92 @@ VIDEOS = (".mp4", ".avi", ".mov", ".mkv", ".webm")
 WEBCAM = "webcam"
 
 
+class Input(NamedTuple):
+    """One image, or one frame of a film."""
+
+    title: str  # as the reader knows it
+    output: str  # the name of its drawing, which no other input has
+    image: np.ndarray  # uint8 (H, W, 3) BGR
+    film: str  # the name for the film that it is a frame of, "" for an image
+
+
 @dataclass
 class Inputs:
-    """Images, uint8 (H, W, 3) BGR, from files, folders, a video or the webcam; counts what could not be read."""
+    """Images from files, folders, videos or the webcam; counts what could not be read."""
 
     wanted: str  # names, several separated by commas
     frames: int  # of a video or the webcam, at most
     skipped: list[str] = field(default_factory=list)
 
-    def __iter__(self) -> Iterator[tuple[str, np.ndarray]]:
+    def __iter__(self) -> Iterator[Input]:
         found = 0
-        for name, image in self._all():
+        for each in self._all():
             found += 1
-            yield name, image
+            yield each
         if not found:
             raise UserError(f"{self.wanted}: not one image in it could be read")
         if self.skipped:
             warn(f"{len(self.skipped)} files are no images and were skipped: {', '.join(self.skipped[:5])}")
 
-    def _all(self) -> Iterator[tuple[str, np.ndarray]]:
+    def _all(self) -> Iterator[Input]:
+        sources = self._sources()
+        frames = [[Path(word) / f"{Path(word).stem}-{number:05}.png" for number in range(self.frames)]
+                  if _is_film(word) else [Path(word)] for word in sources]  # fmt: skip
+        outputs = iter(output_names([name for names in frames for name in names]))
+        films = [word for word in sources if _is_film(word)]
+        film_names = iter(output_names(films) if len(films) > 1 else ["demo"])
+        for word, names in zip(sources, frames):
+            own = [next(outputs) for _ in names]
+            if _is_film(word):
+                yield from self._film(word, own, next(film_names))
+            else:
+                yield from self._image(Path(word), own[0])
+
+    def _sources(self) -> list[str]:
+        """The files and films that are wanted, a folder as the files in it."""
+        sources: list[str] = []
         for word in self.wanted.split(",") if not Path(self.wanted).exists() else [self.wanted]:
             path = Path(word)
-            if word == WEBCAM or path.suffix.lower() in VIDEOS:
-                yield from self._film(word)
-            elif path.is_dir():
-                for each in sorted(each for each in path.iterdir() if each.is_file()):
-                    yield from self._image(each)
-            elif path.is_file():
-                yield from self._image(path)
+            if path.is_dir():
+                sources += [str(each) for each in sorted(path.iterdir()) if each.is_file()]
+            elif _is_film(word) or path.is_file():
+                sources.append(word)
             else:
                 raise UserError(f"--input: there is no file {word}")
+        return sources
 
-    def _image(self, path: Path) -> Iterator[tuple[str, np.ndarray]]:
+    def _image(self, path: Path, output: str) -> Iterator[Input]:
         try:
-            image = cv2.imdecode(np.fromfile(str(path), dtype=np.uint8), cv2.IMREAD_COLOR)
-        except (OSError, cv2.error):
-            image = None
-        if image is None:
+            image = read_image(path)
+        except UserError:
             self.skipped.append(path.name)
         else:
-            yield path.name, image
+            yield Input(path.name, output, np.ascontiguousarray(image[:, :, ::-1]), "")
 
-    def _film(self, word: str) -> Iterator[tuple[str, np.ndarray]]:
+    def _film(self, word: str, outputs: Sequence[str], name: str) -> Iterator[Input]:
         film = cv2.VideoCapture(0 if word == WEBCAM else word)
         if not film.isOpened():
             if word == WEBCAM:
                 raise UserError("the webcam cannot be opened; inside a container there is none", "--where venv")
             self.skipped.append(Path(word).name)
-        for number in range(self.frames):
+        for output in outputs:
             there, frame = film.read()
             if not there:
                 break
-            yield f"{Path(word).stem}-{number:05}.png", frame
+            yield Input(f"{output}.png", output, frame, name)
         film.release()
 
 
+def _is_film(word: str) -> bool:
+    return word == WEBCAM or Path(word).suffix.lower() in VIDEOS
+
+
 def read(path: str) -> np.ndarray:
-    """An image of a data set, uint8 (H, W, 3) BGR."""
-    image = cv2.imread(path)
-    if image is None:
-        raise UserError(f"{shown(Path(path))} is not an image that can be read", "./inv data coco --verify")
-    return image
+    """An image of a data set, upright as the training sees it, uint8 (H, W, 3) BGR."""
+    try:
+        return np.ascontiguousarray(read_image(Path(path))[:, :, ::-1])
+    except UserError as error:
+        raise UserError(error.message, "./inv data coco --verify") from None
 
 
 @torch.no_grad()
@@ -147,21 +173,23 @@ def demo(run: Run, cfg: Any, model: nn.Module, meta: Any, inputs: Inputs, thresh
     shown_ones: list[np.ndarray] = []
     titles: list[str] = []
     count, objects = 0, 0
-    film: cv2.VideoWriter | None = None
-    for name, image in inputs:
-        found = predict(cfg, model, image)
-        drawn = draw(image, found, meta, threshold)
-        cv2.imwrite(str(folder / f"{Path(name).stem}.png"), np.ascontiguousarray(drawn[:, :, ::-1]))
+    films: dict[str, cv2.VideoWriter] = {}
+    for each in inputs:
+        found = predict(cfg, model, each.image)
+        drawn = draw(each.image, found, meta, threshold)
+        on_disk = np.ascontiguousarray(drawn[:, :, ::-1])
+        cv2.imwrite(str(folder / f"{each.output}.png"), on_disk)
         here = int((found["instances"].scores >= threshold).sum()) if "instances" in found else 0
         count, objects = count + 1, objects + here
         if len(shown_ones) < 12:
             shown_ones.append(drawn)
-            titles.append(f"{name}: {here} found" if "instances" in found else name)
-        if any(word in inputs.wanted for word in (*VIDEOS, WEBCAM)):
-            film = film or cv2.VideoWriter(str(folder / "demo.mp4"), cv2.VideoWriter_fourcc(*"vp09"), 10.0,
-                                           drawn.shape[1::-1])  # fmt: skip
-            film.write(np.ascontiguousarray(drawn[:, :, ::-1]))
-    if film:
+            titles.append(f"{each.title}: {here} found" if "instances" in found else each.title)
+        if each.film:
+            if each.film not in films:
+                films[each.film] = cv2.VideoWriter(str(folder / f"{each.film}.mp4"), cv2.VideoWriter_fourcc(*"vp09"),
+                                                   10.0, drawn.shape[1::-1])  # fmt: skip
+            films[each.film].write(on_disk)
+    for film in films.values():
         film.release()
     gallery(run, shown_ones, titles, "demo", f"What the model finds with a score of {threshold} or more. All {count} "
             "images are in the folder images of this run.")  # fmt: skip

@@ -31,6 +31,7 @@ from pycocotools import mask as masks
 from torch import nn
 
 from labkit.base.console import say
+from labkit.data.outlines import encoded
 from labkit.runs.run import Run
 from labs.detectron2 import configs, drawing
 
@@ -97,7 +98,7 @@ def instance_quality(truth: dict[str, Any], found: Any) -> float:
     height, width = truth["height"], truth["width"]
     if found.has("pred_masks"):
         guesses = [masks.encode(np.asfortranarray(mask.numpy().astype(np.uint8))) for mask in found.pred_masks]
-        objects = [rle(row["segmentation"], height, width) for row in rows]
+        objects = [encoded(row["segmentation"], height, width) for row in rows]
     else:
         corners = found.pred_boxes.tensor.numpy()
         guesses = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1).tolist()
@@ -114,15 +115,6 @@ def instance_quality(truth: dict[str, Any], found: Any) -> float:
             total, pairs = total + overlap[k, best], pairs + 1
             overlap[:, best] = 0
     return float(total / (pairs + 0.5 * (len(found) - pairs) + 0.5 * (len(rows) - pairs)))
-
-
-def rle(segmentation: Any, height: int, width: int) -> Any:
-    """A mask as pycocotools' run lengths, from polygons or run lengths of either kind."""
-    if isinstance(segmentation, list):
-        return masks.merge(masks.frPyObjects(segmentation, height, width))
-    if isinstance(segmentation["counts"], list):
-        return masks.frPyObjects(segmentation, height, width)
-    return segmentation
 
 
 def evaluate(cfg: Any, run: Run, model: nn.Module) -> dict[str, float]:

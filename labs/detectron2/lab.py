@@ -93,20 +93,20 @@ def work(config: Config, run: Run) -> dict[str, float]:
     if config.input:
         return demo(config, run)
     metrics: dict[str, float] = {}
-    if config.task in ("all", "train"):
+    if "train" in config.tasks:
         cfg = configs.load(config.config, shlex.split(config.overrides))
         names = prepare(cfg, run)
         model, metrics = training.train(cfg, run, names)
     else:
         cfg, model = judge(config, run)
-    if config.task in ("all", "eval"):
+    if "eval" in config.tasks:
         metrics = {**evaluation.evaluate(cfg, run, model), **metrics}
-    if config.task in ("all", "demo"):
+    if "demo" in config.tasks:
         drawing.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
                                   f"What the model finds with a score of {config.threshold} or more.",
                                   config.threshold)  # fmt: skip
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    if config.task == "train":
+    if config.tasks == ("train",):
         say(f"next: ./inv detectron2.eval --config {config.config}, or ./inv detectron2.demo")
     return metrics
 

@@ -19,7 +19,8 @@ from pycocotools import mask as rle
 
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
-from labkit.data import coco
+from labkit.data import coco, coco_annotations, image_files
+from labkit.data.outlines import encoded
 from labkit.runs.run import Run
 from labs.segmentation.metrics import VOID, Segments
 
@@ -40,17 +41,20 @@ class Split:
     rows: dict[int, list[dict[str, Any]]]  # image id -> its row of the panoptic file, or those of the instances file
 
 
-def read_split(folder: Path, name: str, kind: str) -> Split:
-    """One annotation file. UserError where it is missing, broken, or has no annotation."""
-    file = folder / "annotations" / f"{kind}_{name}.json"
+def read_splits(folder: Path, names: Sequence[str], kind: str) -> list[Split]:
+    """The annotation files of one kind. UserError where one is missing, broken, or has no annotation."""
+    needs = coco_annotations.Needs(outlines=True, measures=True)
     try:
-        text = file.read_bytes()
+        contents = coco_annotations.read_splits(folder, kind, names, needs)
     except OSError as error:
-        raise UserError(f"cannot read {shown(file)}: {error.strerror}", GET) from None
-    try:
-        content = coco.parse(text, shown(file))
+        raise UserError(f"cannot read {shown(Path(error.filename))}: {error.strerror}", GET) from None
     except UserError as error:
-        raise UserError(error.message, f"{GET} --verify") from None
+        raise UserError(error.message, error.next_command or f"{GET} --verify") from None
+    return [_split(folder, name, kind, content) for name, content in zip(names, contents)]
+
+
+def _split(folder: Path, name: str, kind: str, content: dict[str, Any]) -> Split:
+    file = folder / "annotations" / f"{kind}_{name}.json"
     rows: dict[int, list[dict[str, Any]]] = {}
     for row in content["annotations"]:
         if ("segments_info" in row) != (kind == "panoptic"):
@@ -59,6 +63,7 @@ def read_split(folder: Path, name: str, kind: str) -> Split:
     entries = sorted((entry for entry in content["images"] if entry["id"] in rows), key=lambda entry: entry["id"])
     if not entries:
         raise UserError(f"{shown(file)} has no annotated image", GET)
+    coco_annotations.require_objects(content, shown(file))
     return Split(folder, name, kind, content["categories"], entries, rows)
 
 
@@ -75,7 +80,7 @@ def find_splits(folder: Path, wanted: str = "auto") -> tuple[Split, Split, str]:
             break
     else:
         raise UserError(f"there are no {' or '.join(kinds)} annotations in {shown(folder)}", GET)
-    splits = [read_split(folder, name, kind) for name in names]
+    splits = read_splits(folder, names, kind)
     about = f"The classes of the pixels come from COCO's {kind} annotations"
     if kind == "instances":
         about += ": things only, and all ground is one class"
@@ -184,12 +189,12 @@ def read_image(split: Split, entry: dict[str, Any]) -> np.ndarray:
     file = split.folder / split.name / entry["file_name"]
     content = _read(file, f"{split.kind}_{split.name}.json")
     problem = coco.jpeg_problem(content, entry["width"], entry["height"])
-    # as it is stored, whatever an EXIF tag says: so do the annotations count
-    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    image = None if problem else cv2.imdecode(np.frombuffer(content, np.uint8), flags)  # BGR
-    if image is None:
-        raise UserError(f"{shown(file)} is broken: {problem or 'it cannot be decoded'}", f"{GET} --verify")
-    return np.ascontiguousarray(image[:, :, ::-1])
+    if problem:
+        raise UserError(f"{shown(file)} is broken: {problem}", f"{GET} --verify")
+    try:
+        return image_files.decode(content, file, annotated=(entry["width"], entry["height"]))
+    except UserError as error:
+        raise UserError(error.message, f"{GET} --verify") from None
 
 
 def read_segments(split: Split, entry: dict[str, Any], classes: Classes, size: tuple[int, int]) -> Segments:
@@ -220,15 +225,11 @@ def read_segments(split: Split, entry: dict[str, Any], classes: Classes, size: t
 def panoptic_outlines(split: Split, row: dict[str, Any], size: tuple[int, int]) -> list[tuple[int, bool, np.ndarray]]:
     """(category id, crowd, mask bool (height, width)) of each segment in a panoptic PNG."""
     file = split.folder / f"panoptic_{split.name}" / row["file_name"]
-    drawn = cv2.imdecode(np.frombuffer(_read(file, f"panoptic_{split.name}.json"), np.uint8), cv2.IMREAD_COLOR)  # BGR
-    if drawn is None:
-        raise UserError(f"{shown(file)} is not an image that can be read", f"{GET} --verify")
-    blue, green, red = np.moveaxis(pick(drawn, size).astype(np.int64), 2, 0)
-    numbers = red + 256 * green + 65536 * blue  # 0 is void
+    _read(file, f"panoptic_{split.name}.json")
+    numbers = pick(image_files.read_segments(file), size)  # 0 is void
     unknown = set(np.unique(numbers).tolist()) - {0} - {segment.get("id") for segment in row["segments_info"]}
     if unknown:
-        what = f"{shown(file)} has a segment {min(unknown)} of which panoptic_{split.name}.json says nothing"
-        raise UserError(what, GET)
+        raise coco_annotations.stray(file, min(unknown))
     return [(segment["category_id"], bool(segment.get("iscrowd")), numbers == segment.get("id", -1))
             for segment in row["segments_info"]]  # fmt: skip
 
@@ -241,12 +242,7 @@ def instance_outlines(rows: list[dict[str, Any]], entry: dict[str, Any],
     """
     outlines = []
     for row in rows:
-        try:
-            coded = rle.frPyObjects(row["segmentation"], entry["height"], entry["width"])
-            mask = rle.decode(rle.merge(coded) if isinstance(coded, list) else coded).astype(bool)
-        except Exception:  # a malformed outline raises whatever its first wrong value leads to
-            what = f"the outline of annotation {row.get('id')} of {entry['file_name']} cannot be read"
-            raise UserError(what, GET) from None
+        mask = rle.decode(encoded(row["segmentation"], entry["height"], entry["width"])).astype(bool)
         outlines.append((row["category_id"], bool(row.get("iscrowd")), mask))
     outlines.sort(key=lambda outline: -int(outline[2].sum()))
     return [(category, crowd, pick(mask, size)) for category, crowd, mask in outlines]

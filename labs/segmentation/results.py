@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any, Mapping, Sequence
@@ -12,6 +13,7 @@ import torch
 from matplotlib.colors import hsv_to_rgb, to_rgb
 from matplotlib.patches import Patch
 
+from labkit.base.errors import UserError
 from labkit.data.image_files import read_image
 from labkit.runs import plots
 from labkit.runs.run import Run
@@ -126,9 +128,10 @@ def all_segments(split: Split, entry: dict[str, Any], size: tuple[int, int]) -> 
 def instances_of(split: Split, entry: dict[str, Any]) -> Split:
     """The instance annotations of an image where the data set has some, else those that it was trained with."""
     if split.kind != "instances" and (split.folder / "annotations" / f"instances_{split.name}.json").exists():
-        instances = data.read_split(split.folder, split.name, "instances")
-        if entry["id"] in instances.rows:
-            return instances
+        with contextlib.suppress(UserError):  # a figure is no reason not to train
+            (instances,) = data.read_splits(split.folder, [split.name], "instances")
+            if entry["id"] in instances.rows:
+                return instances
     return split
 
 

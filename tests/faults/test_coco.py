@@ -13,7 +13,7 @@ import pytest
 from mirrors import Mirror, refused_url, tiny_coco, write_coco
 
 from labkit.base.errors import UserError
-from labkit.data import addresses, coco, importing, many, obtain, registry, store
+from labkit.data import addresses, coco, coco_annotations, importing, many, obtain, registry, store
 from labkit.data.registry import Wanted
 
 FILES = tiny_coco()
@@ -201,6 +201,7 @@ def test_a_thousand_mutated_annotation_files_end_in_a_choice_or_a_sentence():
             chosen = coco.choose({kind: content}, 5)
             coco.smaller(content, {entry["id"] for entry in chosen})
             coco.choose({kind: content}, 5, ("dog",))
+            coco_annotations.mend(content, "some.json", coco_annotations.Needs(seed % 2 == 0, seed % 3 == 0))
             taken += 1
         except UserError as error:
             assert "some.json" in error.message or "no category" in error.message

@@ -326,6 +326,9 @@ def test_a_folder_of_images_is_translated(trained, folders, tmp_path):
     folder = newest(lab, tmp_path)
     shapes = {path.name: cv2.imread(str(path)).shape for path in (folder / "translated").iterdir()}
     assert shapes == {"one.png.png": (32, 52, 3), "one.jpg.png": (32, 36, 3)}
+    cv2.imwrite(str(mine / "one.png.bmp"), np.full((32, 32, 3), 90, np.uint8))
+    status, said = run_here(lab, arguments, tmp_path, tmp_path)
+    assert status == 0 and len(list((newest(lab, tmp_path) / "translated").iterdir())) == 3, said
     assert (folder / "plots" / "own_images.png").exists()
 
 

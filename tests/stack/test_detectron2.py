@@ -152,6 +152,36 @@ def test_eval_repeats_the_numbers_and_demo_draws_images_of_the_users_own(smoke, 
     assert (newest(tmp_path) / "images" / "demo.mp4").stat().st_size > 0
 
 
+def test_every_input_has_a_drawing_of_its_own(smoke, drawn, tmp_path):
+    mine = tmp_path / "mine"
+    (mine / "sub").mkdir(parents=True)
+    image = cv2.imread(str(drawn[1] / "val2017" / "000000000121.jpg"))
+    for name in ("street.jpg", "street.png", "sub/street.jpg"):
+        cv2.imwrite(str(mine / name), image)
+    for name, side in (("a/film.avi", 160), ("b/film.avi", 120)):
+        (tmp_path / name).parent.mkdir()
+        film = cv2.VideoWriter(str(tmp_path / name), cv2.VideoWriter_fourcc(*"MJPG"), 5.0, (side, 120))
+        film.write(cv2.resize(image, (side, 120)))
+        film.release()
+    given = ",".join(str(path) for path in (mine, mine / "sub", tmp_path / "a" / "film.avi", tmp_path / "b" / "film.avi"))
+    status, said = run_here([f"--input={given}", f"--weights={smoke}", "--frames=3"], drawn[0], tmp_path)
+    assert status == 0 and "demo: 5 images" in said, said
+    made = newest(tmp_path) / "images"
+    assert sorted(path.name for path in made.iterdir()) == [
+        "a-film.avi-film-00000.png.png", "a-film.avi.mp4", "b-film.avi-film-00000.png.png", "b-film.avi.mp4",
+        "mine-street.jpg.png", "street.png.png", "sub-street.jpg.png"]  # fmt: skip
+    for name in ("a-film.avi.mp4", "b-film.avi.mp4"):
+        assert cv2.VideoCapture(str(made / name)).read()[0], name
+
+
+def test_images_and_a_task_that_would_not_look_at_them_are_refused(drawn, tmp_path):
+    for task in ("all", "train", "eval"):
+        status, said = run_here(["--sample", f"--task={task}", "--input=webcam"], drawn[0], tmp_path)
+        assert status == 2 and f"{task} works with the data set and would not look at it" in said, said
+        assert "next: ./inv detectron2.demo --input webcam" in said
+    assert not list((tmp_path / "detectron2").glob("*"))
+
+
 @pytest.mark.parametrize("config", ["tiny_panoptic", "tiny_semantic"])
 def test_panoptic_and_semantic_runs_are_complete(config, drawn, tmp_path):
     nothing = ["MODEL.ROI_HEADS.SCORE_THRESH_TEST", "1.0"]  # no object is surer than that

@@ -135,6 +135,10 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_
         made = newest(lab, tmp_path / "whole") / "translated"
         assert sorted(p.name for p in made.iterdir()) == ["a b.png", "small.png"][:count]
         assert cv2.imread(str(made / "a b.png")).shape == (32, 32, 3)
+    cv2.imwrite(str(own / "small.png"), np.full((9, 9, 3), 200, np.uint8))
+    status, output = run_here(lab, [f"--translate={own}"], folder, tmp_path / "whole")
+    made = newest(lab, tmp_path / "whole") / "translated"
+    assert status == 0 and sorted(p.name for p in made.iterdir()) == ["a b.png", "small.jpg.png", "small.png.png"], output
     text = own / "notes.txt"
     text.write_text("no image")
     for arguments, reason in (

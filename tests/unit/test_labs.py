@@ -118,6 +118,7 @@ def test_options_are_known_without_a_stack(lab):
         ("segmentation", ["--crop", "100"], "--crop 100 is not a multiple of 32"),
         ("stylegan", ["--average", "1"], "would keep the first weights for ever"),
         ("detectron2", ["--task", "train", "--input", "webcam"], "--input goes with --task demo"),
+        ("detectron2", ["--task", "all", "--input", "webcam"], "--input goes with --task demo: all works with the data set"),
         ("cifar10", ["--resume", "19990101-000000"], "there is no run 19990101-000000"),
     ],
 )
