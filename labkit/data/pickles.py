@@ -112,7 +112,7 @@ class _Arrays(Machine):
             raise Refused(f"an array of {code[:20] or type(dtype.code).__name__}")
         if not isinstance(content, (bytes, str)) or type(shape) is not tuple or len(shape) > MOST_AXES:
             raise Damaged("an array has no bytes or no shape")
-        count, lengths = 1, [length for length in shape if type(length) is int and 0 <= length <= self.size_bytes]
+        count, lengths = 1, [length for length in shape if type(length) is int and 0 <= length < 1 << 31]
         for length in lengths:
             count *= length
         if len(lengths) != len(shape) or count * int(code[1:]) != len(content):

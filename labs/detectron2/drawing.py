@@ -17,6 +17,7 @@ from torch import nn
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data import folders
 from labkit.runs import plots
 from labkit.runs.run import Run
 
@@ -48,7 +49,7 @@ class Inputs:
             if word == WEBCAM or path.suffix.lower() in VIDEOS:
                 yield from self._film(word)
             elif path.is_dir():
-                for each in sorted(each for each in path.iterdir() if each.is_file()):
+                for each in folders.fitting(path, "*"):
                     yield from self._image(each)
             elif path.is_file():
                 yield from self._image(path)
