@@ -118,7 +118,7 @@ def use(path: Path) -> list[str]:
 
 def _unpack(path: Path, folder: Path) -> Manifest:
     """Write all files of the bundle below `folder`, hashing them on the way; returns the manifest."""
-    try:
+    with archives.damage_named(path):
         members = archives.tar_members(path)
         first, stream = next(members, (None, None))
         if first is None or stream is None or first.name != MANIFEST or first.size > typed.MOST_BYTES:
@@ -136,8 +136,6 @@ def _unpack(path: Path, folder: Path) -> Manifest:
             if got != expected.sha256:
                 problem = f"sha256 expected {expected.sha256}, got {got}"
                 raise UserError(f"{shown(path)} is refused: {info.name!r} was altered: {problem}")
-    except (*archives.DAMAGE, *archives.UNREADABLE) as error:
-        raise UserError(f"{shown(path)} is damaged or cut short ({error or 'it ends early'})") from None
     if missing:
         raise UserError(f"{shown(path)} is damaged or cut short: {next(iter(missing))} is missing")
     return manifest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import bz2
 import contextlib
+import errno
 import gzip
 import hashlib
 import io
@@ -55,7 +56,7 @@ def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 4
     temporary.mkdir(parents=True)
     budget = _Budget(archive, limit_bytes, limit_members)
     try:
-        with _damage_named(archive):
+        with damage_named(archive):
             if zipfile.is_zipfile(archive):
                 _unpack_zip(archive, temporary, budget)
             else:
@@ -72,7 +73,7 @@ def members_problem(archive: Path, published: dict[str, str]) -> str:
     missing = dict(published)
     budget = _Budget(archive, MOST_RATIO * archive.stat().st_size, 400_000)
     try:
-        with _damage_named(archive):
+        with damage_named(archive):
             for name, stream in _members(archive, budget):
                 expected = missing.pop(name, "")
                 if not expected:
@@ -88,13 +89,18 @@ def members_problem(archive: Path, published: dict[str, str]) -> str:
 
 
 @contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
+def damage_named(archive: Path) -> Iterator[None]:
+    """Within the block, whatever a damaged archive makes its reader raise becomes a UserError of one sentence."""
     try:
         yield
     except DAMAGE as error:
         raise UserError(f"{shown(archive)} is damaged or cut short ({error or 'it ends early'})") from None
     except UNREADABLE as error:
         raise UserError(f"{shown(archive)} is in a form that cannot be read ({error})") from None
+    except OSError as error:  # of bz2, which has no number for it, and of a place before the beginning
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise UserError(f"{shown(archive)} is damaged or cut short ({error.strerror or error})") from None
 
 
 class _Budget:
