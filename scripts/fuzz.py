@@ -42,7 +42,7 @@ MOST_S = 10  # for one file
 
 @dataclass(frozen=True)
 class Reader:
-    """`make(folder, drawn)` gives a valid file's bytes, `read(path, folder)` reads them; the folder is empty for each."""
+    """`make(drawn)` gives a valid file's bytes, `read(path, folder)` reads it, in a folder where nothing else is."""
 
     make: Callable[[random.Random], bytes]
     read: Callable[[Path, Path], object]
@@ -89,7 +89,8 @@ def tar(drawn: random.Random, mode: str = "w") -> bytes:
 
 def zipped(drawn: random.Random) -> bytes:
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", drawn.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))) as packed:
+    method = drawn.choice((zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2))
+    with zipfile.ZipFile(out, "w", method) as packed:
         for name in ("top/one.jpg", "top/sub/two.jpg"):
             packed.writestr(name, bytes(drawn.randrange(600)))
     return out.getvalue()
@@ -256,7 +257,8 @@ def mutated(drawn: random.Random, whole: bytes) -> bytes:
         elif change == 4:
             number = drawn.choice((0, 1, 0x7F, 0xFF, 0x7FFFFFFF, 0xFFFFFFFF, 2**63 - 1, 2**64 - 1))
             form = drawn.choice(("<Q", ">Q", "<I", ">I"))
-            data[place : place + struct.calcsize(form)] = struct.pack(form, number & (2 ** (8 * struct.calcsize(form)) - 1))
+            size = struct.calcsize(form)
+            data[place : place + size] = struct.pack(form, number % 2 ** (8 * size))
         elif change == 5:
             del data[max(place, 1) :]
         else:
@@ -316,7 +318,7 @@ def outcomes(name: str, count: int, seed: int) -> tuple[collections.Counter[str]
     while first < count:
         last = min(first + BATCH, count)
         command = [sys.executable, __file__, name, "--work", str(first), str(last), "--seed", str(seed)]
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
         number, ended = first, "begun"
         for line in done.stdout.splitlines():
             number, ended = json.loads(line)
@@ -347,7 +349,8 @@ def main() -> int:
     options: Any = parser.parse_args()
     if options.work:
         os.environ["LAB_DATA"] = "/nonexistent"
-        work(options.readers[0], *options.work, options.seed)
+        first, last = options.work
+        work(options.readers[0], first, last, options.seed)
         return 0
     bad = 0
     for name in options.readers or READERS:

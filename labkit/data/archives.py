@@ -194,12 +194,12 @@ def _members(archive: Path, budget: _Budget) -> Iterator[tuple[str, Any]]:
     """The files of data in the archive, in order, each with its stream."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
-            for info in _zip_infos(archive, packed, budget):
-                with packed.open(info) as stream:
-                    yield info.filename, stream
+            for entry in _zip_infos(archive, packed, budget):
+                with packed.open(entry) as content:
+                    yield entry.filename, content
     elif archive.suffix == ".gz" and not archive.name.endswith(".tar.gz"):
-        with gzip.open(str(archive), "rb") as stream:
-            yield archive.stem, stream
+        with gzip.open(str(archive), "rb") as content:
+            yield archive.stem, content
     else:
         for info, stream in tar_members(archive):
             path = _safe(archive, info.name)

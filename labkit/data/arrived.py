@@ -33,6 +33,6 @@ class Arrived(Record, frozen=True):
 
 
 class First(Record, frozen=True):
-    """`.NAME.first.json`: of each file without a published hash, the sha256 with which it came first. It outlives the data."""
+    """`.NAME.first.json`, which outlives the data: with which sha256 files came first that have no published hash."""
 
-    files: Dict[str, str] = {}  # by their paths below the folder
+    files: Dict[str, str]  # by their paths below the folder

@@ -175,9 +175,7 @@ def _length(source: Source, size_bytes: int) -> int:
     return size_bytes
 
 
-def _fill(
-    part: Part, hosts: str, hashes: Hashes, wrong: Callable[[Path, str], str], transfer: Transfer
-) -> str:
+def _fill(part: Part, hosts: str, hashes: Hashes, wrong: Callable[[Path, str], str], transfer: Transfer) -> str:
     """Complete the part; how the whole differs from what is known of it, or ""."""
     require_space(part.path.parent, part.size_bytes - part.path.stat().st_blocks * 512)
     hashing = Hashing(part, hashes[0][0]) if hashes else None

@@ -10,7 +10,7 @@ IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".
 
 
 def is_data(path: PurePath) -> bool:
-    """Whether a file is data, by its path below the folder that was named: nothing on it is hidden or a system's own."""
+    """Whether a file is data, by its path below the folder that was named: nothing in it is hidden or a system's."""
     return not any(part.startswith(".") or part.lower() in CLUTTER for part in path.parts)
 
 

@@ -70,8 +70,9 @@ def judge(name: str, carried: Path, staging: Path) -> Adopted:
     if record.kind != "unverified":
         problem = store.members_problem(dataset, carried)
         for file in dataset.files:
-            if store.hashes(dataset, file) and (carried / file.path).is_file():
-                problem = problem or ("" if dataset.members() else store.file_problem(dataset, file, carried / file.path))
+            known = store.hashes(dataset, file) and not dataset.members()
+            if known and not problem and (carried / file.path).is_file():
+                problem = store.file_problem(dataset, file, carried / file.path)
     if problem:
         raise UserError(f"{dataset.title} is not as published: {problem}")
     staging.mkdir(parents=True)
@@ -98,7 +99,9 @@ def adopt(judged: Sequence[Adopted], source: str) -> list[store.State]:
         return [store.settle(each.dataset, place, one) for each, place, one in zip(judged, places, came)]
 
 
-def _gather(dataset: Dataset, path: Path, staging: Path, take: Callable[..., Any] = shutil.copyfile) -> tuple[str, Wanted]:
+def _gather(
+    dataset: Dataset, path: Path, staging: Path, take: Callable[..., Any] = shutil.copyfile
+) -> tuple[str, Wanted]:
     """Have what `path` holds in `staging`; how it differs from what was published, or "", and which parts it is."""
     published = _published_files(dataset, path)
     problems = {
@@ -135,7 +138,8 @@ def _gather(dataset: Dataset, path: Path, staging: Path, take: Callable[..., Any
             what, lacking = some, "it is a subset of the images, and single images have no published hashes"
     if not what.subset:
         if not lacking and not _has_images(dataset, what):
-            raise UserError(f"{shown(path)} holds annotations and no images", f"./inv data {dataset.name} --import=PATH")
+            command = f"./inv data {dataset.name} --import=PATH"
+            raise UserError(f"{shown(path)} holds annotations and no images", command)
         _leave_out(lacks, what, staging)
     shutil.rmtree(staging / ".unpacked", ignore_errors=True)
     if lacking:
@@ -152,7 +156,8 @@ def _has_images(dataset: Dataset, what: Wanted) -> bool:
 
 def _leave_out(lacks: dict[File, str], what: Wanted, staging: Path) -> None:
     """Take away the files of parts that are not whole, and say so."""
-    kept = {path for file in lacks if file.part in what.parts for pattern in file.layout for path in staging.glob(pattern)}
+    taken = [pattern for file in lacks if file.part in what.parts for pattern in file.layout]
+    kept = {path for pattern in taken for path in staging.glob(pattern)}
     for file, lacking in lacks.items():
         some = {path for pattern in file.layout for path in folders.fitting(staging, pattern)} - kept
         if file.part not in what.parts and some:
@@ -165,7 +170,7 @@ def _published_files(dataset: Dataset, path: Path) -> dict[File, Path]:
     """The published files that `path` is or holds, by name; that of a data set with one alone may have any name."""
     if path.is_file():
         named = [file for file in dataset.files if file.name == path.name or len(dataset.files) == 1]
-        return {file: path for file in named}
+        return dict.fromkeys(named, path)
     places = {file: [path / file.path, path / file.name] for file in dataset.files}
     return {file: place for file, both in places.items() for place in reversed(both) if place.is_file()}
 

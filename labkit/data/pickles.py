@@ -72,7 +72,7 @@ class _Arrays(Machine):
 
     def __init__(self, stream: Any, size_bytes: int) -> None:
         super().__init__(stream, size_bytes)
-        self.array_bytes = 2 * size_bytes  # what all arrays may take, which the file says once, and perhaps as text
+        self.array_bytes = 2 * size_bytes  # that arrays may take: the file has them once, perhaps as text
 
     def call(self, name: str, arguments: tuple[Any, ...]) -> Any:
         if name == "dtype" and 1 <= len(arguments) <= 3:
@@ -93,10 +93,12 @@ class _Arrays(Machine):
         raise Refused(f"a {name} of another form")
 
     def build(self, target: Any, state: Any) -> Any:
-        if isinstance(target, _Dtype) and isinstance(state, tuple) and len(state) >= 2 and state[1] in ("<", ">", "|", "="):
+        if not isinstance(state, tuple):
+            return super().build(target, state)
+        if isinstance(target, _Dtype) and len(state) >= 2 and state[1] in ("<", ">", "|", "="):
             target.order = state[1]
             return target
-        if isinstance(target, _Array) and isinstance(state, tuple) and len(state) == 5:
+        if isinstance(target, _Array) and len(state) == 5:
             _, shape, dtype, fortran, content = state
             return self.array(content, dtype, shape, bool(fortran))
         return super().build(target, state)

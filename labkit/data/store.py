@@ -164,11 +164,12 @@ def verify(name: str) -> State:
         if got != member.sha256:
             problem = f"sha256 expected {member.sha256}, got {got}"
             raise UserError(f"{shown(file)} has changed: {problem}", f"./inv data {name} --delete")
-    for file in dataset.files:
-        if record.kind != "unverified" and not file.certain and file.path in record.files:
-            problem = file_problem(dataset, file, folder / file.path)
+    for known in dataset.files:
+        if record.kind != "unverified" and not known.certain and known.path in record.files:
+            problem = file_problem(dataset, known, folder / known.path)
             if problem:
-                raise UserError(f"{shown(folder / file.path)} is not what came first: {problem}", f"./inv data {name} --delete")
+                where = shown(folder / known.path)
+                raise UserError(f"{where} is not what came first: {problem}", f"./inv data {name} --delete")
     if record.kind == "verified":
         problem = members_problem(dataset, folder)
         if problem:
@@ -268,8 +269,8 @@ def certain(dataset: Dataset, what: Wanted) -> bool:
 
 
 def hashes(dataset: Dataset, file: File) -> download.Hashes:
-    """What a file is compared with: its published hashes, or else the one with which it came first and what there is."""
-    came = "" if file.certain else first(dataset).get(file.path, "")
+    """What a file is compared with: its published hashes, or else the one with which it came first."""
+    came = None if file.certain else first(dataset).get(file.path)
     return [("sha256", came), *file.hashes] if came else file.hashes
 
 

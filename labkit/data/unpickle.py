@@ -42,7 +42,7 @@ _MARK = object()
 
 
 class Machine:
-    """Reads one pickle from `stream`, which has `size_bytes`. Raises Refused, Damaged, or what a step leads to."""
+    """Reads one pickle from `stream`, which has `size_bytes`. Raises Refused, Damaged, or anything else."""
 
     NAMES: ClassVar[dict[str, str]] = {}  # admitted "module.name" -> its name here
 
@@ -67,7 +67,7 @@ class Machine:
         raise Refused("an object outside the file")
 
     def leaf(self, value: Any) -> Any:
-        """The value that stands in the result for one that is no container. Raises Damaged for what may not be there."""
+        """What stands in the result for a value that is no container. Raises Damaged for what may not be there."""
         raise Damaged(f"a {type(value).__name__} stands where data should be")
 
     # --- the machine --------------------------------------------------------------------------------------------------
@@ -100,10 +100,11 @@ class Machine:
             raise Damaged("its containers are nested too deeply, or too large")
         if type(value) is tuple:
             return tuple([self._plain(each, depth + 1) for each in value])
+        changing: Any = value
         for key, each in value.items() if isinstance(value, dict) else enumerate(value):
             if type(each) not in PLAIN:
-                value[key] = self._plain(each, depth + 1)
-        return value
+                changing[key] = self._plain(each, depth + 1)
+        return changing
 
     def bytes_(self, count: int) -> bytes:
         if not 0 <= count <= self.size_bytes:  # before so much memory is asked for
@@ -217,7 +218,7 @@ class Machine:
         text = self.line()
         if len(text) < 2 or text[:1] not in (b"'", b'"') or text[-1:] != text[:1]:
             raise Damaged("a text in it has no quotes")
-        return codecs.escape_decode(text[1:-1])[0].decode("latin1")  # type: ignore[attr-defined]
+        return codecs.escape_decode(text[1:-1])[0].decode("latin1")
 
     def global_(self) -> Name:
         module, name = self.line().decode("utf-8"), self.line().decode("utf-8")

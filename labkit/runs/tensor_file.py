@@ -42,7 +42,9 @@ class _Storage:
 class _Tensor(StandIn):
     """A tensor whose numbers are not read yet."""
 
-    def __init__(self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], grad: bool) -> None:
+    def __init__(
+        self, storage: _Storage, offset: int, size: tuple[int, ...], stride: tuple[int, ...], grad: bool
+    ) -> None:
         self.storage, self.offset, self.size, self.stride, self.grad = storage, offset, size, stride, grad
         self.parameter = False
 

@@ -78,8 +78,8 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_an_attack_ends_in_one_sentence_and_takes_little(tmp_path, attack):
     (tmp_path / "test_batch").write_bytes(b"\x80\x03" + ATTACKS[attack] + b".")
-    done = subprocess.run([sys.executable, "-c", PROGRAM, str(tmp_path / "test_batch")], cwd=str(ROOT), timeout=60,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)  # fmt: skip
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "test_batch")]
+    done = subprocess.run(command, cwd=str(ROOT), timeout=60, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     sentence, taken_mb = done.stdout.splitlines()
     assert "test_batch is not" in sentence and int(taken_mb) < 300
