@@ -278,10 +278,10 @@ def test_headers_without_end(tmp_path, kind, one):
     text = headers(10_000, kind)
     if one:
         info = tarfile.TarInfo("./@LongLink")
-        info.type, info.size = kind, 64 << 20
-        text = info.tobuf(tarfile.GNU_FORMAT) + bytes(64 << 20)
+        info.type, info.size = kind, 8 << 20
+        text = info.tobuf(tarfile.GNU_FORMAT) + bytes(8 << 20)
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(text, 1))
-    with pytest.raises(UserError, match=r"does not end|in a form that cannot be read|damaged"):
+    with pytest.raises(UserError, match="does not end" if one else "cannot be read|does not end"):
         archives.unpack(tmp_path / "a.tar.gz", tmp_path / "out", 10**9)
     assert list((tmp_path / "out").iterdir()) == []
 
