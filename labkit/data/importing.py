@@ -135,7 +135,7 @@ def _gather(
     if dataset.subset and (lacking or not _has_images(dataset, what)):
         some = coco.gather(source, staging)
         if some and "instances" not in some.parts:
-            say("there are no instances: the lab segmentation learns from panoptic annotations too, detectron2 does not")
+            say("there are no instances: the lab segmentation learns from panoptic ones too, detectron2 does not")
         if some:
             what, lacking = some, "it is a subset of the images, and single images have no published hashes"
     if not what.subset:

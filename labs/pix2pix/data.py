@@ -39,7 +39,7 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
 
 def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
     """(name, uint8 (size, size, 3)) of an image, or of each in a folder: its middle square, resized."""
-    files = folders.images(path) if path.is_dir() else [path]
+    files = folders.fitting(path, "*") if path.is_dir() else [path]
     if not files:
         raise UserError(f"{shown(path)} holds no images")
     found = []
