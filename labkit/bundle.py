@@ -4,8 +4,6 @@ A plain tar. First in it is `manifest.json` with the sha256 of everything that f
 the data folder, `wheels/...` with the packages of the stacks and of ./inv itself.
 """
 
-from __future__ import annotations
-
 import hashlib
 import io
 import json
@@ -14,21 +12,32 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import unicodedata
 from pathlib import Path, PurePosixPath
-from typing import Any, Sequence
+from typing import Any, Dict, Iterator, Sequence, Tuple
 
-from labkit.base import paths, settings
+import msgspec
+
+from labkit.base import paths, settings, typed
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest, link, locked, megabytes, require_space, writing
 from labkit.base.paths import shown
 from labkit.base.programs import pip_environment
-from labkit.data import importing, samples, store
+from labkit.base.typed import Record
+from labkit.data import archives, importing, registry, samples, store
+from labkit.data.arrived import Member
 from labkit.stacks import catalog, detectron2_wheel, native
 
-FORMAT = 1
 MANIFEST = "manifest.json"
-MOST_MANIFEST_BYTES = 256 << 20
+
+
+class Manifest(Record, frozen=True, forbid_unknown_fields=True):
+    """The first member of a bundle: what is in it."""
+
+    stacks: Tuple[str, ...]
+    data: Tuple[str, ...]
+    files: Dict[str, Member]  # by their names in the bundle
 
 
 def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) -> Path:
@@ -56,17 +65,17 @@ def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) ->
         for wheel in sorted(Path(folder).iterdir()):
             contents[f"wheels/{wheel.name}"] = wheel
         files = {
-            name: {"size_bytes": source.stat().st_size, "sha256": known.get(name) or digest(source, "sha256")}
+            name: Member(source.stat().st_size, known.get(name) or digest(source, "sha256"))
             for name, source in contents.items()
         }
         size_bytes = sum(source.stat().st_size for source in contents.values())
         require_space(path.parent, size_bytes)
-        manifest = {"format": FORMAT, "stacks": list(stack_names), "data": list(data_names), "files": files}
+        manifest = Manifest(stacks=tuple(stack_names), data=tuple(data_names), files=files)
         say(f"writing {shown(path)}: {len(files)} files, {megabytes(size_bytes)}")
         part = path.with_name(path.name + ".part")
         try:
             with tarfile.open(str(part), "w") as packed:
-                text = json.dumps(manifest, indent=1).encode()
+                text = json.dumps(typed.builtins(manifest), indent=1).encode()
                 info = tarfile.TarInfo(MANIFEST)
                 info.size = len(text)
                 packed.addfile(info, io.BytesIO(text))
@@ -83,10 +92,11 @@ def create(path: Path, stack_names: Sequence[str], data_names: Sequence[str]) ->
 
 
 def use(path: Path) -> list[str]:
-    """Put what the bundle holds where it belongs, without a network, and say what that was.
+    """Put all that the bundle holds where it belongs, without a network, and say what that was; or nothing of it.
 
-    Every file is compared with the manifest, and published files with their published hashes. UserError when anything
-    is altered, missing or not announced; then nothing is changed.
+    Every file is compared with the manifest, and data with what we know of them: a bundle does not vouch for itself,
+    and what it brings is worth what an import of it would be. UserError when anything is altered, missing, not
+    announced or not as published.
     """
     if not path.is_file():
         raise UserError(f"{shown(path)} does not exist", "./inv bundle use FILE")
@@ -98,63 +108,87 @@ def use(path: Path) -> list[str]:
             shutil.rmtree(str(staging), ignore_errors=True)
             try:
                 manifest = _unpack(path, staging)
-                done = [str(importing.adopt(name, staging / "data" / name)) for name in manifest["data"]]
-                return done + _use_stacks(manifest["stacks"], staging / "wheels")
+                judged = [
+                    importing.judge(name, staging / "data" / name, staging / "judged" / name) for name in manifest.data
+                ]
+                made = _use_stacks(manifest.stacks, staging / "wheels")  # first: what can fail long after it began
+                return [str(state) for state in importing.adopt(judged, shown(path))] + made
             finally:
                 shutil.rmtree(str(staging), ignore_errors=True)
 
 
-def _unpack(path: Path, folder: Path) -> dict[str, Any]:
+def _unpack(path: Path, folder: Path) -> Manifest:
     """Write all files of the bundle below `folder`, hashing them on the way; returns the manifest."""
-    try:
-        with tarfile.open(str(path), "r|") as packed:
-            members = iter(packed)
-            first = next(members, None)
-            if first is None or first.name != MANIFEST or not first.isreg() or first.size > MOST_MANIFEST_BYTES:
-                raise UserError(f"{shown(path)} is not a bundle: it does not begin with {MANIFEST}")
-            stream: Any = packed.extractfile(first)
-            manifest = _checked(path, stream.read())
-            missing = dict(manifest["files"])
-            require_space(folder.parent, sum(each["size_bytes"] for each in missing.values()))
-            for member in members:
-                expected = missing.pop(member.name, None)
-                if expected is None or not member.isreg():
-                    raise UserError(f"{shown(path)} is refused: {member.name!r} is not in its manifest")
-                if member.size != expected["size_bytes"]:
-                    raise UserError(f"{shown(path)} is refused: {member.name!r} has the wrong size")
-                target, total = folder / member.name, hashlib.sha256()
-                target.parent.mkdir(parents=True, exist_ok=True)
-                stream = packed.extractfile(member)
-                with target.open("wb") as out:
-                    for chunk in iter(lambda: stream.read(1 << 20), b""):  # noqa: B023  (used up before the next turn)
-                        total.update(chunk)
-                        out.write(chunk)
-                if total.hexdigest() != expected["sha256"]:
-                    problem = f"sha256 expected {expected['sha256']}, got {total.hexdigest()}"
-                    raise UserError(f"{shown(path)} is refused: {member.name!r} was altered: {problem}")
-    except (tarfile.TarError, EOFError) as error:
-        raise UserError(f"{shown(path)} is damaged or cut short ({error or 'it ends early'})") from None
+    with archives.damage_named(path):
+        members = archives.tar_members(path)
+        first, stream = next(members, (None, None))
+        if first is None or stream is None or first.name != MANIFEST or first.size > typed.MOST_BYTES:
+            raise UserError(f"{shown(path)} is not a bundle: it does not begin with {MANIFEST}")
+        manifest = _checked(path, stream.read())
+        missing = dict(manifest.files)
+        require_space(folder.parent, sum(each.size_bytes for each in missing.values()))
+        for info, stream in members:
+            expected = missing.pop(info.name, None)
+            if expected is None or stream is None:
+                raise UserError(f"{shown(path)} is refused: {info.name[:200]!r} is not in its manifest")
+            if info.size != expected.size_bytes:
+                raise UserError(f"{shown(path)} is refused: {info.name!r} has the wrong size")
+            got = _write(stream, folder / info.name)
+            if got != expected.sha256:
+                problem = f"sha256 expected {expected.sha256}, got {got}"
+                raise UserError(f"{shown(path)} is refused: {info.name!r} was altered: {problem}")
     if missing:
         raise UserError(f"{shown(path)} is damaged or cut short: {next(iter(missing))} is missing")
     return manifest
 
 
-def _checked(path: Path, text: bytes) -> dict[str, Any]:
-    """The manifest, if it is one and all its names stay where they belong."""
+def _write(stream: Any, target: Path) -> str:
+    """Write what the stream holds to `target`; returns its sha256."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    total = hashlib.sha256()
+    with target.open("xb") as out:
+        for chunk in iter(lambda: stream.read(1 << 20), b""):
+            total.update(chunk)
+            out.write(chunk)
+    return total.hexdigest()
+
+
+def _checked(path: Path, text: bytes) -> Manifest:
+    """The manifest, if it is one, all its names stay where they belong, and we know what it speaks of."""
     try:
-        manifest: dict[str, Any] = json.loads(text)
-        good = manifest["format"] == FORMAT
-        for name, each in manifest["files"].items():
-            parts = PurePosixPath(name).parts
-            good = good and ".." not in parts and "\0" not in name and len(parts) >= 2
-            good = good and (parts[0] == "wheels" or (parts[0] == "data" and parts[1] in manifest["data"]))
-            good = good and isinstance(each["size_bytes"], int) and isinstance(each["sha256"], str)
-        good = good and all(isinstance(name, str) for name in [*manifest["data"], *manifest["stacks"]])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        good = False
-    if not good:
-        raise UserError(f"{shown(path)} is not a bundle of this version: its manifest cannot be read")
+        manifest = msgspec.json.decode(text, type=Manifest)
+        problem = "" if manifest.format == 1 else f"its format is {manifest.format}"
+        problem = problem or next(_problems(manifest), "")
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        problem = str(error)
+    if problem:
+        raise UserError(f"{shown(path)} is not a bundle of this version: its manifest cannot be read ({problem})")
     return manifest
+
+
+def _problems(manifest: Manifest) -> Iterator[str]:
+    """What is wrong with the names in the manifest."""
+    for known, names in ((registry.names(), manifest.data), (catalog.names(), manifest.stacks)):
+        yield from (f"{name[:80]!r} is not known here" for name in names if name not in known)
+        if len(set(names)) < len(names):
+            yield "a name is in it twice"
+    if not manifest.data and not manifest.stacks:
+        yield "it announces neither data nor stacks"
+    plain = [unicodedata.normalize("NFC", name).casefold() for name in manifest.files]
+    inner = {str(parent) for name in manifest.files for parent in PurePosixPath(name).parents}
+    if len(set(plain)) < len(plain) or inner & set(manifest.files):
+        yield "a name is in it twice"
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        good = archives.name_problem(name) == "" and str(PurePosixPath(name)) == name and len(parts) >= 2
+        wheel = good and parts[0] == "wheels" and len(parts) == 2 and bool(manifest.stacks)
+        if not wheel and not (good and parts[0] == "data" and len(parts) > 2 and parts[1] in manifest.data):
+            yield f"{name[:80]!r} is no name of a file in a bundle"
+    for name in manifest.data:
+        if f"data/{name}/{store.STATE_FILE}" not in manifest.files:
+            yield f"there is no record of {name}"
+    if manifest.stacks and not any(name.startswith("wheels/") for name in manifest.files):
+        yield "there are no packages of its stacks"
 
 
 def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
@@ -182,16 +216,26 @@ def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
 
 
 def _use_stacks(names: Sequence[str], wheels: Path) -> list[str]:
-    """Make the environments of these stacks from the wheels alone."""
+    """Make the environments of these stacks from the wheels alone; where one cannot be made, none of them is left."""
     if not names:
         return []
-    kept = native.VENV / "wheels"
-    for wheel in wheels.iterdir():
-        link(wheel, kept / wheel.name)
-    settings.use(wheels=str(kept))
-    done = []
-    for name in names:
-        stack = catalog.load(name)
-        native.ensure(stack, stack.build())
-        done.append(f"{name}: ready in {shown(native.VENV / name)}")
-    return done
+    stacks = [catalog.load(name) for name in names]
+    kept, linked, made = native.VENV / "wheels", [], []
+    try:
+        for wheel in wheels.iterdir():
+            if not (kept / wheel.name).exists():
+                linked.append(kept / wheel.name)
+            link(wheel, kept / wheel.name)
+        settings.use(wheels=str(kept))
+        for stack in stacks:
+            if not native.ready(stack, stack.build()):
+                made.append(native.VENV / stack.name)
+            native.ensure(stack, stack.build())
+    except BaseException:
+        for folder in made:
+            shutil.rmtree(str(folder), ignore_errors=True)
+        for wheel in linked:
+            if wheel.exists():
+                wheel.unlink()
+        raise
+    return [f"{name}: ready in {shown(native.VENV / name)}" for name in names]

@@ -11,7 +11,7 @@ import os
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Iterator
+from typing import Any, BinaryIO, Callable, Iterator
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
@@ -28,6 +28,8 @@ REFUSALS = {
     errno.ENOTDIR: "a file is in the way where a folder should be",
     errno.EEXIST: "a file is in the way where a folder should be",
     errno.EISDIR: "a folder is in the way where a file should be",
+    errno.ENAMETOOLONG: "a name is too long",
+    errno.ELOOP: "links go round in a circle",
     errno.EIO: "the disk reports an input/output error",
 }
 
@@ -49,12 +51,26 @@ def locked(path: Path, what: str) -> Iterator[None]:
     """Hold the lock file `path` for the block; a second process says that it waits, and waits."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as handle:  # never removed: a lock file that comes and goes can be held twice
+        lock = fcntl.flock
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say(f"another process is working on {what}; waiting for it")
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            _wait(handle, what, lock)
+        except OSError:  # some network disks know only the other kind
+            lock = fcntl.lockf
+            try:
+                lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                _wait(handle, what, lock)
+            except OSError as error:
+                why = f"cannot lock {shown(path)} ({error.strerror}), and two processes must not change {what} at once"
+                raise UserError(why, "./inv config set data /a/folder/on/another/disk") from None
         yield
+
+
+def _wait(handle: Any, what: str, lock: Callable[[Any, int], None]) -> None:
+    say(f"another process is working on {what}; waiting for it")
+    lock(handle, fcntl.LOCK_EX)
 
 
 def require_space(folder: Path, size_bytes: int) -> None:

@@ -38,8 +38,15 @@ def data(
     delete: bool,
     yes: bool,
 ) -> int | None:
-    if sum([path, verify, bool(import_), delete, bool(split or subset or categories or mirror)]) > 1:
-        raise UserError("--path, --verify, --import, --delete and a download exclude each other")
+    asked = {"--path": path, "--verify": verify, "--import": import_, "--delete": delete}
+    which = {"--split": split, "--subset": subset, "--categories": categories, "--mirror": mirror}
+    acts, downloads = ([flag for flag, value in flags.items() if value] for flags in (asked, which))
+    if len(acts) > 1:
+        raise UserError(f"{' and '.join(acts)} exclude each other", f"./inv data {name} {acts[0]}")
+    if acts and downloads:
+        all_parts = ": an import takes every part that is there" if import_ else ""
+        raise UserError(f"{', '.join(downloads)} goes with a download, not with {acts[0]}{all_parts}",
+                        f"./inv data {name} {acts[0]}" + "=PATH" * bool(import_))  # fmt: skip
     if subset and not (subset.isdigit() and int(subset)):
         raise UserError(f"--subset: {subset} is not a valid number of images", f"./inv data {name} --subset=200")
     if unverified and not import_:

@@ -46,6 +46,10 @@ class Slow(Failed):
     pass
 
 
+class Changed(Failed):
+    """The file is another one now than when it was begun."""
+
+
 # What a host, or the way to it, can do wrong; those of urllib, ssl and socket are OSErrors. Anything else that is
 # raised while we fetch is a defect of ours, which threads hand to whoever waits for them.
 FAULTS = (OSError, http.client.HTTPException, Failed)
@@ -56,6 +60,7 @@ class Source:
     url: str
     size_bytes: int  # 0: it does not say
     ranges: bool
+    version: str = ""  # what its host calls this state of the file; "" where it says nothing
 
 
 class Probe:
@@ -106,10 +111,11 @@ class Probe:
     def _ask(self) -> Source:
         with open_url(self.url, PROBE_TIMEOUT_S, 0, 0) as response:
             total = response.headers.get("Content-Range", "").rpartition("/")[2]
+            version = version_of(response)
             if response.getcode() == 206 and is_number(total):
-                return Source(self.url, int(total), True)
+                return Source(self.url, int(total), True, version)
             length = response.headers.get("Content-Length") or ""
-            return Source(self.url, int(length) if is_number(length) else 0, False)
+            return Source(self.url, int(length) if is_number(length) else 0, False, version)
 
 
 def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[Source]:
@@ -129,14 +135,21 @@ def all_at_once(probes: list[Probe], deadline: float, size_bytes: int) -> list[S
     return sources if len(sources) > 1 else []
 
 
-def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None) -> Any:
+def version_of(response: Any) -> str:
+    """What the host calls this state of the file: its ETag, or else when it was last changed."""
+    return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
+
+
+def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None, version: str = "") -> Any:
     """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it.
 
-    Raises one of FAULTS.
+    Where the file is of another `version` by now, all of it is the answer. Raises one of FAULTS.
     """
     headers = {"User-Agent": "torch-labs"}
     if last is not None:
         headers["Range"] = f"bytes={first}-{last}"
+        if version and not version.startswith("W/"):  # hosts refuse to compare a weak one; then we do
+            headers["If-Range"] = version
     try:
         return urlopen(Request(url, headers=headers), timeout=timeout_s)
     except OSError:  # also that of a certificate that is not trusted, which is a ValueError too

@@ -6,9 +6,12 @@ archive declares; and the result appears when all of it is good.
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import errno
 import gzip
 import hashlib
+import io
 import lzma
 import os
 import shutil
@@ -27,32 +30,37 @@ from typing import Any, Callable, Iterator
 from labkit.base.errors import UserError
 from labkit.base.files import megabytes
 from labkit.base.paths import shown
+from labkit.data.folders import is_data
 
 CHUNK_BYTES = 1 << 20
+MOST_HEADER_BYTES = 1 << 20  # of one member of a tar: long names and the like, which are read into memory
+MOST_FOLDERS = 20_000  # a data set has dozens
+MOST_NAME_BYTES, MOST_PATH_BYTES = 255, 1024  # what every disk takes, beside the folder that it lands in
+MOST_DICTIONARY_BYTES = 256 << 20  # what xz may take to unpack: its own strongest setting takes 65 MiB
 MOST_RATIO = 200  # images and annotations pack to a tenth at best; deflate can reach a thousandth
 DAMAGE = (EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
-CLUTTER = ("__MACOSX", ".DS_Store")  # what the Mac's own packer adds
+UNREADABLE = (NotImplementedError, RuntimeError, UnicodeError, ValueError, OverflowError, struct.error)
 INVISIBLE = ("Cc", "Cf", "Cs")  # Unicode categories: control and format characters, among them those that turn text
 
 
-def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 1_000_000) -> int:
+def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 400_000) -> int:
     """Unpack `archive` into `folder`: tar (plain, gz, bz2, xz), zip, or one gzip file (its name without ".gz").
 
     What is in the archive appears below `folder` when all of it has been unpacked, beside what is there already;
     returns how many bytes it came to. Raises UserError naming the member for `..`, absolute paths, invisible
-    characters, links, devices, a name used twice or more than the two limits, and for a damaged archive; then nothing
-    of it is left.
+    characters, links, devices, a name used twice or too long, more than the two limits, and for a damaged archive; then
+    nothing of it is left. What a system leaves in its folders is no data and is left out.
     """
-    temporary = folder / f".{archive.name}.unpacking"
+    temporary = folder / ".unpacking"
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     budget = _Budget(archive, limit_bytes, limit_members)
     try:
-        with _damage_named(archive):
+        with damage_named(archive):
             if zipfile.is_zipfile(archive):
                 _unpack_zip(archive, temporary, budget)
             else:
-                for name, stream in _members(archive):
+                for name, stream in _members(archive, budget):
                     budget.write(stream, name, budget.place(temporary, name))
         _move(temporary, folder)
         return limit_bytes - budget.left_bytes
@@ -63,14 +71,15 @@ def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 1
 def members_problem(archive: Path, published: dict[str, str]) -> str:
     """The first member that is not as published (path -> sha256), or missing, or not among them; "" if all are."""
     missing = dict(published)
+    budget = _Budget(archive, MOST_RATIO * archive.stat().st_size, 400_000)
     try:
-        with _damage_named(archive):
-            for name, stream in _members(archive):
+        with damage_named(archive):
+            for name, stream in _members(archive, budget):
                 expected = missing.pop(name, "")
                 if not expected:
                     return f"{name} is not among the published members"
                 total = hashlib.sha256()
-                for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):  # noqa: B023  (used up before the next turn)
+                for chunk in budget.counted(stream, name):
                     total.update(chunk)
                 if total.hexdigest() != expected:
                     return f"{name}: sha256 expected {expected}, got {total.hexdigest()}"
@@ -80,13 +89,18 @@ def members_problem(archive: Path, published: dict[str, str]) -> str:
 
 
 @contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
+def damage_named(archive: Path) -> Iterator[None]:
+    """Within the block, whatever a damaged archive makes its reader raise becomes a UserError of one sentence."""
     try:
         yield
     except DAMAGE as error:
         raise UserError(f"{shown(archive)} is damaged or cut short ({error or 'it ends early'})") from None
-    except (NotImplementedError, RuntimeError, UnicodeDecodeError, ValueError, OverflowError, struct.error) as error:
+    except UNREADABLE as error:
         raise UserError(f"{shown(archive)} is in a form that cannot be read ({error})") from None
+    except OSError as error:  # of bz2, which has no number for it, and of a place before the beginning
+        if error.errno not in (None, errno.EINVAL):
+            raise
+        raise UserError(f"{shown(archive)} is damaged or cut short ({error.strerror or error})") from None
 
 
 class _Budget:
@@ -97,6 +111,7 @@ class _Budget:
         self.limit_bytes, self.limit_members = limit_bytes, limit_members
         self.ratio_bytes = MOST_RATIO * archive.stat().st_size + CHUNK_BYTES
         self.names: set[str] = set()
+        self.folders = 0
         self.lock = threading.Lock()
 
     def refuse(self, why: str) -> UserError:
@@ -123,24 +138,46 @@ class _Budget:
 
     def write(self, stream: Any, name: str, target: Path) -> None:
         with target.open("wb") as out:
-            for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-                with self.lock:
-                    self.left_bytes -= len(chunk)
-                    self.ratio_bytes -= len(chunk)
-                    if self.left_bytes < 0:
-                        raise self.refuse(f"with {name!r} it unpacks to more than {megabytes(self.limit_bytes)}")
-                    if self.ratio_bytes < 0:
-                        raise self.refuse(f"with {name!r} it unpacks to more than {MOST_RATIO} times its size")
+            for chunk in self.counted(stream, name):
                 out.write(chunk)
+
+    def counted(self, stream: Any, name: str) -> Iterator[bytes]:
+        """What the member holds, in chunks."""
+        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+            with self.lock:
+                self.left_bytes -= len(chunk)
+                self.ratio_bytes -= len(chunk)
+                if self.left_bytes < 0:
+                    raise self.refuse(f"with {name!r} it unpacks to more than {megabytes(self.limit_bytes)}")
+                if self.ratio_bytes < 0:
+                    raise self.refuse(f"with {name!r} it unpacks to more than {MOST_RATIO} times its size")
+            yield chunk
+
+    def folder(self) -> None:
+        """Count a folder, which is not made: the files in it imply it."""
+        self.folders += 1
+        if self.folders > MOST_FOLDERS:
+            raise self.refuse(f"more than {MOST_FOLDERS} folders")
+
+
+def name_problem(name: str) -> str:
+    """Why a member may not have this name, or ""."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
+        return f"{name[:200]!r} would land outside its folder"
+    if any(unicodedata.category(character) in INVISIBLE for character in name):
+        return f"{name[:200]!r} has invisible characters"
+    lengths = [len(os.fsencode(part)) for part in path.parts]
+    if max(lengths) > MOST_NAME_BYTES or sum(lengths) > MOST_PATH_BYTES:
+        return f"{name[:40]!r}... is too long a name"
+    return ""
 
 
 def _safe(archive: Path, name: str) -> PurePosixPath:
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
-        raise UserError(f"{shown(archive)} is refused: {name!r} would land outside its folder")
-    if any(unicodedata.category(character) in INVISIBLE for character in name):
-        raise UserError(f"{shown(archive)} is refused: {name!r} has invisible characters")
-    return path
+    problem = name_problem(name)
+    if problem:
+        raise UserError(f"{shown(archive)} is refused: {problem}")
+    return PurePosixPath(name)
 
 
 def _move(source: Path, folder: Path) -> None:
@@ -153,18 +190,26 @@ def _move(source: Path, folder: Path) -> None:
             path.replace(final)
 
 
-def _members(archive: Path) -> Iterator[tuple[str, Any]]:
-    """The files in the archive, in order, each with its stream; folders are left out, since files imply them."""
+def _members(archive: Path, budget: _Budget) -> Iterator[tuple[str, Any]]:
+    """The files of data in the archive, in order, each with its stream."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as packed:
-            for info in _zip_infos(archive, packed):
-                with packed.open(info) as stream:
-                    yield info.filename, stream
+            for entry in _zip_infos(archive, packed, budget):
+                with packed.open(entry) as content:
+                    yield entry.filename, content
     elif archive.suffix == ".gz" and not archive.name.endswith(".tar.gz"):
-        with gzip.open(str(archive), "rb") as stream:
-            yield archive.stem, stream
+        with gzip.open(str(archive), "rb") as content:
+            yield archive.stem, content
     else:
-        yield from _tar_members(archive)
+        for info, stream in tar_members(archive):
+            path = _safe(archive, info.name)
+            if info.isdir():
+                budget.folder()
+            elif is_data(path):
+                yield info.name, stream
+            else:
+                for _ in budget.counted(stream, info.name):
+                    pass
 
 
 def _unpack_zip(archive: Path, folder: Path, budget: _Budget) -> None:
@@ -181,7 +226,7 @@ def _unpack_zip(archive: Path, folder: Path, budget: _Budget) -> None:
             with here.packed.open(job[0]) as stream:
                 budget.write(stream, job[0].filename, job[1])
 
-        jobs = [(info, budget.place(folder, info.filename)) for info in _zip_infos(archive, packed)]
+        jobs = [(info, budget.place(folder, info.filename)) for info in _zip_infos(archive, packed, budget)]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             _all_or_first_error(pool, unpack_one, jobs)
 
@@ -196,24 +241,94 @@ def _all_or_first_error(pool: ThreadPoolExecutor, call: Callable[[Any], None], j
             each.cancel()
 
 
-def _zip_infos(archive: Path, packed: zipfile.ZipFile) -> Iterator[zipfile.ZipInfo]:
+def _zip_infos(archive: Path, packed: zipfile.ZipFile, budget: _Budget) -> Iterator[zipfile.ZipInfo]:
     for info in packed.infolist():
         mode = info.external_attr >> 16
         if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise UserError(f"{shown(archive)} is refused: {info.filename!r} is a link or a device")
         if info.flag_bits & 1:
             raise UserError(f"{shown(archive)} is refused: {info.filename!r} has a password")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
+            raise UserError(f"{shown(archive)} is refused: {info.filename!r} is packed in a way that is not read here")
         path = _safe(archive, info.filename)
-        if not info.is_dir() and not set(CLUTTER) & set(path.parts):
+        if info.is_dir():
+            budget.folder()
+        elif is_data(path):
             yield info
 
 
-def _tar_members(archive: Path) -> Iterator[tuple[str, Any]]:
-    with tarfile.open(str(archive), "r|*") as packed:
-        for info in packed:
-            if not (info.isreg() or info.isdir()):
-                raise UserError(f"{shown(archive)} is refused: {info.name!r} is a link or a device")
-            path = _safe(archive, info.name)
-            stream = packed.extractfile(info)
-            if stream and not set(CLUTTER) & set(path.parts):
-                yield info.name, stream
+def tar_members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Any]]:
+    """Each file and folder of a tar (plain, gz, bz2, xz), in order, with the stream of its content (None: a folder).
+
+    Raises UserError for links, devices and headers that are larger than any needs; otherwise what tarfile raises.
+    """
+    with _unpacked(archive) as plain:
+        headers = _Headers(archive, plain)
+        with tarfile.open(fileobj=headers, mode="r|") as packed:  # type: ignore[call-overload]
+            for info in iter(packed.next, None):
+                packed.members.clear()  # tarfile would remember them all
+                if not (info.isreg() or info.isdir()) or info.issparse():
+                    raise UserError(f"{shown(archive)} is refused: {info.name[:200]!r} is a link or a device")
+                headers.left_bytes = (max(info.size, 0) if info.isreg() else 0) + MOST_HEADER_BYTES
+                yield info, packed.extractfile(info)
+
+
+def _unpacked(archive: Path) -> Any:
+    """The tar itself, as a stream."""
+    with archive.open("rb") as stream:
+        begin = stream.read(6)
+    if begin[:2] == b"\x1f\x8b":
+        return gzip.open(str(archive), "rb")
+    if begin[:3] == b"BZh":
+        return bz2.open(str(archive), "rb")
+    return io.BufferedReader(_Unxz(archive)) if begin == b"\xfd7zXZ\0" else archive.open("rb")
+
+
+class _Headers:
+    """A tar as tarfile reads it, which ends where more is read between two members than their headers can be."""
+
+    def __init__(self, archive: Path, stream: Any) -> None:
+        self.archive, self.stream, self.left_bytes = archive, stream, MOST_HEADER_BYTES
+
+    def read(self, count: int) -> bytes:
+        self.left_bytes -= count
+        if self.left_bytes < 0:
+            raise UserError(f"{shown(self.archive)} is refused: the name or the header of a member does not end")
+        content: bytes = self.stream.read(count)
+        return content
+
+
+class _Unxz(io.RawIOBase):
+    """What an xz file holds; unlike lzma's own it takes no more memory than we grant."""
+
+    def __init__(self, archive: Path) -> None:
+        super().__init__()
+        self.packed = archive.open("rb")
+        self.unpacker = self._new()
+
+    @staticmethod
+    def _new() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_DICTIONARY_BYTES)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while True:
+            if self.unpacker.eof:  # another stream may follow, after zeros
+                rest = (self.unpacker.unused_data or self.packed.read(CHUNK_BYTES)).lstrip(b"\0")
+                if not rest:
+                    return 0
+                self.unpacker = self._new()
+            else:
+                rest = self.packed.read(CHUNK_BYTES) if self.unpacker.needs_input else b""
+                if not rest and self.unpacker.needs_input:
+                    raise EOFError("it ends early")
+            content = self.unpacker.decompress(rest, len(buffer))
+            if content:
+                buffer[: len(content)] = content
+                return len(content)
+
+    def close(self) -> None:
+        self.packed.close()
+        super().close()

@@ -9,7 +9,7 @@ import msgspec
 from labkit.base.typed import Record
 from labkit.data.registry import Count, Wanted
 
-# "absent"; "verified": it is what was published; "recorded": nobody published a hash, and what came first counts;
+# "absent"; "verified": it is what was published; "recorded": nobody published a whole hash, and what came first counts;
 # "unverified": the user vouches for it; "sample": synthetic, made here
 Kind = Literal["absent", "verified", "recorded", "unverified", "sample"]
 
@@ -30,3 +30,9 @@ class Arrived(Record, frozen=True):
     files: Dict[str, Member]  # by their paths below the folder
     layout: Optional[Dict[str, Count]] = None  # glob -> how many files fitted it; None: as dataset.toml says
     what: Wanted = Wanted()
+
+
+class First(Record, frozen=True):
+    """`.NAME.first.json`, which outlives the data: with which sha256 files came first that have no published hash."""
+
+    files: Dict[str, str]  # by their paths below the folder

@@ -8,15 +8,17 @@ that was killed continues where it was. What counts in the end is the hash, whic
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import deque
+from dataclasses import replace
 from pathlib import Path
 from typing import Callable, Sequence
 
 from labkit.base.console import say
 from labkit.base.files import digest, require_space
 from labkit.data import addresses
-from labkit.data.addresses import Failed, Slow, Source, Unreachable, host_of
+from labkit.data.addresses import Changed, Failed, Slow, Source, Unreachable, host_of
 from labkit.data.partial import Hashing, Part
 from labkit.data.transfer import Disk, Transfer, Whole
 
@@ -51,7 +53,7 @@ def fetch(
     probes = {url: addresses.Probe(url) for url in urls}
     deadline = time.monotonic() + addresses.VERDICT_S
     failures: dict[str, str] = {}
-    together = addresses.all_at_once(list(probes.values()), deadline, size_bytes)
+    together = addresses.all_at_once(list(probes.values()), deadline, size_bytes) if _tells(hashes) else []
     if together:
         try:
             return _receive(together, target, size_bytes, hashes, wrong, True, progress)
@@ -97,7 +99,9 @@ def mismatch(path: Path, size_bytes: int, hashes: Hashes, known: str = "") -> st
     return "" if got == expected or (hashes and got.startswith(expected)) else f"{kind} expected {expected}, got {got}"
 
 
-# --- one address ------------------------------------------------------------------------------------------------------
+def _tells(hashes: Hashes) -> bool:
+    """Whether there is a whole hash: without one, the parts of a file must come from one host in one version."""
+    return bool(hashes) and len(hashes[0][1]) == 2 * hashlib.new(hashes[0][0]).digest_size
 
 
 # --- what has arrived -------------------------------------------------------------------------------------------------
@@ -113,27 +117,14 @@ def _receive(
     progress: Whole | None,
 ) -> str:
     """Complete `target` from these addresses, which have the same size, and return their hosts; or raise Failed."""
+    if not _tells(hashes):
+        return _receive_alike(sources[0], target, size_bytes, hashes, wrong, patient, progress)
     hosts = ", ".join(dict.fromkeys(host_of(source.url) for source in sources))
-    size_bytes = sources[0].size_bytes or size_bytes
-    if not size_bytes:
-        raise Failed("it does not say how long the file is")
+    size_bytes = _length(sources[0], size_bytes)
     for fresh in (not sources[0].ranges, True):
         part = Part(target, size_bytes, fresh)
-        require_space(target.parent, size_bytes - part.path.stat().st_blocks * 512)
         began_empty = not any(part.done)
-        hashing = Hashing(part, hashes[0][0]) if hashes else None
-        try:
-            Transfer(sources, part, patient, progress).run(target.name, hosts)
-            known = hashing.result() if hashing else ""
-        except Disk:
-            part.delete()
-            raise
-        finally:
-            part.closed = True
-            if hashing:
-                hashing.join()
-            part.close()
-        problem = wrong(part.path, known)
+        problem = _fill(part, hosts, hashes, wrong, Transfer(sources, part, patient, progress))
         if not problem:
             part.move_to(target)
             return hosts
@@ -142,3 +133,61 @@ def _receive(
             raise Failed(problem)
         say(f"{hosts}: does not fit what another address had sent; starting over")
     raise AssertionError("a fresh part begins empty")
+
+
+def _receive_alike(
+    source: Source,
+    target: Path,
+    size_bytes: int,
+    hashes: Hashes,
+    wrong: Callable[[Path, str], str],
+    patient: bool,
+    progress: Whole | None,
+) -> str:
+    """As `_receive`, where no hash tells whether parts belong together: all are of the version that the host names.
+
+    A host that names none sends the file in one piece.
+    """
+    host = host_of(source.url)
+    for _ in range(addresses.ATTEMPTS):
+        source = source if source.version else replace(source, ranges=False)
+        version = f"{source.url} {source.version}"
+        part = Part(target, _length(source, size_bytes), not source.ranges, version)
+        try:
+            problem = _fill(part, host, hashes, wrong, Transfer([source], part, patient, progress, alike=True))
+        except Changed as changed:
+            say(f"{host}: {changed}; starting over")
+            part.delete()
+            source = addresses.Probe(source.url).wait(time.monotonic() + addresses.VERDICT_S)
+            continue
+        if problem:
+            part.delete()
+            raise Failed(problem)
+        part.move_to(target)
+        return host
+    raise Failed("the file changes there again and again")
+
+
+def _length(source: Source, size_bytes: int) -> int:
+    size_bytes = source.size_bytes or size_bytes
+    if not size_bytes:
+        raise Failed("it does not say how long the file is")
+    return size_bytes
+
+
+def _fill(part: Part, hosts: str, hashes: Hashes, wrong: Callable[[Path, str], str], transfer: Transfer) -> str:
+    """Complete the part; how the whole differs from what is known of it, or ""."""
+    require_space(part.path.parent, part.size_bytes - part.path.stat().st_blocks * 512)
+    hashing = Hashing(part, hashes[0][0]) if hashes else None
+    try:
+        transfer.run(part.target_name, hosts)
+        known = hashing.result() if hashing else ""
+    except Disk:
+        part.delete()
+        raise
+    finally:
+        part.closed = True
+        if hashing:
+            hashing.join()
+        part.close()
+    return wrong(part.path, known)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Callable, Sequence
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.base.files import digest
+from labkit.base.files import digest, link
 from labkit.base.paths import data_dir, shown
-from labkit.data import archives, coco, obtain, store
+from labkit.data import archives, coco, folders, obtain, store
 from labkit.data.arrived import Kind
 from labkit.data.registry import Dataset, File, Wanted, find
 
@@ -41,70 +44,135 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def adopt(name: str, staging: Path) -> store.State:
-    """Take over a whole data folder from another machine, with its record, in place of what is here.
+@dataclass(frozen=True)
+class Adopted:
+    """What a bundle brings of one data set, judged and ready to be put in place."""
 
-    UserError when its files are not those of its record, or published ones not as published.
+    dataset: Dataset
+    staging: Path
+    kind: Kind
+    what: Wanted
+
+
+def judge(name: str, carried: Path, staging: Path) -> Adopted:
+    """Take over a data folder from another machine: have in `staging` what of it counts, and say what it is worth.
+
+    Its own record only says which files there are. Whether they are as published, our dataset.toml decides, as it does
+    for an import. UserError when its files are not those of its record, or published ones not as published.
     """
-    dataset, record = find(name), store.read_record(staging)
+    dataset, record = find(name), store.read_record(carried)
     if not record or record.kind == "sample":
-        raise UserError(f"{shown(staging)} has no record of what it is")
+        raise UserError(f"the bundle has no record of what its {name} is")
     for relative, member in record.files.items():
-        if not os.path.isfile(staging / relative) or digest(staging / relative, "sha256") != member.sha256:
+        if not os.path.isfile(carried / relative) or digest(carried / relative, "sha256") != member.sha256:
             raise UserError(f"{name}: {relative} is not what its record says")
-    problem = "" if record.kind == "unverified" else store.members_problem(dataset, staging)
-    for file in dataset.files:
-        if record.kind != "unverified" and file.hashes and (staging / file.path).is_file():
-            problem = problem or ("" if dataset.members() else store.file_problem(file, staging / file.path))
+    problem = ""
+    if record.kind != "unverified":
+        problem = store.members_problem(dataset, carried)
+        for file in dataset.files:
+            known = store.hashes(dataset, file) and not dataset.members()
+            if known and not problem and (carried / file.path).is_file():
+                problem = store.file_problem(dataset, file, carried / file.path)
     if problem:
         raise UserError(f"{dataset.title} is not as published: {problem}")
-    with store.alone(dataset):
-        (staging / store.STATE_FILE).unlink()
-        return store.put_in_place(dataset, staging, data_dir() / name, record.kind, record.source, record.what)
+    staging.mkdir(parents=True)
+    problem, what = _gather(dataset, carried, staging, link)
+    lacking = store.layout_problem(store.layout(dataset, what), staging)
+    if lacking:
+        raise UserError(f"the bundle does not hold {dataset.title}: {lacking}")
+    if set(record.what.parts) == set(what.parts) and record.what.subset == what.subset:
+        what = record.what  # of which categories
+    return Adopted(dataset, staging, "unverified" if problem else "verified", what)
 
 
-def _gather(dataset: Dataset, path: Path, staging: Path) -> tuple[str, Wanted]:
-    """Copy what `path` holds into `staging`; how it differs from what was published, or "", and which parts it is."""
+def adopt(judged: Sequence[Adopted], source: str) -> list[store.State]:
+    """Put all that was judged in place, or nothing of it."""
+    with contextlib.ExitStack() as held:
+        for each in judged:
+            held.enter_context(store.alone(each.dataset))
+        came = [store.record(each.dataset, each.staging, each.kind, source, each.what) for each in judged]
+        places = [data_dir() / each.dataset.name for each in judged]
+        with contextlib.ExitStack() as undo:
+            for each, place in zip(judged, places):
+                store.swap(each.staging, place, undo)
+            undo.pop_all()
+        return [store.settle(each.dataset, place, one) for each, place, one in zip(judged, places, came)]
+
+
+def _gather(
+    dataset: Dataset, path: Path, staging: Path, take: Callable[..., Any] = shutil.copyfile
+) -> tuple[str, Wanted]:
+    """Have what `path` holds in `staging`; how it differs from what was published, or "", and which parts it is."""
     published = _published_files(dataset, path)
     problems = {
-        file: store.file_problem(file, found) if file.hashes else f"there is no published hash of {file.name}"
+        file: store.file_problem(dataset, file, found)
+        if store.hashes(dataset, file)
+        else f"there is no published hash of {file.name}"
         for file, found in published.items()
     }
     what = Wanted(tuple(part for part in dataset.parts if any(file.part == part for file in published)))
-    if published and not any(problems.values()) and set(store.files_of(dataset, what)) <= set(published):
+    enough = set(store.files_of(dataset, what)) <= set(published) and _has_images(dataset, what)
+    if published and not any(problems.values()) and enough:
         for file, found in published.items():
             (staging / file.folder).mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(found, staging / file.path)
+            take(found, staging / file.path)
         obtain.unpack_files(dataset, list(published), staging)
         return "", what
 
     source = path
-    if path.is_file():
+    plain = {file.path: found for file, found in published.items() if path.is_file() and not file.unpack}
+    if path.is_file() and not plain:
         say(f"unpacking {path.name}")
         source = staging / ".unpacked"
         archives.unpack(path, source, dataset.unpacked_bytes)
-    for relative, found in _members(dataset, source).items():
+    for relative, found in (plain or _members(dataset, source)).items():
         (staging / relative).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(found, staging / relative)
-    whole = {file.part for file in dataset.files if not store.layout_problem(dict(file.layout), staging)}
+        take(found, staging / relative)
+    lacks = {file: store.layout_problem(dict(file.layout), staging) for file in dataset.files if file.part}
+    whole = {file.part for file, lacking in lacks.items() if not lacking}
     what = Wanted(tuple(part for part in dataset.parts if part in whole) or dataset.default)
     lacking = store.layout_problem(store.layout(dataset, what), staging)
-    if dataset.subset and (lacking or not set(what.parts) & set(coco.SPLITS)):
+    if dataset.subset and (lacking or not _has_images(dataset, what)):
         some = coco.gather(source, staging)
+        if some and "instances" not in some.parts:
+            say("there are no instances: the lab segmentation learns from panoptic ones too, detectron2 does not")
         if some:
             what, lacking = some, "it is a subset of the images, and single images have no published hashes"
+    if not what.subset:
+        if not lacking and not _has_images(dataset, what):
+            command = f"./inv data {dataset.name} --import=PATH"
+            raise UserError(f"{shown(path)} holds annotations and no images", command)
+        _leave_out(lacks, what, staging)
     shutil.rmtree(staging / ".unpacked", ignore_errors=True)
     if lacking:
         return next(filter(None, problems.values()), "") or lacking, what
     if not dataset.md5 and not dataset.members():
-        return "there are no published hashes of the unpacked files", what
+        return next(filter(None, problems.values()), "") or "there are no published hashes of the unpacked files", what
     return store.members_problem(dataset, staging), what
 
 
+def _has_images(dataset: Dataset, what: Wanted) -> bool:
+    """Whether there are images where a data set has parts that are annotations alone."""
+    return not dataset.subset or bool(set(what.parts) & set(coco.SPLITS))
+
+
+def _leave_out(lacks: dict[File, str], what: Wanted, staging: Path) -> None:
+    """Take away the files of parts that are not whole, and say so."""
+    taken = [pattern for file in lacks if file.part in what.parts for pattern in file.layout]
+    kept = {path for pattern in taken for path in staging.glob(pattern)}
+    for file, lacking in lacks.items():
+        some = {path for pattern in file.layout for path in folders.fitting(staging, pattern)} - kept
+        if file.part not in what.parts and some:
+            say(f"{file.part} is left out: {lacking}")
+            for path in some:
+                path.unlink()
+
+
 def _published_files(dataset: Dataset, path: Path) -> dict[File, Path]:
-    """The published files that `path` is or holds, by name; a single file may have any name."""
+    """The published files that `path` is or holds, by name; that of a data set with one alone may have any name."""
     if path.is_file():
-        return {dataset.files[0]: path} if len(dataset.files) == 1 else {}
+        named = [file for file in dataset.files if file.name == path.name or len(dataset.files) == 1]
+        return dict.fromkeys(named, path)
     places = {file: [path / file.path, path / file.name] for file in dataset.files}
     return {file: place for file, both in places.items() for place in reversed(both) if place.is_file()}
 
@@ -116,9 +184,8 @@ def _members(dataset: Dataset, folder: Path) -> dict[str, Path]:
         members = {}
         for pattern in layout:
             parts = pattern.split("/")
-            for found in sorted(folder.glob("/".join(parts[depth:]) or "*")) if depth < len(parts) else []:
-                if found.is_file():
-                    members["/".join([*parts[:depth], str(found.relative_to(folder))])] = found
+            for found in folders.fitting(folder, "/".join(parts[depth:])) if depth < len(parts) else []:
+                members["/".join([*parts[:depth], str(found.relative_to(folder))])] = found
         if members:
             return members
     return {}

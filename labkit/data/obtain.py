@@ -53,9 +53,8 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
             sources.append(coco.subset(dataset, wanted, staging, bases))
         else:
             unpack_files(dataset, files, staging)
-        certain = all(file.hashes for file in files) and not wanted.subset
         source = ", ".join(dict.fromkeys(filter(None, sources))) or there.source or shown(folder)
-        return store.put_in_place(dataset, staging, folder, "verified" if certain else "recorded", source, wanted)
+        return store.put_in_place(dataset, staging, folder, "verified", source, wanted)
 
 
 def _holds(there: store.State, wanted: Wanted) -> bool:
@@ -78,7 +77,7 @@ def _reuse(dataset: Dataset, files: Sequence[File], folder: Path, staging: Path)
     for file in files:
         target, dropped_in = staging / file.path, folder / file.path
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not record and dropped_in.is_file() and not store.file_problem(file, dropped_in):
+        if not record and dropped_in.is_file() and not store.file_problem(dataset, file, dropped_in):
             dropped_in.replace(target)
 
 
@@ -89,7 +88,8 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
         if urls or target.exists():
             members = dataset.members() if file.unpack else {}
             accept = (lambda path: archives.members_problem(path, members)) if members else None
-            return download.fetch(urls, target, file.size_bytes, file.hashes, accept, progress)
+            known = store.hashes(dataset, file)
+            return download.fetch(urls, target, file.size_bytes, known, accept, progress)
     except Unreachable as unreachable:
         name = dataset.name
         unreachable.next_command = f"./inv data {name} --mirror URL, or ./inv data {name} --import=PATH"

@@ -15,13 +15,19 @@ BLOCK_BYTES = 1 << 17  # at most one unfinished block for each connection is fet
 class Part:
     """`target.part` at its full size, and which of its blocks are filled."""
 
-    def __init__(self, target: Path, size_bytes: int, fresh: bool) -> None:
+    def __init__(self, target: Path, size_bytes: int, fresh: bool, version: str = "") -> None:
+        """`version`: of the file, where only blocks of that one may stand together; "" where a hash will tell."""
         self.path, self.size_bytes, self.closed = self.path_of(target), size_bytes, False
+        self.target_name = target.name
         self._done_path = self.path.with_name(self.path.name + ".done")
         blocks = -(-size_bytes // BLOCK_BYTES)
         sizes = [path.stat().st_size if path.exists() else -1 for path in (self.path, self._done_path)]
-        if fresh or sizes != [size_bytes, blocks]:
+        self._version_path = self.path.with_name(self.path.name + ".version")
+        begun = self._version_path.read_text(encoding="utf-8") if self._version_path.exists() else ""
+        if fresh or begun != version or sizes != [size_bytes, blocks]:
             self.delete()
+        if version:
+            self._version_path.write_text(version, encoding="utf-8")
         self._file = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
         self._file.truncate(size_bytes)
         self._done_file = os.fdopen(os.open(self._done_path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
@@ -68,9 +74,11 @@ class Part:
     def move_to(self, target: Path) -> None:
         self.path.replace(target)
         self._done_path.unlink()
+        if self._version_path.exists():
+            self._version_path.unlink()
 
     def delete(self) -> None:
-        for path in (self.path, self._done_path):
+        for path in (self.path, self._done_path, self._version_path):
             if path.exists():
                 path.unlink()
 

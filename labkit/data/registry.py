@@ -58,6 +58,11 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return tuple((algorithm, digits) for algorithm, digits in known if digits)
 
     @property
+    def certain(self) -> bool:
+        """Whether a whole hash was published. The first digits of one find damage, and prove nothing."""
+        return bool(self.sha256 or self.sha1 or self.md5)
+
+    @property
     def path(self) -> str:
         """Where it lies, relative to data/<name>/."""
         return f"{self.folder}/{self.name}" if self.folder else self.name

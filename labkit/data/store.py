@@ -6,6 +6,7 @@ folder beside it, checked, and renamed into place. Samples live in `data/<name>-
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -19,8 +20,8 @@ from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
 from labkit.base.files import digest, locked, megabytes, writing
 from labkit.base.paths import data_dir, shown
-from labkit.data import coco, download
-from labkit.data.arrived import Arrived, Kind, Member
+from labkit.data import coco, download, folders
+from labkit.data.arrived import Arrived, First, Kind, Member
 from labkit.data.registry import Dataset, File, Wanted, find, names, stays_below
 
 STATE_FILE = ".state.json"
@@ -97,7 +98,8 @@ def read_state(dataset: Dataset, folder: Path) -> State:
     if not record or layout_problem(dataset.layout if record.layout is None else record.layout, folder):
         return State(dataset.name, "absent", folder)
     size_bytes = sum(member.size_bytes for member in record.files.values())
-    return State(dataset.name, record.kind, folder, size_bytes, record.source, record.when, record.what)
+    kind: Kind = "recorded" if record.kind == "verified" and not certain(dataset, record.what) else record.kind
+    return State(dataset.name, kind, folder, size_bytes, record.source, record.when, record.what)
 
 
 def layout(dataset: Dataset, what: Wanted) -> dict[str, int]:
@@ -114,10 +116,10 @@ def layout_problem(layout: dict[str, int], folder: Path) -> str:
     """How the files below `folder` differ from the layout, or ""."""
     for pattern, count in layout.items():
         try:
-            found = sum(path.is_file() for path in folder.glob(pattern))
+            found = len(folders.fitting(folder, pattern))
         except (OSError, ValueError):  # no pattern, or no name that a disk takes
             found = 0
-        if found != count and (count or not found):
+        if found != count if count else not found:
             return f"{found} of {count or 'some'} files {pattern} are there"
     return ""
 
@@ -162,6 +164,12 @@ def verify(name: str) -> State:
         if got != member.sha256:
             problem = f"sha256 expected {member.sha256}, got {got}"
             raise UserError(f"{shown(file)} has changed: {problem}", f"./inv data {name} --delete")
+    for known in dataset.files:
+        if record.kind != "unverified" and not known.certain and known.path in record.files:
+            problem = file_problem(dataset, known, folder / known.path)
+            if problem:
+                where = shown(folder / known.path)
+                raise UserError(f"{where} is not what came first: {problem}", f"./inv data {name} --delete")
     if record.kind == "verified":
         problem = members_problem(dataset, folder)
         if problem:
@@ -170,7 +178,7 @@ def verify(name: str) -> State:
 
 
 def delete(name: str) -> State:
-    """Remove the real data, the sample and what a broken download has left."""
+    """Remove the real data, the sample and what a broken download has left; how files came first stays known."""
     dataset = find(name)
     with alone(dataset):
         for folder in (name, f"{name}-sample", f".{name}.download", f".{name}.import"):
@@ -199,6 +207,17 @@ def _former(folder: Path) -> Path:
 
 def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: Kind, source: str, what: Wanted) -> State:
     """Check the layout, record every file, and rename `staging` to `folder`."""
+    came = record(dataset, staging, kind, source, what)
+    with contextlib.ExitStack() as undo:
+        swap(staging, folder, undo)
+        undo.pop_all()
+    return settle(dataset, folder, came)
+
+
+def record(dataset: Dataset, staging: Path, kind: Kind, source: str, what: Wanted) -> Arrived:
+    """Check the layout of what is in `staging`, and write down every file."""
+    if kind == "verified" and not certain(dataset, what):
+        kind = "recorded"
     wanted = layout(dataset, what)
     if kind == "sample":
         wanted = dict.fromkeys(wanted, 0)
@@ -209,27 +228,68 @@ def put_in_place(dataset: Dataset, staging: Path, folder: Path, kind: Kind, sour
         )
     files = {
         str(path.relative_to(staging)): Member(path.stat().st_size, digest(path, "sha256"))
-        for path in sorted(staging.rglob("*"))
-        if path.is_file() and path != staging / STATE_FILE
+        for path in folders.fitting(staging, "**/*")
     }
     when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    counts = {pattern: sum(path.is_file() for path in staging.glob(pattern)) for pattern in wanted}
-    typed.write(staging / STATE_FILE, Arrived(kind, source, when, files, counts, what))
+    counts = {pattern: len(folders.fitting(staging, pattern)) for pattern in wanted}
+    arrived = Arrived(kind, source, when, files, counts, what)
+    typed.write(staging / STATE_FILE, arrived)
+    return arrived
+
+
+def swap(staging: Path, folder: Path, undo: contextlib.ExitStack) -> None:
+    """Rename `staging` to `folder`; what was there is kept beside it, and `undo` knows the way back."""
     former = _former(folder)
     shutil.rmtree(former, ignore_errors=True)
     if folder.exists() and not read_record(folder) and any(folder.iterdir()):
-        aside = folder.with_name(f"{folder.name}-before-{when.replace(':', '')}")
+        aside = folder.with_name(time.strftime(f"{folder.name}-before-%Y-%m-%dT%H%M%SZ", time.gmtime()))
         folder.rename(aside)
+        undo.callback(aside.rename, folder)
         say(f"{shown(folder)} was not made by this program: it is kept as {shown(aside)}")
     elif folder.exists():
         folder.rename(former)
+        undo.callback(former.rename, folder)
     staging.rename(folder)
-    shutil.rmtree(former, ignore_errors=True)
+    undo.callback(folder.rename, staging)
+
+
+def settle(dataset: Dataset, folder: Path, arrived: Arrived) -> State:
+    """Forget what was there before, and keep with which hash files came that have no published one."""
+    shutil.rmtree(_former(folder), ignore_errors=True)
+    if arrived.kind in ("verified", "recorded"):
+        known = first(dataset)
+        if known != first(dataset, kept_alone=True):
+            typed.write(_first_path(dataset), First(files=known))
     return read_state(dataset, folder)
 
 
-def file_problem(file: File, path: Path) -> str:
-    return download.mismatch(path, file.size_bytes, file.hashes)
+def certain(dataset: Dataset, what: Wanted) -> bool:
+    """Whether hashes were published of all that is in these parts."""
+    return not what.subset and all(file.certain for file in files_of(dataset, what))
+
+
+def hashes(dataset: Dataset, file: File) -> download.Hashes:
+    """What a file is compared with: its published hashes, or else the one with which it came first."""
+    came = None if file.certain else first(dataset).get(file.path)
+    return [("sha256", came), *file.hashes] if came else file.hashes
+
+
+def first(dataset: Dataset, kept_alone: bool = False) -> dict[str, str]:
+    """Path -> sha256 with which a file came first, of files without a published hash that have ever come."""
+    kept = typed.read(_first_path(dataset), First) if _first_path(dataset).exists() else None
+    record = None if kept_alone else read_record(data_dir() / dataset.name)
+    there = record.files if record and record.kind in ("verified", "recorded") else {}
+    came = {file.path: there[file.path].sha256 for file in dataset.files if not file.certain and file.path in there}
+    return {**came, **(kept.files if kept else {})}
+
+
+def _first_path(dataset: Dataset) -> Path:
+    return data_dir() / f".{dataset.name}.first.json"
+
+
+def file_problem(dataset: Dataset, file: File, path: Path) -> str:
+    """How the published file at `path` differs from what is known of it, or ""."""
+    return download.mismatch(path, file.size_bytes, hashes(dataset, file))
 
 
 def members_problem(dataset: Dataset, folder: Path) -> str:

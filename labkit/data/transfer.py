@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 from urllib.error import HTTPError
 
 from rich.progress import Progress, TaskID
@@ -16,7 +16,7 @@ from rich.progress import Progress, TaskID
 from labkit.base.console import bytes_progress, say
 from labkit.base.files import megabytes
 from labkit.data import addresses, partial
-from labkit.data.addresses import Failed, Slow, Source, host_of
+from labkit.data.addresses import Changed, Failed, Slow, Source, host_of
 from labkit.data.partial import Part
 
 CONNECTIONS = 16  # to all addresses together
@@ -64,7 +64,11 @@ class _Stretch:
 class Transfer:
     """The connections to one or more addresses, which share the missing blocks among them."""
 
-    def __init__(self, sources: list[Source], part: Part, patient: bool, progress: Whole | None) -> None:
+    def __init__(
+        self, sources: list[Source], part: Part, patient: bool, progress: Whole | None, alike: bool = False
+    ) -> None:
+        """`alike`: all answers must be of one version, since no hash will tell."""
+        self.alike = alike
         self.sources, self.part, self.patient, self.progress = list(sources), part, patient, progress
         self.ranges = sources[0].ranges
         self.runs = part.missing()
@@ -136,7 +140,7 @@ class Transfer:
             try:
                 self._read(source, stretch)
                 attempt = 1
-            except Disk:
+            except (Disk, Changed):
                 raise
             except addresses.FAULTS as error:
                 if isinstance(error, HTTPError) and error.code in addresses.BUSY and self._leave():
@@ -181,7 +185,10 @@ class Transfer:
         began_s, began_bytes = time.monotonic(), offset
         try:
             last_byte = asked_end - 1 if self.ranges else None
-            with addresses.open_url(source.url, addresses.READ_TIMEOUT_S, offset, last_byte) as response:
+            version = source.version if self.alike else ""
+            with addresses.open_url(source.url, addresses.READ_TIMEOUT_S, offset, last_byte, version) as response:
+                if self.alike:
+                    self._require_alike(source, response)
                 if self.ranges and response.getcode() != 206:
                     raise Failed("it stopped sending ranges")
                 while mine.block < mine.last:
@@ -211,6 +218,13 @@ class Transfer:
                 if mine.block < mine.last:
                     self.runs.appendleft((mine.block if self.ranges else 0, mine.last))
                 self.lock.notify_all()
+
+    def _require_alike(self, source: Source, response: Any) -> None:
+        length = response.headers.get("Content-Length") or ""
+        if response.getcode() == 206:
+            length = response.headers.get("Content-Range", "").rpartition("/")[2]
+        if addresses.version_of(response) != source.version or length not in ("", "*", str(self.part.size_bytes)):
+            raise Changed("the file was changed there while it was fetched")
 
     def _leave(self) -> bool:
         """Whether this connection may end because others go on: a busy host is asked by fewer."""

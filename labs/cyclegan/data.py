@@ -11,11 +11,10 @@ from torch.utils.data import Dataset
 
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data import folders
 from labkit.data.image_files import read_image
 
 # Shapes: N images of H x W pixels, uint8 0..255 RGB. Networks read float -1..1, (N, 3, H, W).
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -26,7 +25,7 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 def find_images(folder: Path) -> list[Path]:
     """The image files in `folder`, by name. Raises UserError where there is none."""
-    found = sorted(path for path in folder.glob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = folders.images(folder)
     if not found:
         raise UserError(f"there are no images in {shown(folder)}")
     return found

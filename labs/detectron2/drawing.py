@@ -17,6 +17,7 @@ from torch import nn
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data import folders
 from labkit.data.image_files import output_names, read_image
 from labkit.runs import plots
 from labkit.runs.run import Run
@@ -72,7 +73,7 @@ class Inputs:
         for word in self.wanted.split(",") if not Path(self.wanted).exists() else [self.wanted]:
             path = Path(word)
             if path.is_dir():
-                sources += [str(each) for each in sorted(path.iterdir()) if each.is_file()]
+                sources += [str(each) for each in folders.fitting(path, "*")]
             elif _is_film(word) or path.is_file():
                 sources.append(word)
             else:

@@ -11,6 +11,7 @@ import torch
 
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data import folders
 from labkit.data.image_files import output_names, read_image
 
 # The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
@@ -22,7 +23,7 @@ COLOURS = np.array([(0, 0, 170), (0, 0, 255), (0, 85, 255), (0, 170, 255), (0, 2
 
 def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Photographs and labels of `split`, uint8 RGB (N, side, side, 3) each, in the order of their file names."""
-    paths = sorted((folder / "facades" / split).glob("*.jpg"))
+    paths = folders.fitting(folder / "facades" / split, "*.jpg")
     if not paths:
         raise UserError(f"{shown(folder)} has no pairs in facades/{split}", "./inv data facades --verify")
     photos, labels = [], []
@@ -38,7 +39,7 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
 
 def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
     """(name for the result, uint8 (size, size, 3)) of an image, or of each in a folder: its middle square, resized."""
-    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")) if path.is_dir() else [path]
+    files = folders.fitting(path, "*") if path.is_dir() else [path]
     if not files:
         raise UserError(f"{shown(path)} holds no images")
     found = []

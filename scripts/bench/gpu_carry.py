@@ -112,7 +112,8 @@ def unpack(folder: Path) -> None:
         page.with_suffix("").write_bytes(head.read_bytes() + pixels + tail.read_bytes())
         for part in (page, head, tail):
             part.unlink()
-    print(importing.adopt("cifar10", staging))
+    print(importing.import_("cifar10", staging, unverified=True))
+    shutil.rmtree(str(staging))
 
 
 # ---- packages ----

@@ -22,6 +22,7 @@ class Mirror:
                  cut_at=None, fault=""):  # fmt: skip
         self.files, self.ranges, self.bytes_per_s, self.busy = files, ranges, bytes_per_s, busy
         self.retry_after, self.most_connections, self.cut_at = retry_after, most_connections, cut_at
+        self.version = ""  # the ETag of all files
         self.fault = fault  # what goes wrong with every answer, see FAULTS
         self.served_bytes, self.statuses, self.open = 0, [], 0
         self.lock = threading.Lock()
@@ -82,11 +83,15 @@ class Mirror:
             request.end_headers()
             return
         wanted = re.match(r"bytes=(\d+)-(\d+)$", request.headers.get("Range", "")) if self.ranges else None
+        if self.version and request.headers.get("If-Range", self.version) != self.version:
+            wanted = None
         first, last = (int(wanted[1]), int(wanted[2])) if wanted else (0, len(content) - 1)
         self.statuses.append(206 if wanted else 200)
         request.send_response(self.statuses[-1])
         if wanted:
             request.send_header("Content-Range", f"bytes {first}-{last}/{len(content)}")
+        if self.version:
+            request.send_header("ETag", self.version)
         lie = {"length too small": -1, "length too large": 1}.get(self.fault, 0)
         request.send_header("Content-Length", str(last + 1 - first + lie))
         if self.fault == "clock":

@@ -56,7 +56,7 @@ def visible(folder):
 
 def test_what_was_packed_arrives(packed, tmp_path):
     lines = bundle.use(packed)
-    assert [line.partition(" (")[0] for line in lines] == ["tiny: verified", "coco: recorded"]
+    assert [line.partition(" (")[0] for line in lines] == ["tiny: verified", "coco: unverified"]
     assert store.verify("tiny").kind == "verified" and store.state("coco").what.subset == 4
     for name, content in MEMBERS.items():
         assert (tmp_path / "there/tiny" / name).read_bytes() == content

@@ -265,3 +265,18 @@ def test_an_image_that_is_cut_short_is_not_carried_in(data, carried):
     image.write_bytes(image.read_bytes()[:-20])
     with pytest.raises(UserError, match="it is cut short"):
         importing.import_("coco", carried, unverified=True)
+
+
+def test_an_import_without_instances_says_which_lab_can_use_it(data, carried, capfd):
+    for kind in ("instances", "stuff"):
+        (carried / "annotations" / f"{kind}_val2017.json").unlink()
+    assert importing.import_("coco", carried, unverified=True).what.parts == ("val2017", "panoptic")
+    assert "there are no instances: the lab segmentation learns" in capfd.readouterr().err
+
+
+def test_annotations_alone_are_no_data_set(data, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "instances.zip").write_bytes(FILES["instances.zip"])
+    with pytest.raises(UserError, match="0 of 12 files val2017"):
+        importing.import_("coco", tmp_path / "a")
+    assert store.state("coco").kind == "absent"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -109,3 +110,71 @@ def test_autocast(monkeypatch):
         assert layer(x).dtype == torch.float32
     with compat.autocast(cpu, torch.bfloat16):
         assert layer(x).dtype == (torch.bfloat16 if compat.MODERN else torch.float32)
+
+
+class Rebuilt:
+    """Pickled as a tensor of `storage` with any place, size and steps."""
+
+    def __init__(self, *place):
+        self.place = place
+
+    def __reduce__(self):
+        return torch._utils._rebuild_tensor_v2, (torch.zeros(4).storage(), *self.place, False, collections.OrderedDict())
+
+
+@pytest.mark.parametrize(
+    "place",
+    [(0, (1 << 33,), (1,)), (1 << 33, (1,), (1,)), (-1, (4,), (1,)), (0, (2,), (-5,)), (0, (2, 2), (1,)), (3, (2,), (1,))],
+)
+def test_a_tensor_that_is_not_in_its_storage_is_refused(tmp_path, place):
+    old = {} if not compat.MODERN else {"_use_new_zipfile_serialization": False}
+    torch.save({"x": Rebuilt(*place)}, str(tmp_path / "a.pt"), **old)
+    with pytest.raises(UserError, match="not a checkpoint that can be loaded safely"):
+        compat.load(tmp_path / "a.pt")
+
+
+def old_file(tmp_path, content, change=lambda data: data):
+    """`content` as PyTorch before 1.6 writes it, changed."""
+    old = {} if not compat.MODERN else {"_use_new_zipfile_serialization": False}
+    torch.save(content, str(tmp_path / "a.pt"), **old)
+    (tmp_path / "a.pt").write_bytes(change((tmp_path / "a.pt").read_bytes()))
+    return tmp_path / "a.pt"
+
+
+def test_old_files_keep_what_tensors_share_and_their_dtypes(tmp_path):
+    whole = torch.arange(12).float()
+    content = {"whole": whole, "part": whole[2:8].view(2, 3), "turned": whole.view(3, 4).t(), "bool": whole > 5}
+    for dtype in (torch.float64, torch.float16, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64):
+        content[str(dtype)] = torch.arange(3).to(dtype)
+    loaded = compat.load(old_file(tmp_path, content))
+    assert all(loaded[name].dtype == value.dtype and loaded[name].tolist() == value.tolist() for name, value in content.items())
+    loaded["whole"][2] = 100
+    assert loaded["part"][0, 0] == 100
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data.replace(b"K\x04N", b"J\xff\xff\xff\x7fN", 1),  # a storage of 8 GB
+        lambda data: data.replace((4).to_bytes(8, "little"), (1 << 40).to_bytes(8, "little")),  # so its own length says
+        lambda data: data[:-1],
+        lambda data: data.replace(b"X\x03\x00\x00\x00cpu", b"]" * 100_000 + b"a" * 99_999),
+        lambda data: data.replace(b"}q", b"r\xff\xff\xff\xff}q", 1).replace(b"]q", b"2]q", 1),
+    ],
+    ids=["storage", "its length", "cut short", "nested", "steps"],
+)
+def test_old_files_that_state_what_they_do_not_hold_are_refused(tmp_path, change):
+    path = old_file(tmp_path, {"x": torch.zeros(4)})
+    assert change(path.read_bytes()) != path.read_bytes()
+    with pytest.raises(UserError, match="not a checkpoint that can be loaded safely"):
+        compat.load(old_file(tmp_path, {"x": torch.zeros(4)}, change))
+
+
+@pytest.mark.skipif(not compat.MODERN, reason="PyTorch 1.5 writes no archives")
+def test_a_checkpoint_that_unpacks_to_more_than_it_is(tmp_path):
+    compat.save({"x": torch.zeros(1_000_000)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(str(tmp_path / "a.pt")) as whole, zipfile.ZipFile(str(tmp_path / "b.pt"), "w", 8) as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name))
+    with pytest.raises(UserError, match="unpacks to more than"):
+        compat.load(tmp_path / "b.pt")

@@ -129,6 +129,8 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_
     own.mkdir()
     for name, shape in (("a b.png", (50, 80, 3)), ("small.jpg", (9, 9, 3))):
         cv2.imwrite(str(own / name), np.full(shape, 90, np.uint8))
+    for name in ("._small.jpg", "Thumbs.db", "desktop.ini"):  # what systems leave in a folder
+        (own / name).write_bytes(b"x")
     for given, count in ((own, 2), (own / "a b.png", 1)):
         status, output = run_here(lab, [f"--translate={given}"], folder, tmp_path / "whole")
         assert status == 0 and "trained on the sample" in output, output
