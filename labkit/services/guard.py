@@ -92,19 +92,19 @@ def before_wsgi(app: Callable[..., Any], names: Iterable[str]) -> Callable[..., 
     """`app` (TensorBoard's) behind the guard."""
     known = tuple(names)
 
-    def guarded(environ: Mapping[str, Any], start_response: Callable[..., Any]) -> Any:
+    def guarded(variables: Mapping[str, Any], start_response: Callable[..., Any]) -> Any:
         headers = {
-            name: environ[key]
+            name: variables[key]
             for name, key in (
                 ("Host", "HTTP_HOST"),
                 ("Origin", "HTTP_ORIGIN"),
                 ("Sec-Fetch-Site", "HTTP_SEC_FETCH_SITE"),
             )
-            if key in environ
+            if key in variables
         }
-        why = refusal(str(environ["REQUEST_METHOD"]), headers, known)
+        why = refusal(str(variables["REQUEST_METHOD"]), headers, known)
         if not why:
-            return app(environ, start_response)
+            return app(variables, start_response)
         start_response("403 Forbidden", [("Content-Type", "text/plain; charset=utf-8")])
         return [f"refused: {why}\n".encode()]
 
