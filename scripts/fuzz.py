@@ -19,6 +19,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import struct
 import subprocess
 import sys
@@ -72,8 +73,12 @@ def idx(drawn: random.Random) -> bytes:
     return bytes([0, 0, 8, 3]) + struct.pack(">3I", 3, 4, 5) + bytes(drawn.randrange(256) for _ in range(60))
 
 
-def toml(drawn: random.Random) -> bytes:
-    return drawn.choice(sorted((ROOT / "datasets").glob("*/dataset.toml"))).read_bytes()
+def toml(drawn: random.Random, which: str = "datasets/*/dataset.toml") -> bytes:
+    return drawn.choice(sorted(ROOT.glob(which))).read_bytes()
+
+
+def settings_toml(drawn: random.Random) -> bytes:
+    return b'mirror = "cn"\ndata = "/data"\ndevice = "cpu"\nvisdom_port = "9000"\ndetectron2 = "d==1"\n'
 
 
 def tar(drawn: random.Random, mode: str = "w") -> bytes:
@@ -219,7 +224,45 @@ def read_image(path: Path, folder: Path) -> object:
     return image_files.read_image(path)
 
 
+def of_run(name: str) -> Reader:
+    """A record of a run: it is listed, reported, compared and asked whether it can be resumed."""
+    (whole,) = (ROOT / "tests" / "data_runs" / "cifar10").iterdir()
+
+    def read(path: Path, folder: Path) -> object:
+        from labkit.base import settings
+        from labkit.runs import comparison, options, records, report, resume
+        from labs.cifar10.config import PRESETS, Config
+
+        runs = [folder / "runs" / "cifar10" / one for one in ("a", "b")]
+        for run in runs:
+            shutil.copytree(whole, run)
+            (run / "summary.json").write_text('{"status": "stopped"}')
+        path.replace(runs[0] / name)
+        settings.use(runs=str(folder / "runs"))
+        report.render(runs[0])
+        comparison.render(runs)
+        request = options.parse(["--resume", str(runs[0])], Config, PRESETS, "cifar10")
+        return [records.table(), resume.find(request, Config, "cifar10")]
+
+    return Reader(lambda drawn: (whole / name).read_bytes(), read, needs="jinja2")
+
+
+def read_lab(path: Path, folder: Path) -> object:
+    from labkit.base import labs, typed
+
+    return typed.from_toml(path, labs.Lab, name="it")
+
+
+def read_settings(path: Path, folder: Path) -> object:
+    from labkit.base import settings
+
+    return settings.read({}, path)
+
+
 READERS = {
+    **{name: of_run(name) for name in ("config.json", "env.json", "summary.json", "report.json", "metrics.jsonl")},
+    "settings.toml": Reader(settings_toml, read_settings, "settings.toml"),
+    "lab.toml": Reader(lambda drawn: toml(drawn, "labs/*/lab.toml"), read_lab, "lab.toml", documented=(ValueError,)),
     "cifar": Reader(cifar, read_cifar, needs="numpy"),
     "idx": Reader(idx, read_idx, needs="numpy"),
     "dataset.toml": Reader(toml, read_toml, "dataset.toml", documented=(ValueError,)),

@@ -1,45 +1,44 @@
 """The labs: what `labs/NAME/lab.toml` says of each."""
 
-from __future__ import annotations
+# The types are looked at while the program runs, also by Python 3.8: hence Dict and Tuple, and no `annotations`.
 
 import ast
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, List, Tuple
 
-from labkit.base import tomlfile
+from labkit.base import typed
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import ROOT
+from labkit.base.typed import Record
 
 LABS = ROOT / "labs"
 
 
-@dataclass(frozen=True)
-class Lab:
-    """One lab. Its own options are the fields of the Config class in its config.py."""
+class Lab(Record, frozen=True, forbid_unknown_fields=True):
+    """What `labs/NAME/lab.toml` says. The lab's own options are the fields of the Config class in its config.py."""
 
-    name: str
+    name: str  # of the folder
     unit: int  # place in the course
     title: str
     title_zh: str
     sections: str  # of the notes, "60-79"
-    datasets: tuple[str, ...]  # the first is the default, another one is asked for with --dataset
-    distributed: bool  # whether several processes can train it together (--gpus, --nodes)
-    exact_on_gpu: bool  # whether a GPU takes the slower way of an operation where only that repeats to the bit
-    smoke: dict[str, Any]
-    expect: tuple[dict[str, Any], ...]
+    datasets: Tuple[str, ...]  # the first is the default, another one is asked for with --dataset
+    smoke: Dict[str, Any]  # what a smoke run must reach
+    distributed: bool = False  # whether several processes can train it together (--gpus, --nodes)
+    exact_on_gpu: bool = True  # whether a GPU takes the slower way of an operation where only that repeats to the bit
+    expect: Tuple[Dict[str, Any], ...] = ()  # results of real runs
 
     @property
     def program(self) -> Path:
         return LABS / self.name / "lab.py"
 
 
-def names() -> list[str]:
+def names() -> List[str]:
     """The names of all labs, in the order of the course."""
     return [lab.name for lab in table()]
 
 
-def table() -> list[Lab]:
+def table() -> List[Lab]:
     """All labs, in the order of the course."""
     return sorted((load(path) for path in LABS.glob("*/lab.toml")), key=lambda lab: lab.unit)
 
@@ -54,18 +53,7 @@ def find(name: str) -> Lab:
 
 def load(path: Path) -> Lab:
     """The lab described by `path`. Raises ValueError that names the file where a key is missing or unknown."""
-    row = tomlfile.load(path)
-    try:
-        return Lab(
-            name=path.parent.name,
-            datasets=tuple(row.pop("datasets")),
-            distributed=row.pop("distributed", False),
-            exact_on_gpu=row.pop("exact_on_gpu", True),
-            expect=tuple(row.pop("expect", ())),
-            **row,
-        )
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    return typed.from_toml(path, Lab, name=path.parent.name)
 
 
 def about(lab: Lab) -> str:
