@@ -50,8 +50,6 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     cfg.merge_from_file(str(known[name]))
     if known[name].parent != OWN:
         scale(cfg, ZOO_BATCH)
-    if len(overrides) % 2:
-        raise UserError(f"overrides are pairs of KEY VALUE, and {overrides[-1]} stands alone")
     given = dict(zip(overrides[::2], overrides[1::2]))
     keys = flat(cfg)
     for key, value in given.items():

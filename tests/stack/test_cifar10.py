@@ -366,7 +366,7 @@ def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     (["--early-stop=2"], "--early-stop watches the accuracy on held-out images, never on the test set"),
     (["--schedule=plateau"], "--schedule plateau watches the accuracy on held-out images"),
     (["--compare=optimiser=sgd,nag"], "did you mean optimizer?"),
-    (["--compare=optimizer=sgd,nagg"], "--optimizer: there is no nagg; did you mean nag?"),
+    (["--compare=optimizer=sgd,nagg"], "--optimizer: unknown value nagg; did you mean nag?"),
     (["--compare=optimizer=sgd"], "names fewer than two values"),
     (["--compare=augment=none,cutmx"], "there is no cutmx; did you mean cutmix?"),
     (["--compare=hold_out=1,2"], "--hold-out is the same for all"),

@@ -368,7 +368,7 @@ def test_the_learning_rate_follows_the_batch_unless_it_is_given():
         (["--config=tinny"], "there is no tinny; did you mean tiny"),
         (["--config=xyz"], "there is no xyz; mask_rcnn_R_50_FPN_3x and the like, or tiny"),
         (["SOLVER.BASE_LRR", "1"], "detectron2 has no setting SOLVER.BASE_LRR; did you mean SOLVER.BASE_LR"),
-        (["SOLVER.BASE_LR"], "pairs of KEY VALUE, and SOLVER.BASE_LR stands alone"),
+        (["SOLVER.BASE_LR"], "KEY VALUE pairs, and SOLVER.BASE_LR has no value"),
         (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER cannot be many"),
         (["--task=eval", "--weights=nothing"], "nothing is neither a file, nor a run, nor in the model zoo"),
         (["--task=eval", "--config=retinanet_R_101_FPN_3x"], "no retinanet_R_101_FPN_3x has been trained yet"),

@@ -125,7 +125,7 @@ def test_a_refusal_leaves_no_empty_folder_but_keeps_work(capsys):
     assert toys.folders() == []
     assert toys.run("--mode", "refuse-late", "--epochs", "1") == 2
     (folder,) = toys.folders()
-    assert read(folder, "summary.json")["error"] == "the toy refuses, late"
+    assert read(folder, "summary.json")["error"] == "the toy refuses, late."
 
 
 def test_a_crash_keeps_its_traceback(capsys):
