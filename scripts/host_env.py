@@ -7,6 +7,7 @@ the copy of the lock that marks the environment as finished is written last.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import re
@@ -35,7 +36,8 @@ def main() -> int:
     try:
         HOST.parent.mkdir(exist_ok=True)
         with open(HOST.parent / "host.lock", "w") as one_at_a_time:
-            fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
+            with contextlib.suppress(OSError):  # a disk that knows no locks
+                fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
             return make()
     except OSError as error:
         return fail(f"cannot write {HOST.parent}: {error.strerror}.", "run ./inv from a folder that you may write to")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from labkit.base.command import as_typed
+from labkit.base.errors import harmless
 
 
 class Words(Console):
@@ -19,11 +20,6 @@ class Words(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         super().print(*(as_typed(harmless(one)) if isinstance(one, str) else one for one in objects), **options)
-
-
-def harmless(text: str) -> str:
-    """`text` with no control characters but line ends and tabs: names of files may hold what a terminal obeys."""
-    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
 
 
 console = Words(stderr=True, highlight=False, soft_wrap=True)

@@ -26,7 +26,12 @@ class UserError(Exception):
         return f"{sentence}\n  next: {self.next_command}" if self.next_command else sentence
 
     def __str__(self) -> str:
-        return as_typed(self.text)
+        return harmless(as_typed(self.text))
+
+
+def harmless(text: str) -> str:
+    """`text` with no control characters but line ends and tabs: names of files may hold what a terminal obeys."""
+    return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)
 
 
 def nearest(word: str, known: Sequence[str]) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.base.programs import output_of
+VERSION = re.compile(r"\d+(\.\d+)+")  # of a driver
+CAPABILITY = re.compile(r"\d{1,2}\.\d")
 
 # ---- processor and memory ----
 
@@ -68,17 +71,25 @@ def find_gpus() -> tuple[str, list[Gpu]]:
     """The NVIDIA driver's version and the GPUs it shows; ('', []) where nvidia-smi does not answer."""
     smi = shutil.which("nvidia-smi") or "/usr/lib/wsl/lib/nvidia-smi"
     query = [smi, "--format=csv,noheader,nounits"]
-    rows = output_of(*query, "--query-gpu=driver_version,memory.total,compute_cap,name")
+    rows = _rows(query, "driver_version,memory.total,compute_cap,name")
     if not rows:  # drivers before R470 do not know compute_cap
-        older = output_of(*query, "--query-gpu=driver_version,memory.total,name").splitlines()
-        known = capabilities() if older else {}
-        for version, memory, name in (line.split(", ", 2) for line in older):
-            rows += f"{version}, {memory}, {known.get(name, '')}, {name}\n"
-    driver, gpus = "", []
-    for line in rows.splitlines():
-        driver, memory, capability, name = line.split(", ", 3)
-        gpus.append(Gpu(name, capability, int(float(memory)) if memory.replace(".", "").isdigit() else 0))
-    return driver, gpus
+        rows = [(*row[:2], "", row[2]) for row in _rows(query, "driver_version,memory.total,name")]
+    known = capabilities() if any(not CAPABILITY.fullmatch(row[2]) for row in rows) else {}
+    gpus = []
+    for _, memory, said, name in rows:
+        capability = said if CAPABILITY.fullmatch(said) else known.get(name, "")
+        gpus.append(Gpu(name, capability, int(float(memory)) if memory.replace(".", "", 1).isdecimal() else 0))
+    return rows[0][0] if rows else "", gpus
+
+
+def _rows(query: list[str], fields: str) -> list[tuple[str, ...]]:
+    """The rows that nvidia-smi prints of these fields, whatever its status; warnings and lost GPUs are none."""
+    try:
+        done = subprocess.run([*query, f"--query-gpu={fields}"], capture_output=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    several = [line.split(", ", fields.count(",")) for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    return [tuple(row) for row in several if len(row) == fields.count(",") + 1 and VERSION.fullmatch(row[0])]
 
 
 def capabilities() -> dict[str, str]:

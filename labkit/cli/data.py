@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from rich.table import Table
@@ -60,6 +61,8 @@ def data(
             say(f"{name} is not on this machine")
             return None
         question = f"Delete {paths.shown(state.path)} ({state.size_bytes / 1e6:.0f} MB)? [y/N] "
+        if not yes and not sys.stdin.isatty():
+            raise UserError("nobody is there to be asked whether to delete it", f"./inv data {name} --delete --yes")
         if not yes and input(question).strip().lower() not in ("y", "yes"):
             say("nothing deleted")
             return 1

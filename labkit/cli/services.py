@@ -7,7 +7,7 @@ import socket
 
 from labkit.base import files, login, paths, settings
 from labkit.base.console import say
-from labkit.base.errors import UserError
+from labkit.base.errors import UserError, harmless
 from labkit.cli.prepare import choose, prepare, show
 from labkit.runs import records
 from labkit.services import control
@@ -68,7 +68,7 @@ def service(
         if command.run() != 0:
             raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above)")
         page += f"env/{shown_again.environment}"
-    print(page)
+    print(harmless(page))
     if name == "visdom" and login.password():
         say(f"reachable from every machine on the network: http://{socket.gethostname()}:{found.port}/")
         say(f"user: {login.USER}  password: {login.password()}  (./inv visdom --stop ends it)")

@@ -264,13 +264,28 @@ def tar_members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Any]]:
     """
     with _unpacked(archive) as plain:
         headers = _Headers(archive, plain)
-        with tarfile.open(fileobj=headers, mode="r|") as packed:  # type: ignore[call-overload]
+        with tarfile.open(fileobj=headers, mode="r|", tarinfo=_Header) as packed:  # type: ignore[call-overload]
             for info in iter(packed.next, None):
                 packed.members.clear()  # tarfile would remember them all
                 if not (info.isreg() or info.isdir()) or info.issparse():
                     raise UserError(f"{shown(archive)} is refused: {info.name[:200]!r} is a link or a device")
+                if info.isdir() and not PurePosixPath(info.name).parts:
+                    continue  # "." itself, with which `tar c .` begins
                 headers.left_bytes = (max(info.size, 0) if info.isreg() else 0) + MOST_HEADER_BYTES
                 yield info, packed.extractfile(info)
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is damaged, or is not there, is none at which a tar may end: tarfile would say nothing."""
+
+    @classmethod
+    def fromtarfile(cls, packed: tarfile.TarFile) -> Any:
+        try:
+            return super().fromtarfile(packed)
+        except tarfile.HeaderError as error:
+            if type(error).__name__ == "EOFHeaderError":  # the empty blocks with which it ends
+                raise
+            raise tarfile.ReadError(f"a header is damaged or missing: {error}") from None
 
 
 def _unpacked(archive: Path) -> Any:
@@ -289,9 +304,13 @@ class _Headers:
 
     def __init__(self, archive: Path, stream: Any) -> None:
         self.archive, self.stream, self.left_bytes = archive, stream, MOST_HEADER_BYTES
+        self.all_bytes = 2 * MOST_RATIO * archive.stat().st_size + MOST_HEADER_BYTES  # headers and content together
 
     def read(self, count: int) -> bytes:
         self.left_bytes -= count
+        self.all_bytes -= count
+        if self.all_bytes < 0:
+            raise UserError(f"{shown(self.archive)} is refused: it unpacks to more than {MOST_RATIO} times its size")
         if self.left_bytes < 0:
             raise UserError(f"{shown(self.archive)} is refused: the name or the header of a member does not end")
         content: bytes = self.stream.read(count)

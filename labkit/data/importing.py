@@ -187,5 +187,15 @@ def _members(dataset: Dataset, folder: Path) -> dict[str, Path]:
             for found in folders.fitting(folder, "/".join(parts[depth:])) if depth < len(parts) else []:
                 members["/".join([*parts[:depth], str(found.relative_to(folder))])] = found
         if members:
+            _one_place_each(members, layout, depth, folder)
             return members
     return {}
+
+
+def _one_place_each(members: dict[str, Path], layout: dict[str, int], depth: int, folder: Path) -> None:
+    """UserError where a file could be of several parts, as one pair of many without the folder that names it."""
+    if len(set(members.values())) == len(members):
+        return
+    names = sorted({"/".join(pattern.split("/")[:depth]) for pattern in layout})
+    several = f"{', '.join(names[:3])}{' or others' if len(names) > 3 else ''}"
+    raise UserError(f"{shown(folder)} could be each of {several}", f"mkdir {names[0]}, and put what it holds in there")

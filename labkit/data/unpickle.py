@@ -17,6 +17,7 @@ MOST_DEPTH = 32  # of containers in each other
 MOST_DIGITS = 32  # of a number that is written as text
 PLAIN = (int, float, bool, str, bytes, type(None))  # whose values are data as they stand
 INTEGER_BYTES = 16  # of a whole number: those of the data have 64 bits, the mark of a checkpoint has 80
+NOT_KEPT = object()  # in place of a large text in the memo: shown again and again, it would fill memory
 LARGE_BYTES = 1 << 16  # from this size on, what arrays are made of is not remembered: it would be kept twice
 
 
@@ -158,11 +159,13 @@ class Machine:
 
     def put(self, index: int) -> None:
         value = self.stack[-1]
-        if not isinstance(value, (str, bytes)) or len(value) < LARGE_BYTES:
-            self.memo[index] = value
+        kept = not isinstance(value, (str, bytes)) or len(value) < LARGE_BYTES
+        self.memo[index] = value if kept else NOT_KEPT
 
     def get(self, index: int) -> None:
         value = self.memo[index]
+        if value is NOT_KEPT:
+            raise Damaged("it shows the same large text twice")
         made = value.made if isinstance(value, StandIn) else None
         self.stack.append(value if made is None else made)
 

@@ -24,7 +24,7 @@ Plain = Union[bool, int, float, str, None]
 History = Dict[str, Tuple[List[int], List[float]]]  # {name: (steps, values)}
 
 BEYOND = 1e100  # nothing that is measured is as large, and sums of what is smaller stay finite
-MOST_LOG_BYTES = 512 << 20
+MOST_LOG_BYTES = 64 << 20  # a million rows
 TRUST = ("sample", "unverified", "recorded", "verified")  # kinds of data, the least trustworthy first
 
 

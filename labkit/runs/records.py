@@ -78,7 +78,8 @@ class RunInfo:
 
 def table() -> list[RunInfo]:
     """All runs that say what they are, the newest first; one line names the config.json of any other."""
-    found = [read(path.parent) for path in paths.runs_dir().glob("*/*/config.json")]
+    folders = [path.parent for path in paths.runs_dir().glob("*/*/config.json")]
+    found = [read(folder) for folder in folders if not folder.is_symlink()]  # nothing is written through a link
     found = [run for run in found if run.config]
     return sorted(found, key=lambda run: (run.started, run.folder.name), reverse=True)
 

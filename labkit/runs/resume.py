@@ -14,6 +14,8 @@ from labkit.runs import options, records
 
 def refuse_links(folder: Path) -> None:
     """Raise UserError where a link in the run folder would lead what is written elsewhere; a run makes none itself."""
+    if folder.is_symlink():
+        raise UserError(f"{paths.shown(folder)} is a link, and a resumed run might write through it", "./inv runs")
     for place, folders, names in os.walk(str(folder)):
         for name in [*folders, *names]:
             if os.path.islink(os.path.join(place, name)):

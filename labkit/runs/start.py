@@ -98,8 +98,9 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     else:
         config = options.build(config_class, presets, request)
         run = _open(request, config, lab, manifest)
-        for source in lab_file.parent.glob("*.py"):
-            shutil.copy(str(source), str(files.made(run.folder / "code")))
+        with files.writing(run.folder):
+            for source in lab_file.parent.glob("*.py"):
+                shutil.copy(str(source), str(files.made(run.folder / "code")))
 
     try:
         with files.writing(run.folder):
@@ -176,7 +177,8 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
         "seed": request.seed or 0,
         "options": dataclasses.asdict(config),
     }
-    typed.write(folder / "config.json", contents.Config(**facts, command=_command(facts, request)))
+    with files.writing(folder):
+        typed.write(folder / "config.json", contents.Config(**facts, command=_command(facts, request)))
     return Run(folder, facts, request.save_every_s)
 
 

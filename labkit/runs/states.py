@@ -64,10 +64,16 @@ def check_optimizer(optimizer: torch.optim.Optimizer, saved: Any) -> None:
     own = optimizer.state_dict()
     if [_kinds(group) for group in saved["param_groups"]] != [_kinds(group) for group in own["param_groups"]]:
         raise ValueError("the settings of an optimizer are others")
+    for group in saved["param_groups"]:
+        settings = [value for value in group.values() if _kind(value) == "number"] + list(group.get("betas", ()))
+        if min(settings, default=0) < 0 or max(group.get("betas", ()), default=0) >= 1:
+            raise ValueError("a setting of an optimizer is a number that it cannot be")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    numbers = [number for group in own["param_groups"] for number in group["params"]]
+    numbers = [number for group in saved["param_groups"] for number in group["params"]]
     shapes = {number: parameter.shape for number, parameter in zip(numbers, parameters)}
-    kept = {number: dict(state) for number, state in saved["state"].items() if state != {}}
+    if not all(isinstance(state, dict) for state in saved["state"].values()):
+        raise ValueError("what an optimizer keeps for a parameter is none")
+    kept = {number: state for number, state in saved["state"].items() if state}
     if len({tuple(sorted((name, _kind(value)) for name, value in state.items())) for state in kept.values()}) > 1:
         raise ValueError("an optimizer keeps other things for one parameter than for another")
     for number, state in kept.items():
@@ -82,7 +88,7 @@ def _kinds(group: Mapping[str, Any]) -> dict[str, Any]:
     """The settings of an optimizer, as far as they must be the same: numbers of any value, all else as it is."""
     known = {name: value for name, value in group.items() if name != "initial_lr"}
     return {
-        name: value if name == "params" else [_kind(one) for one in value] if isinstance(value, (list, tuple)) else
+        name: len(value) if name == "params" else [_kind(one) for one in value] if isinstance(value, (list, tuple)) else
         _kind(value) if _kind(value) == "number" else value
         for name, value in known.items()
     }  # fmt: skip

@@ -26,12 +26,19 @@ def refusal(method: str, headers: Mapping[str, str], names: Iterable[str], is_pu
     if not is_public and name not in (*LOOPBACK, *names):
         return f"it is for the host {host!r}, and this service is 127.0.0.1"
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and not (origin.startswith(("http://", "https://")) and _place_of(origin) == host.lower()):
         return f"it comes from a page of {origin!r}"
     site = headers.get("Sec-Fetch-Site") or "none"
     if site not in ("none", "same-origin") and method not in ("GET", "HEAD"):
         return "it comes from another site"
     return ""
+
+
+def _place_of(address: str) -> str:
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _name_of(host: str) -> str:
@@ -42,17 +49,18 @@ def _name_of(host: str) -> str:
 
 
 class Logins:
-    """Counts the tries to log in, whoever made them: after a few, each has to wait for the next minute."""
+    """Counts the wrong passwords, whoever sent them: after a few, every try has to wait until a minute has passed."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now, self._tries = now, Deque[float](maxlen=TRIES)
 
     def wait_s(self) -> float:
-        """How long this try has to wait, in seconds; 0 where it may go on, and then it counts."""
+        """How long a try has to wait, in seconds; 0 where it may go on."""
         left = self._tries[0] + WITHIN_S - self._now() if len(self._tries) == TRIES else 0.0
-        if left <= 0:
-            self._tries.append(self._now())
         return max(0.0, left)
+
+    def wrong(self) -> None:
+        self._tries.append(self._now())
 
 
 def before_tornado(names: Iterable[str], is_public: bool) -> None:
@@ -78,12 +86,21 @@ def before_tornado(names: Iterable[str], is_public: bool) -> None:
         why = refusal(request.method, request.headers, known, is_public)
         if why:
             return self.get_handler_delegate(request, Refuse, {"status": 403, "why": why})
-        if is_public and request.method == "POST" and request.path.rstrip("/").endswith("/login"):
+        found = find_handler(self, request, **more)
+        handler: Any = getattr(found, "handler_class", Refuse)
+        # The page posts the password to its own address, which visdom's handler of all other addresses takes.
+        if is_public and request.method == "POST" and handler.__name__ in ("IndexHandler", "LoginHandler"):
             wait_s = logins.wait_s()
             if wait_s:
-                more_words = {"status": 429, "why": "too many tries to log in", "wait_s": wait_s}
-                return self.get_handler_delegate(request, Refuse, more_words)
-        return find_handler(self, request, **more)
+                told = {"status": 429, "why": "too many wrong passwords", "wait_s": wait_s}
+                return self.get_handler_delegate(request, Refuse, told)
+
+            def on_finish(asked: Any) -> None:
+                if asked.get_status() >= 400:
+                    logins.wrong()
+
+            found.handler_class = type(handler.__name__, (handler,), {"on_finish": on_finish})
+        return found
 
     web.Application.find_handler = guarded
 

@@ -21,6 +21,7 @@ from labkit.base.programs import output_of
 from labkit.stacks import native
 from labkit.stacks.catalog import Stack
 
+AGAIN = "./inv doctor; in mainland China: ./inv config set mirror cn"
 SOURCE = paths.ROOT / "docker" / "visdom"
 FILES = tuple(SOURCE / name for name in ("package.json", "package-lock.json", "place.py"))
 
@@ -47,7 +48,7 @@ def fetch(folder: Path) -> None:
     if subprocess.run(command, cwd=folder, stdout=sys.stderr, env=environment).returncode != 0:
         raise UserError(
             "npm could not fetch what the page of visdom loads (its own message is above)",
-            "./inv doctor; in mainland China: ./inv config set mirror cn",
+            AGAIN,
         )
 
 
@@ -61,5 +62,8 @@ def ensure(stack: Stack) -> None:
     say("fetching what the page of visdom loads, so that it works without a network")
     with tempfile.TemporaryDirectory(dir=native.VENV) as folder:
         fetch(Path(folder))
-        subprocess.run([str(python), str(Path(folder) / "place.py")], check=True, stdout=sys.stderr)
+        place = [str(python), "-I", str(Path(folder) / "place.py")]
+        done = subprocess.run(place, stdout=sys.stderr, env=settings.child_environment({}))
+        if done.returncode != 0:
+            raise UserError("what the page of visdom loads could not be put in place (its own message is above)", AGAIN)
     stamp.write_text(wanted, encoding="utf-8")

@@ -485,3 +485,46 @@ def test_a_disk_without_flock_has_another_lock_or_a_sentence(tmp_path, source, s
 def test_a_name_that_is_too_long_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="a name is too long"), files.writing(tmp_path):
         (tmp_path / ("n" * 300)).write_text("x")
+
+
+def small_tar(path, names, root=""):
+    with tarfile.open(str(path), "w") as packed:
+        for name in names:
+            info = tarfile.TarInfo(root + name)
+            info.size = 600
+            packed.addfile(info, io.BytesIO(b"x" * 600))
+    return path
+
+
+@pytest.mark.parametrize("way", ["a wrong byte", "an empty header", "cut before a header", "cut in a header"])
+def test_a_tar_does_not_end_in_the_middle_without_a_word(way, tmp_path):
+    whole = small_tar(tmp_path / "a.tar", ["a", "b", "c", "d"]).read_bytes()
+    third = 2 * (512 + 1024)
+    broken = {
+        "a wrong byte": whole[:third] + bytes([whole[third] ^ 255]) + whole[third + 1 :],
+        "an empty header": whole[:third] + b"\1" * 512 + whole[third + 512 :],
+        "cut before a header": whole[:third],
+        "cut in a header": whole[: third + 100],
+    }[way]
+    (tmp_path / "b.tar").write_bytes(broken)
+    with pytest.raises(UserError, match="is damaged or cut short"):
+        archives.unpack(tmp_path / "b.tar", tmp_path / "out", 10**6)
+    assert archives.unpack(tmp_path / "a.tar", tmp_path / "whole", 10**6) == 2400
+
+
+def test_a_tar_of_a_folder_itself(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a").write_text("data")
+    subprocess.run(["tar", "cf", str(tmp_path / "x.tar"), "-C", str(tmp_path / "in"), "."], check=True)
+    archives.unpack(tmp_path / "x.tar", tmp_path / "out", 10**6)
+    assert (tmp_path / "out" / "a").read_text() == "data"
+
+
+def test_one_pair_without_its_name_is_not_taken_for_every_pair(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    for part in ("trainA", "trainB", "testA", "testB"):
+        (tmp_path / "facades" / part).mkdir(parents=True)
+        (tmp_path / "facades" / part / "1.jpg").write_bytes(b"x")
+    with pytest.raises(UserError, match="could be each of"):
+        importing.import_("cyclegan", tmp_path / "facades", unverified=True)
+    assert store.state("cyclegan").kind == "absent"

@@ -139,3 +139,14 @@ def test_what_is_no_batch_is_refused_before_anything_learns_from_it(tmp_path, co
     write(tmp_path, content)
     with pytest.raises(UserError, match="test_batch does not hold"):
         cifar.load(tmp_path, "cifar10", "test")
+
+
+@pytest.mark.parametrize("protocol", range(5))
+def test_what_is_shown_again_is_what_it_was(protocol, tmp_path):
+    """A large text before them does not move what the shorter ones are remembered by."""
+    ship, frog = "".join(["sh", "ip"]), "".join(["fr", "og"])
+    content = {"data": "x" * 70_000, "a": ship, "b": frog, "c": ship, "d": frog, "array": np.arange(40_000)}
+    (tmp_path / "batch").write_bytes(pickle.dumps(content, protocol))
+    read = pickles.load(tmp_path / "batch")
+    assert [read[name] for name in "abcd"] == [ship, frog, ship, frog] and read["data"] == content["data"]
+    assert (read["array"] == content["array"]).all()
