@@ -12,7 +12,7 @@ from typing import Any, Callable, Deque, Iterable, Mapping
 from urllib.parse import urlsplit
 
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
-TRIES, WITHIN_S = 5, 60.0  # logins that may be tried before the next one has to wait
+TRIES, WITHIN_S = 5, 5.0  # wrong passwords within so many seconds, after which every try has to wait: one a second
 
 
 def refusal(method: str, headers: Mapping[str, str], names: Iterable[str], is_public: bool = False) -> str:
@@ -49,7 +49,7 @@ def _name_of(host: str) -> str:
 
 
 class Logins:
-    """Counts the wrong passwords, whoever sent them: after a few, every try has to wait until a minute has passed."""
+    """Counts the wrong passwords, whoever sent them: after a few, one a second is looked at."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now, self._tries = now, Deque[float](maxlen=TRIES)
