@@ -7,7 +7,6 @@ archive declares; and the result appears when all of it is good.
 from __future__ import annotations
 
 import bz2
-import contextlib
 import errno
 import gzip
 import hashlib
@@ -25,7 +24,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Callable, Iterator
+from typing import Any, Iterator
 
 from labkit.base.errors import UserError
 from labkit.base.files import megabytes
@@ -34,7 +33,9 @@ from labkit.data.folders import is_data
 
 CHUNK_BYTES = 1 << 20
 MOST_HEADER_BYTES = 1 << 20  # of one member of a tar: long names and the like, which are read into memory
-MOST_FOLDERS = 20_000  # a data set has dozens
+MOST_FOLDERS = MOST_EMPTY = 20_000  # a data set has dozens
+MOST_MEMBERS = 250_000  # the largest part of COCO has 123,287
+MOST_DIRECTORY_BYTES = 32 << 20  # of a zip: it is read whole, and takes ten times that in memory; COCO's are 12 MB
 MOST_NAME_BYTES, MOST_PATH_BYTES = 255, 1024  # what every disk takes, beside the folder that it lands in
 MOST_DICTIONARY_BYTES = 256 << 20  # what xz may take to unpack: its own strongest setting takes 65 MiB
 MOST_RATIO = 200  # images and annotations pack to a tenth at best; deflate can reach a thousandth
@@ -43,7 +44,7 @@ UNREADABLE = (NotImplementedError, RuntimeError, UnicodeError, ValueError, Overf
 INVISIBLE = ("Cc", "Cf", "Cs")  # Unicode categories: control and format characters, among them those that turn text
 
 
-def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 400_000) -> int:
+def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = MOST_MEMBERS) -> int:
     """Unpack `archive` into `folder`: tar (plain, gz, bz2, xz), zip, or one gzip file (its name without ".gz").
 
     What is in the archive appears below `folder` when all of it has been unpacked, beside what is there already;
@@ -71,7 +72,7 @@ def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = 4
 def members_problem(archive: Path, published: dict[str, str]) -> str:
     """The first member that is not as published (path -> sha256), or missing, or not among them; "" if all are."""
     missing = dict(published)
-    budget = _Budget(archive, MOST_RATIO * archive.stat().st_size, 400_000)
+    budget = _Budget(archive, MOST_RATIO * archive.stat().st_size, MOST_MEMBERS)
     try:
         with damage_named(archive):
             for name, stream in _members(archive, budget):
@@ -111,18 +112,15 @@ class _Budget:
         self.limit_bytes, self.limit_members = limit_bytes, limit_members
         self.ratio_bytes = MOST_RATIO * archive.stat().st_size + CHUNK_BYTES
         self.names: set[str] = set()
-        self.folders = 0
+        self.folders = self.empty = 0
         self.lock = threading.Lock()
 
     def refuse(self, why: str) -> UserError:
         return UserError(f"{shown(self.archive)} is refused: {why}")
 
     def place(self, folder: Path, name: str) -> Path:
-        """Where the member goes; its folder is made."""
-        path = _safe(self.archive, name)
-        self.left_members -= 1
-        if self.left_members < 0:
-            raise self.refuse(f"more than {self.limit_members} members")
+        """Where the member of that safe name goes; its folder is made."""
+        path = PurePosixPath(name)
         # Two spellings of one name are two files here and one on another system.
         plain = unicodedata.normalize("NFC", str(path))
         if plain in self.names:
@@ -140,6 +138,11 @@ class _Budget:
         with target.open("wb") as out:
             for chunk in self.counted(stream, name):
                 out.write(chunk)
+            empty = out.tell() == 0
+        with self.lock:
+            self.empty += empty
+            if self.empty > MOST_EMPTY:
+                raise self.refuse(f"more than {MOST_EMPTY} members hold nothing")
 
     def counted(self, stream: Any, name: str) -> Iterator[bytes]:
         """What the member holds, in chunks."""
@@ -153,9 +156,12 @@ class _Budget:
                     raise self.refuse(f"with {name!r} it unpacks to more than {MOST_RATIO} times its size")
             yield chunk
 
-    def folder(self) -> None:
-        """Count a folder, which is not made: the files in it imply it."""
-        self.folders += 1
+    def count(self, is_folder: bool) -> None:
+        """Count a member, be it data or not. A folder is not made: the files in it imply it."""
+        self.left_members -= 1
+        self.folders += is_folder
+        if self.left_members < 0:
+            raise self.refuse(f"more than {self.limit_members} members")
         if self.folders > MOST_FOLDERS:
             raise self.refuse(f"more than {MOST_FOLDERS} folders")
 
@@ -181,33 +187,33 @@ def _safe(archive: Path, name: str) -> PurePosixPath:
 
 
 def _move(source: Path, folder: Path) -> None:
-    """Move every file below `source` to its place below `folder`."""
-    for path in sorted(source.rglob("*")):
-        final = folder / path.relative_to(source)
-        if path.is_dir():
-            final.mkdir(exist_ok=True)
-        else:
-            path.replace(final)
+    """Move what is below `source` to its place below `folder`, beside what is there."""
+    with os.scandir(source) as entries:
+        for entry in entries:
+            final = folder / entry.name
+            if entry.is_dir() and final.is_dir():
+                _move(Path(entry.path), final)
+            else:
+                os.replace(entry.path, final)
 
 
 def _members(archive: Path, budget: _Budget) -> Iterator[tuple[str, Any]]:
     """The files of data in the archive, in order, each with its stream."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
+        with open_zip(archive) as packed:
             for entry in _zip_infos(archive, packed, budget):
                 with packed.open(entry) as content:
                     yield entry.filename, content
     elif archive.suffix == ".gz" and not archive.name.endswith(".tar.gz"):
         with gzip.open(str(archive), "rb") as content:
-            yield archive.stem, content
+            yield str(_safe(archive, archive.stem)), content
     else:
         for info, stream in tar_members(archive):
+            budget.count(info.isdir())
             path = _safe(archive, info.name)
-            if info.isdir():
-                budget.folder()
-            elif is_data(path):
+            if info.isreg() and is_data(path):
                 yield info.name, stream
-            else:
+            elif info.isreg():
                 for _ in budget.counted(stream, info.name):
                     pass
 
@@ -218,27 +224,56 @@ def _unpack_zip(archive: Path, folder: Path, budget: _Budget) -> None:
     Every thread opens the archive for itself: before Python 3.11.4 threads that share a ZipFile mix up their positions.
     """
     here = threading.local()
-    with contextlib.ExitStack() as opened, zipfile.ZipFile(archive) as packed:
-
-        def unpack_one(job: tuple[zipfile.ZipInfo, Path]) -> None:
-            if not hasattr(here, "packed"):
-                here.packed = opened.enter_context(zipfile.ZipFile(archive))
-            with here.packed.open(job[0]) as stream:
-                budget.write(stream, job[0].filename, job[1])
-
+    with open_zip(archive) as packed:
         jobs = [(info, budget.place(folder, info.filename)) for info in _zip_infos(archive, packed, budget)]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            _all_or_first_error(pool, unpack_one, jobs)
+    left = iter(jobs)
+    stopped = threading.Event()
+
+    def unpack_some(_: int) -> None:
+        with open_zip(archive) as packed:
+            while not stopped.is_set():
+                with taking:
+                    info, target = next(left, (None, None))
+                if info is None or target is None:
+                    return
+                try:
+                    with packed.open(info) as stream:
+                        budget.write(stream, info.filename, target)
+                except BaseException:
+                    stopped.set()
+                    raise
+
+    taking = threading.Lock()
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(unpack_some, range(os.cpu_count() or 1)))
 
 
-def _all_or_first_error(pool: ThreadPoolExecutor, call: Callable[[Any], None], jobs: list[Any]) -> None:
-    running = [pool.submit(call, job) for job in jobs]
-    try:
-        for each in running:
-            each.result()
-    finally:
-        for each in running:
-            each.cancel()
+class _Directory(io.BufferedReader):
+    """A file of which no more is read at once than the directory of a zip may have."""
+
+    def read(self, count: int | None = -1) -> bytes:
+        if count is not None and count > MOST_DIRECTORY_BYTES:
+            raise UserError(f"{shown(Path(str(self.name)))} is refused: more than {MOST_MEMBERS} members")
+        return super().read(count)
+
+
+@contextmanager
+def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
+    """Within the block, the zip, whose directory takes no more memory than that of a data set."""
+    with _Directory(io.FileIO(str(archive))) as stream, zipfile.ZipFile(stream) as packed:
+        yield packed
+
+
+def member_chunks(packed: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    """What one member holds. Raises KeyError where there is none of that name, UserError for more than data packs to."""
+    left = MOST_RATIO * packed.getinfo(name).compress_size + CHUNK_BYTES
+    with packed.open(name) as stream:
+        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+            left -= len(chunk)
+            if left < 0:
+                archive = shown(Path(str(packed.filename)))
+                raise UserError(f"{archive} is refused: {name!r} unpacks to more than {MOST_RATIO} times its size")
+            yield chunk
 
 
 def _zip_infos(archive: Path, packed: zipfile.ZipFile, budget: _Budget) -> Iterator[zipfile.ZipInfo]:
@@ -250,10 +285,9 @@ def _zip_infos(archive: Path, packed: zipfile.ZipFile, budget: _Budget) -> Itera
             raise UserError(f"{shown(archive)} is refused: {info.filename!r} has a password")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2):
             raise UserError(f"{shown(archive)} is refused: {info.filename!r} is packed in a way that is not read here")
+        budget.count(info.is_dir())
         path = _safe(archive, info.filename)
-        if info.is_dir():
-            budget.folder()
-        elif is_data(path):
+        if not info.is_dir() and is_data(path):
             yield info
 
 

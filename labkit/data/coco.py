@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import zipfile
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -150,8 +149,8 @@ def _copy_masks(content: dict[str, Any], root: Path, target: Path, file: Path) -
 def read(archive: Path, member: str) -> dict[str, Any]:
     """One annotation file of the archive, checked. UserError when it is not there or is no COCO annotation."""
     try:
-        with zipfile.ZipFile(archive) as packed, packed.open(member) as stream:
-            text = stream.read()
+        with archives.open_zip(archive) as packed:
+            text = b"".join(archives.member_chunks(packed, member))
     except KeyError:
         raise UserError(f"{shown(archive)} has no {member}") from None
     except archives.DAMAGE as error:
@@ -221,14 +220,14 @@ def _unpack_masks(archive: Path, split: str, names: set[str], folder: Path) -> N
     inner = folder.with_name(f".panoptic_{split}.zip")
     try:
         member = f"annotations/panoptic_{split}.zip"
-        with zipfile.ZipFile(archive) as packed, packed.open(member) as stream, inner.open("wb") as out:
-            shutil.copyfileobj(stream, out, 1 << 20)
-        with zipfile.ZipFile(inner) as packed:
+        with archives.open_zip(archive) as packed, inner.open("wb") as out:
+            out.writelines(archives.member_chunks(packed, member))
+        with archives.open_zip(inner) as packed:
             members = {Path(name).name: name for name in packed.namelist() if "__MACOSX" not in name}
             for name in sorted(names):
                 if name not in members:
                     raise UserError(f"{shown(archive)} has no mask {name}")
-                (folder / name).write_bytes(packed.read(members[name]))
+                (folder / name).write_bytes(b"".join(archives.member_chunks(packed, members[name])))
     except KeyError:
         raise UserError(f"{shown(archive)} has no annotations/panoptic_{split}.zip") from None
     except archives.DAMAGE as error:

@@ -7,12 +7,14 @@ import io
 import os
 import stat
 import tarfile
+import warnings
 import zipfile
 
 import pytest
 from mirrors import tar_gz
 
 from labkit.base.errors import UserError
+from labkit.data import archives
 from labkit.data.archives import unpack
 
 LIMIT = 1_000_000
@@ -195,3 +197,33 @@ def test_many_members_are_unpacked_on_all_cores_and_the_first_bad_one_ends_it(tm
     with pytest.raises(UserError, match="damaged or cut short"):
         unpack(tmp_path / "b.zip", tmp_path / "other", 10 * LIMIT)
     assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["images/{}.jpg", "images/._{}", "images/{}/"])
+@pytest.mark.parametrize("kind", ["zip", "tar.gz"])
+def test_a_flood_of_members(tmp_path, kind, name):
+    """Members that hold nothing, that are no data, or that are folders: all of them take time, and none is free."""
+    names = [name.format(number) for number in range(archives.MOST_EMPTY + 1)]
+    if "._" in name:
+        names *= 1 + archives.MOST_MEMBERS // len(names)
+    archive = tmp_path / f"a.{kind}"
+    if kind == "zip":
+        with zipfile.ZipFile(archive, "w") as packed, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # names that are there twice
+            for each in names:
+                packed.writestr(zipfile.ZipInfo(each), b"")
+    else:
+        with tarfile.open(archive, "w:gz", compresslevel=1) as tar:
+            for each in names:
+                info = tarfile.TarInfo(each.rstrip("/"))
+                info.type = tarfile.DIRTYPE if each.endswith("/") else tarfile.REGTYPE
+                tar.addfile(info)
+    refuse(archive, tmp_path, r"is refused: more than \d+ (members|folders)")
+
+
+def test_the_directory_of_a_zip_is_bounded_before_it_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MOST_DIRECTORY_BYTES", 10_000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+        for number in range(200):
+            packed.writestr(f"images/{number}.jpg", b"x")
+    refuse(tmp_path / "a.zip", tmp_path, "more than 250000 members")
