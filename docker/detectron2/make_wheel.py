@@ -34,6 +34,17 @@ class Change(NamedTuple):
 NOT_COMPILED = '''"""Stands in for the module that detectron2 compiles."""
 
 
+def get_compiler_version():  # for the list of versions that every training of detectron2 begins with
+    return "none: Python alone"
+
+
+get_cuda_version = get_compiler_version
+
+
+def has_cuda():
+    return False
+
+
 def __getattr__(name):
     if name.startswith("__"):
         raise AttributeError(name)
@@ -69,10 +80,19 @@ COMMON = (
            'pkg_resources.resource_filename(\n        "detectron2.model_zoo", '
            'os.path.join("configs", config_path)\n    )',
            'os.path.join(os.path.dirname(os.path.abspath(__file__)), "configs", config_path)', 1),
+    # Python 3.11 no longer draws from a set, and 3.13 has no warn.
+    Change("detectron2/data/common.py", "sample(self._fallback_candidates, k=1)",
+           "sample(sorted(self._fallback_candidates), k=1)", 1),
+    Change(".*", r"logger\.warn\(", "logger.warning(", 9),
     Change("detectron2/data/transforms/transform.py", "interp=Image.LINEAR", "interp=Image.BILINEAR", 1),  # Pillow 10
 )  # fmt: skip
 
 NUMPY_NAMES = r"\bnp\.(int|float|bool|str)\b"  # NumPy 1.24 dropped them; they were Python's own types
+
+# In PyTorch 2 the schedulers are no longer of the class _LRScheduler, and their state stayed out of checkpoints.
+MODERN = (
+    Change("detectron2/engine/hooks.py", "lr_scheduler._LRScheduler", "lr_scheduler.LRScheduler", 2),
+)  # fmt: skip
 
 # What PyTorch 1.5 and torchvision 0.6 lack of what detectron2 0.5 takes from 1.7 and 0.7.
 NOTES = (
@@ -85,7 +105,7 @@ NOTES = (
 )  # fmt: skip
 
 CHANGES = {
-    "0.6": (*COMMON, Change(".*", NUMPY_NAMES, r"\1", 19)),
+    "0.6": (*COMMON, *MODERN, Change(".*", NUMPY_NAMES, r"\1", 19)),
     "0.5": (*COMMON, Change(".*", NUMPY_NAMES, r"\1", 18), *NOTES),
 }
 

@@ -223,7 +223,6 @@ def _unpack_zip(archive: Path, folder: Path, budget: _Budget) -> None:
 
     Every thread opens the archive for itself: before Python 3.11.4 threads that share a ZipFile mix up their positions.
     """
-    here = threading.local()
     with open_zip(archive) as packed:
         jobs = [(info, budget.place(folder, info.filename)) for info in _zip_infos(archive, packed, budget)]
     left = iter(jobs)
@@ -265,7 +264,7 @@ def open_zip(archive: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def member_chunks(packed: zipfile.ZipFile, name: str) -> Iterator[bytes]:
-    """What one member holds. Raises KeyError where there is none of that name, UserError for more than data packs to."""
+    """What one member holds. Raises KeyError where there is none of that name, UserError for a bomb."""
     left = MOST_RATIO * packed.getinfo(name).compress_size + CHUNK_BYTES
     with packed.open(name) as stream:
         for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path, PurePath
 
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
+
 # What systems leave in every folder that a person looks at; so are all hidden files ("._one.jpg", ".DS_Store").
 CLUTTER = frozenset({"__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin", "@eadir"})
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
@@ -17,6 +20,14 @@ def is_data(path: PurePath) -> bool:
 def fitting(folder: Path, pattern: str) -> list[Path]:
     """The files of data below `folder` that fit the glob, sorted."""
     return sorted(path for path in folder.glob(pattern) if is_data(path.relative_to(folder)) and path.is_file())
+
+
+def own_files(wanted: Path) -> list[Path]:
+    """The file `wanted`, or the files of data in that folder, sorted. Raises UserError where there is none."""
+    files = fitting(wanted, "*") if wanted.is_dir() else [wanted]
+    if not files:
+        raise UserError(f"{shown(wanted)} holds no images")
+    return files
 
 
 def images(folder: Path) -> list[Path]:

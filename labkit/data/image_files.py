@@ -7,13 +7,13 @@ import io
 import os
 import warnings
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import cv2
 import numpy as np
 from PIL import Image
 
-from labkit.base.console import say
+from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
 
@@ -61,6 +61,27 @@ def decode(content: bytes, path: Path, annotated: tuple[int, int] | None = None)
     except Exception as error:  # a damaged file raises whatever its first wrong value leads to
         raise _no_image(path, error) from error
     return np.ascontiguousarray(_turned(image, turn))
+
+
+def read_own(files: Sequence[Path], skipped: list[str]) -> Iterator[tuple[str, np.ndarray]]:
+    """A user's own images, each with a name for what is made of it (`output_names`); as `read_image` has them.
+
+    What is none is skipped, told of at the end, and its name appended to `skipped`. Raises UserError where not one can
+    be read.
+    """
+    for name, file in zip(output_names(files), files):
+        try:
+            image = read_image(file)
+        except UserError:
+            if len(files) == 1:
+                raise
+            skipped.append(file.name)
+        else:
+            yield name, image
+    if len(skipped) == len(files):
+        raise UserError("not one of the files is an image that can be read")
+    if skipped:
+        warn(f"{len(skipped)} of {len(files)} files are no images and were skipped: {', '.join(skipped[:5])}")
 
 
 def read_segments(path: Path) -> np.ndarray:

@@ -9,7 +9,8 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 
-from labkit.runs import records
+from labkit.base import files
+from labkit.runs import fonts, records
 
 # Okabe and Ito's palette (jfly.uni-koeln.de/color), which people with colour-blindness tell apart; its yellow is
 # left out, being too pale for a line on white.
@@ -105,7 +106,7 @@ def curves(history: History, folder: Path) -> None:
         if len(names) > 1:
             axis.legend()
         made.tight_layout()
-        made.savefig(folder / f"{panel}.png")
+        files.write_bytes(folder / f"{panel}.png", fonts.as_png(made))
 
 
 def _smooth(steps: Any, values: Any, width: int) -> tuple[Any, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import math
 import os
 import random
@@ -119,13 +118,13 @@ class Run:
         With the `step` at which it was drawn it is also shown live, in visdom and in TensorBoard, which keeps the older
         ones of that name.
         """
-        path = files.made(self.folder / "plots") / f"{name}.png"
-        content = io.BytesIO()
-        fig.savefig(content, format="png", bbox_inches="tight")
-        files.write_bytes(path, content.getvalue())
+        from labkit.runs import fonts
+
+        content = fonts.as_png(fig)
+        files.write_bytes(files.made(self.folder / "plots") / f"{name}.png", content)
         self._show(Item("figure", name, caption, step))
         if step is not None:
-            self._open_board().add_image(name, content.getvalue(), step)
+            self._open_board().add_image(name, content, step)
             self._windows.changed()
             self._refresh()
 

@@ -25,6 +25,8 @@ from labkit.stacks.selection import Choice
 
 Place = Literal["here", "docker", "venv"]  # inside our image, in a container, in a native environment
 PLACES = ("auto", "here", "docker", "venv")
+# What OpenCV and its FFmpeg would say of a file that they cannot read, which the lab says; docker/compose.yaml has it.
+NO_CHATTER = MappingProxyType({"OPENCV_LOG_LEVEL": "SILENT", "OPENCV_FFMPEG_LOGLEVEL": "-8"})
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,7 @@ def python_command(
     environment = {
         "LAB_SETTINGS": settings.handed_on(stack=choice.label, launch=launch),
         "PYTHONPATH": str(paths.ROOT),
+        **NO_CHATTER,
         **variables,
     }
     if machine.gpus and not choice.use_gpu:

@@ -23,6 +23,8 @@ from torch.utils.data import DataLoader, Subset
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
+from labkit.data import folders
+from labkit.data.image_files import read_own
 from labkit.runs import compat
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
@@ -209,8 +211,7 @@ def translate(gan: CycleGAN, pixels: torch.Tensor, direction: str, device: torch
 
 def translate_folder(config: Config, run: Run) -> dict[str, float]:
     """Translate every image in the folder `config.translate` into the run's folder `translated`."""
-    folder = Path(str(config.translate))
-    names, images = results.read_images(folder)
+    files = folders.own_files(Path(str(config.translate)))
     chosen = config.checkpoint or latest_trained("cyclegan", "no CycleGAN has been trained yet", "./inv lab cyclegan")
     saved = load_checkpoint(chosen, "cyclegan", {})
     try:
@@ -226,17 +227,21 @@ def translate_folder(config: Config, run: Run) -> dict[str, float]:
         say(warning)
         run.note(warning)
     (run.folder / "translated").mkdir(exist_ok=True)
-    pairs = []
-    with run.progress(len(images)) as bar:
-        for name, image in zip(names, images):
+    pairs: list[tuple[torch.Tensor, torch.Tensor]] = []
+    skipped: list[str] = []
+    count = 0
+    with run.progress(len(files)) as bar:
+        for name, image in read_own(files, skipped):
             pixels = results.fit(image, trained.size)
             fake = translate(gan, pixels, config.direction, run.device, dtype)[0]
             results.write_image(run.folder / "translated" / f"{name}.png", fake[0])
-            pairs.append((pixels[0], fake[0]))
+            if len(pairs) < 8:
+                pairs.append((pixels[0], fake[0]))
+            count += 1
             bar.advance(1)
-    results.show_own(run, pairs[:8], source, target)
-    say(f"{len(pairs)} images from {source} to {target} by {chosen}: {shown(run.folder / 'translated')}")
-    return {"images": len(pairs)}
+    results.show_own(run, pairs, source, target)
+    say(f"{count} images from {source} to {target} by {chosen}: {shown(run.folder / 'translated')}")
+    return {"images": count, "skipped": len(skipped)}
 
 
 # ---- the whole run ----

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 import torch
 
-from labkit.data.image_files import output_names, read_image
 from labkit.runs import measures, plots
 from labkit.runs.run import Run
 from labs.cyclegan import measure
-from labs.cyclegan.data import find_images, resize
+from labs.cyclegan.data import resize
 
 # Shapes: images are uint8 RGB, (3, H, W). `ways` is (translated, brought back), (N, 3, H, W) each, for A and for B.
 
@@ -79,12 +78,6 @@ def show_measures(run: Run, judge: measure.Judge, real: list[torch.Tensor], ways
 
 
 # ---- the user's own images ----
-
-
-def read_images(folder: Path) -> tuple[list[str], list[np.ndarray]]:
-    """Names for the results, and the images (H, W, 3) of a folder or of one file. Raises UserError for a broken one."""
-    paths = [folder] if folder.is_file() else find_images(folder)
-    return output_names(paths), [read_image(path) for path in paths]
 
 
 def fit(image: np.ndarray, size: int) -> torch.Tensor:

@@ -98,7 +98,7 @@ class Part:
     def __init__(self, folder: Path, split: str, content: dict[str, dict[str, Any]], cfg: Any) -> None:
         self.images, self.masks, self.cfg, self.content = folder / split, folder / f"panoptic_{split}", cfg, content
         if "panoptic" in content:
-            self._keep_common()
+            self._keep_masked()
             self._check_stuff(f"panoptic_{split}.json", f"instances_{split}.json")
         entries = self.content["instances"]["images"]
         missing = sorted({entry["file_name"] for entry in entries} - {path.name for path in self.images.glob("*")})
@@ -116,21 +116,21 @@ class Part:
         things = {"categories": [row for row in categories if row["isthing"]]}
         coco_annotations.agree(things, self.content["instances"], [f"the things in {panoptic}", instances])
 
-    def _keep_common(self) -> None:
-        """Of both kinds of annotation, only what is of images that both know and whose mask is there."""
+    def _keep_masked(self) -> None:
+        """Of both kinds of annotation, only what is of images whose mask is there; where one has no instances, these
+        are taken from the masks, of all images alike."""
         masks = {path.name for path in self.masks.glob("*.png")}
         rows = self.content["panoptic"]["annotations"]
-        common = {row["image_id"] for row in rows if row["file_name"] in masks}
-        common &= {entry["id"] for entry in self.content["instances"]["images"]}
-        if not common:  # as where images were carried in that have either the one or the other
-            say(f"no image of {self.images.name} has both instances and a panoptic mask: the instances are taken "
-                "from the masks")  # fmt: skip
-            common = {row["image_id"] for row in rows if row["file_name"] in masks}
+        masked = {row["image_id"] for row in rows if row["file_name"] in masks}
+        if not masked:
+            raise UserError(f"{shown(self.masks)} has none of the masks that its annotations name")
+        common = masked & {entry["id"] for entry in self.content["instances"]["images"]}
+        if common != masked:  # as where images were carried in that have either the one or the other
+            say(f"{len(masked - common)} of {len(masked)} images of {self.images.name} have a panoptic mask and no "
+                "instances: the instances of all are taken from the masks")  # fmt: skip
             taken = instances_of(self.content["panoptic"], self.masks)
             self.content["instances"] = coco_annotations.mend(taken, self.masks.name)
-        if not common:
-            raise UserError(f"{shown(self.masks)} has none of the masks that its annotations name")
-        self.content = {kind: coco.smaller(content, common) for kind, content in self.content.items()}
+        self.content = {kind: coco.smaller(content, masked) for kind, content in self.content.items()}
 
     def cut(self, chosen: Any) -> Part:
         """The part with the images whose place in the list is `chosen`."""

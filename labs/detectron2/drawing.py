@@ -130,7 +130,7 @@ def predict(cfg: Any, model: nn.Module, image: np.ndarray) -> dict[str, Any]:
 
 def draw(image: np.ndarray, found: dict[str, Any], meta: Any, threshold: float) -> np.ndarray:
     """The image with masks, boxes, names and scores on it: uint8 RGB (H, W, 3), enlarged where it is small."""
-    zoom = max(1.0, 480 / min(image.shape[:2]))
+    zoom = max(1.0, min(480 / min(image.shape[:2]), 1600 / max(image.shape[:2])))  # of a strip, its length counts
     canvas = Visualizer(image[:, :, ::-1], meta, scale=zoom)
     np.random.seed(0)  # colours are drawn at random: here always the same ones
     if "panoptic_seg" in found:

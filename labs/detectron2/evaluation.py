@@ -2,8 +2,8 @@
 
 An evaluator takes every image with its predictions (`process`) and sums up at the end (`evaluate`):
 
-- COCOEvaluator: average precision of boxes, masks or keypoints, computed by pycocotools. AP is the mean over ten
-  thresholds of IoU from 0.50 to 0.95; AP50 asks for 0.50 only.
+- COCOEvaluator: average precision and recall of boxes, masks or keypoints, computed by pycocotools. AP is the mean
+  over ten thresholds of IoU from 0.50 to 0.95; AP50 asks for 0.50 only. AR is the mean of the best recall at them.
 - SemSegEvaluator: pixel accuracy, mean accuracy, mean IoU, frequency weighted IoU (section 82 of the notes).
 - COCOPanopticEvaluator: PQ = SQ x RQ, by its authors' panopticapi. SQ is the mean IoU of what was matched, RQ an F1
   of how much was.
@@ -52,12 +52,28 @@ def make_evaluators(cfg: Any, folder: Path) -> list[DatasetEvaluator]:
         tasks = ("bbox", *["segm"] * cfg.MODEL.MASK_ON, *["keypoints"] * cfg.MODEL.KEYPOINT_ON)
         # By position: the name of the third argument changed between the versions.
         sigmas = cfg.TEST.KEYPOINT_OKS_SIGMAS
-        found.append(COCOEvaluator(name, tasks, False, str(folder), kpt_oks_sigmas=sigmas or None))
+        found.append(PrecisionAndRecall(name, tasks, False, str(folder), kpt_oks_sigmas=sigmas or None))
     if configs.has_stuff(cfg):
         found.append(SemSegEvaluator(name, False, str(folder)))
     if cfg.MODEL.META_ARCHITECTURE == "PanopticFPN":
         found.append(COCOPanopticEvaluator(name, str(folder)))
     return found
+
+
+# Where pycocotools sums up recall with as many detections as it counts, 100 or of keypoints 20: all, then by size.
+RECALL = {"bbox": (8, 9, 10, 11), "segm": (8, 9, 10, 11), "keypoints": (5, None, 8, 9)}
+
+
+class PrecisionAndRecall(COCOEvaluator):
+    """With the average recall too, which detectron2 prints and does not return."""
+
+    def _derive_coco_results(self, coco_eval: Any, iou_type: str, class_names: Any = None) -> dict[str, float]:
+        results: dict[str, float] = super()._derive_coco_results(coco_eval, iou_type, class_names)
+        for name, place in zip(("AR", "ARs", "ARm", "ARl"), RECALL[iou_type]):
+            if coco_eval is not None and place is not None:
+                value = float(coco_eval.stats[place])
+                results[name] = 100 * value if value >= 0 else float("nan")
+        return results
 
 
 class Watch(DatasetEvaluator):
@@ -150,11 +166,11 @@ def show_tables(run: Run, results: dict[str, dict[str, float]]) -> None:
 
     kinds = [kind for kind in KINDS if kind in results]
     if kinds:
-        columns = ["AP", "AP50", "AP75", "APs", "APm", "APl"]
+        columns = ["AP", "AP50", "AP75", "APs", "APm", "APl", "AR", "ARs", "ARm", "ARl"]
         rows = [[KINDS[kind], *(cell(results[kind].get(column)) for column in columns)] for kind in kinds]
-        run.table("ap", ["what", *columns], rows, "Average precision on the validation images, in percent: the mean "
-                  "over IoU 0.50 to 0.95, at 0.50, at 0.75, and of small, medium and large objects (below 32 x 32, "
-                  "below 96 x 96 pixels, others).")  # fmt: skip
+        run.table("ap", ["what", *columns], rows, "Average precision (AP) and recall (AR) on the validation images, in "
+                  "percent: the mean over IoU 0.50 to 0.95, at 0.50, at 0.75, and of small, medium and large objects "
+                  "(below 32 x 32, below 96 x 96 pixels, others).")  # fmt: skip
         names = [key[3:] for key in results[kinds[0]] if key.startswith("AP-")]
         rows = [[name, *(cell(results[kind].get(f"AP-{name}")) for kind in kinds)] for name in names]
         if rows:

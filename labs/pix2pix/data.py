@@ -12,7 +12,7 @@ import torch
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
 from labkit.data import folders
-from labkit.data.image_files import output_names, read_image
+from labkit.data.image_files import read_image
 
 # The colours of the twelve labels, uint8 RGB, as published: background, facade, window, door, cornice, sill, balcony,
 # blind, deco, moulding, pillar, shop; by their place on a scale from blue over yellow to red, in steps of 85.
@@ -37,20 +37,13 @@ def read_pairs(folder: Path, split: str, side: int) -> tuple[torch.Tensor, torch
     return torch.from_numpy(np.stack(photos)), torch.from_numpy(np.stack(labels))
 
 
-def read_own(path: Path, size: int) -> list[tuple[str, torch.Tensor]]:
-    """(name for the result, uint8 (size, size, 3)) of an image, or of each in a folder: its middle square, resized."""
-    files = folders.fitting(path, "*") if path.is_dir() else [path]
-    if not files:
-        raise UserError(f"{shown(path)} holds no images")
-    found = []
-    for name, file in zip(output_names(files), files):
-        image = read_image(file)
-        side = min(image.shape[:2])
-        top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-        way = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
-        square = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=way)
-        found.append((name, torch.from_numpy(square)))
-    return found
+def middle(image: np.ndarray, size: int) -> torch.Tensor:
+    """The middle square of an image (H, W, 3), resized: uint8 (size, size, 3)."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    way = cv2.INTER_AREA if side >= size else cv2.INTER_LINEAR
+    square = cv2.resize(image[top : top + side, left : left + side], (size, size), interpolation=way)
+    return torch.from_numpy(square)
 
 
 def jitter(photos: torch.Tensor, labels: torch.Tensor, size: int, generator: torch.Generator

@@ -21,6 +21,8 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
+from labkit.data import folders
+from labkit.data.image_files import read_own
 from labkit.runs import compat, plots
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
@@ -161,7 +163,9 @@ def translate(config: Config, run: Run) -> dict[str, float]:
         generator.load_state_dict(saved["state"]["generator"])
     except (TypeError, KeyError, RuntimeError):
         raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab pix2pix") from None
-    own = data.read_own(Path(str(config.translate)), trained.size)
+    skipped: list[str] = []
+    files = folders.own_files(Path(str(config.translate)))
+    own = [(name, data.middle(image, trained.size)) for name, image in read_own(files, skipped)]
     given = torch.stack([pixels for _, pixels in own])
     drawn = draw(generator, given, run)
     folder = run.folder / "translated"
@@ -175,7 +179,7 @@ def translate(config: Config, run: Run) -> dict[str, float]:
         run.note(warning)
     sheet = torch.stack([given[:8], drawn[:8]], dim=1).flatten(0, 1)
     run.figure("translated", plots.gallery(sheet.numpy(), 2, tops=["yours", "translated"]), "Your images.")
-    return {"images": len(own)}
+    return {"images": len(own), "skipped": len(skipped)}
 
 
 # ---- the whole run ----

@@ -330,6 +330,9 @@ def test_a_folder_of_images_is_translated(trained, folders, tmp_path):
     status, said = run_here(lab, arguments, tmp_path, tmp_path)
     assert status == 0 and len(list((newest(lab, tmp_path) / "translated").iterdir())) == 3, said
     assert (folder / "plots" / "own_images.png").exists()
+    (mine / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n broken")
+    status, said = run_here(lab, arguments, tmp_path, tmp_path)
+    assert status == 0 and "1 of 4 files are no images and were skipped: broken.png" in said, said
 
 
 def test_what_cannot_be_done_is_refused_in_one_sentence(trained, folders, tmp_path):
@@ -344,7 +347,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(trained, folders, tmp_pa
         ([f"--folder={empty}"], "there are no images in"),
         ([f"--folder={folders}", "--batch-size=9"], "--batch-size 9 is more than the 6 training images"),
         ([f"--folder={folders}", "--size=33"], "--size 33 is not a multiple of 4"),
-        ([f"--translate={broken / 'trainB'}", f"--checkpoint={trained}"], "0.png is not an image"),
+        ([f"--translate={broken / 'trainB' / '0.png'}", f"--checkpoint={trained}"], "0.png is not an image"),
         ([f"--translate={folders / 'testA'}"], "no CycleGAN has been trained yet"),
         ([f"--translate={folders / 'testA'}", f"--checkpoint={folders / 'testA' / '0.png'}"], "is not a checkpoint"),
         (["--sample", "--dataset=cyclegan", "--split=horse2zebro"], "horse2zebro is not among the images"),

@@ -28,7 +28,7 @@ from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
 from labkit.data import samples
 from labkit.runs import compat
-from labs.detectron2 import configs, data, evaluation, lab, weights
+from labs.detectron2 import configs, data, drawing, evaluation, lab, weights
 
 QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "1"]
 STEPS = 10
@@ -98,6 +98,8 @@ def test_the_smoke_run_learns_and_its_ap_is_pycocotools_own(smoke):
             judge.accumulate()
             judge.summarize()
             assert [results[kind][key] for key in ("AP", "AP50", "AP75")] == pytest.approx((100 * judge.stats[:3]).tolist())
+            sizes = [(results[kind][key], judge.stats[8 + k]) for k, key in enumerate(("AR", "ARs", "ARm", "ARl"))]
+            assert all(ours is None if theirs < 0 else ours == 100 * theirs for ours, theirs in sizes), sizes
             for k, number in enumerate(judge.params.catIds):  # precision: (thresholds, recalls, categories, areas, limits)
                 precision = judge.eval["precision"][:, :, k, 0, -1]
                 name = truth.cats[number]["name"]
@@ -234,16 +236,19 @@ def test_annotations_that_do_not_fit_are_refused(change, reason, drawn, tmp_path
         data.register(folder, configs.load("tiny", []), tmp_path / "work")
 
 
-def test_instances_are_taken_from_panoptic_masks_where_no_image_has_both(drawn, tmp_path, capfd):
-    def leave_one_that_is_elsewhere(content):
-        content["images"][:] = [{**content["images"][0], "id": 10**6}]
-        content["annotations"].clear()
+@pytest.mark.parametrize("common", [0, 3])
+def test_instances_are_taken_from_panoptic_masks_where_some_images_have_no_others(common, drawn, tmp_path, capfd):
+    def leave_few_and_one_that_is_elsewhere(content):
+        there = sorted({row["image_id"] for row in content["annotations"]})[:common]
+        content["images"][:] = [each for each in content["images"] if each["id"] in there] + [
+            {**content["images"][0], "id": 10**6}]  # fmt: skip
+        content["annotations"][:] = [row for row in content["annotations"] if row["image_id"] in there]
 
-    folder = copy_of(drawn[1], tmp_path / "coco", leave_one_that_is_elsewhere)
+    folder = copy_of(drawn[1], tmp_path / "coco", leave_few_and_one_that_is_elsewhere)
     for name in ("annotations/panoptic_train2017.json", "panoptic_train2017"):
         (folder / name).symlink_to(drawn[1] / name)
     names = data.register(folder, configs.load("tiny_panoptic", []), tmp_path / "work")
-    assert "the instances are taken from the masks" in capfd.readouterr().err
+    assert "the instances of all are taken from the masks" in capfd.readouterr().err
     assert names.things == ["ball", "box", "tent"]
     taken = [row for part in ("train", "val")
              for row in json.loads((tmp_path / "work" / part / "instances.json").read_text())["annotations"]]  # fmt: skip
@@ -433,3 +438,25 @@ def test_what_is_not_compiled_says_so_in_one_sentence():
     boxes = RotatedBoxes(torch.tensor([[5.0, 5.0, 4.0, 2.0, 30.0]]))
     with pytest.raises(NotImplementedError, match=r"\./inv config set detectron2 WHEEL"):
         pairwise_iou_rotated(boxes, boxes)
+
+
+def test_what_our_own_wheel_mends_for_the_users_own_code():
+    """Found by detectron2's own tests on this Python and this PyTorch."""
+    from detectron2.data import MapDataset
+    from detectron2.engine import hooks
+    from detectron2.utils.collect_env import collect_env_info
+
+    mapped = MapDataset([1, 2, 3], lambda number: number * 2 if number > 1 else None)
+    assert mapped[1] == 4 and mapped[0] in (4, 6)
+    assert "Python alone" in collect_env_info()  # with which default_setup of every training script begins
+    layer = torch.nn.Linear(1, 1)
+    scheduler = torch.optim.lr_scheduler.StepLR(torch.optim.SGD(layer.parameters(), 0.1), 3)
+    assert hooks.LRScheduler(scheduler=scheduler).state_dict()["last_epoch"] == 0
+
+
+@pytest.mark.parametrize("size", [(1, 400), (400, 1), (2, 3), (600, 800)])
+def test_a_strip_is_not_drawn_larger_than_fits(size):
+    image = np.full((*size, 3), 90, np.uint8)
+    found = {"sem_seg": torch.zeros(2, *size)}
+    drawn_one = drawing.draw(image, found, MetadataCatalog.get("of no data").set(stuff_classes=["a", "b"]), 0.5)
+    assert max(drawn_one.shape) <= 1600

@@ -143,8 +143,11 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_then_translates(folder, tmp_
     assert status == 0 and sorted(p.name for p in made.iterdir()) == ["a b.png", "small.jpg.png", "small.png.png"], output
     text = own / "notes.txt"
     text.write_text("no image")
+    status, output = run_here(lab, [f"--translate={own}"], folder, tmp_path / "whole")
+    assert status == 0 and "1 of 4 files are no images and were skipped: notes.txt" in output, output
+    assert len(list((newest(lab, tmp_path / "whole") / "translated").iterdir())) == 3
     for arguments, reason in (
-        ([f"--translate={own}"], "is not an image"), ([f"--translate={own / 'a b.png'}", "--direction=to-labels"], "no network"),
+        ([f"--translate={text}"], "is not an image"), ([f"--translate={own / 'a b.png'}", "--direction=to-labels"], "no network"),
         ([f"--translate={own / 'a b.png'}", f"--checkpoint={text}"], "is not a checkpoint"),
         ([f"--translate={own / 'a b.png'}", "--direction=to-labels", f"--checkpoint={run}"], "trained with --direction to-photo"),
     ):  # fmt: skip
