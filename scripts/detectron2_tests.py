@@ -39,7 +39,7 @@ REASONS = (
 def main(clone: Path) -> int:
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.xml"
-        command = [sys.executable, "-m", "pytest", "tests", "-q", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore"]
+        command = [sys.executable, "-m", "pytest", "tests", "-q", "--tb=short", "-p", "no:cacheprovider"]
         subprocess.run([*command, f"--junitxml={result}"], cwd=str(clone))
         cases = list(ElementTree.parse(str(result)).iter("testcase"))  # written by our own pytest
     counts: collections.Counter[str] = collections.Counter()
