@@ -20,7 +20,7 @@ from labkit.stacks import catalog, detectron2_wheel, images, native
 
 FAMILIES = {"cpu": "0.6", "notes": "0.5"}
 # Of the whole wheel. A change of make_wheel.py changes these.
-SHA256 = {"cpu": "2c111f1bc3e1f95ae3dab8f96bfad0dbaa1cb2b7fe08bc75bf3c72535c76051d", "notes": "d32638b67c25169758f1cbcfb0b220ad22d2b50844abea8b8498fc4fbe05e588"}
+SHA256 = {"cpu": "0bff626e7612039379732bc85725d1e1ecc4a5065ba379f233a8479f1fd1fa02", "notes": "416caccd104fa987d67bb9c5e9c8965fdfcd8215afc145526929616d0ce90cfb"}
 
 spec = importlib.util.spec_from_file_location("make_wheel", detectron2_wheel.MAKER)
 make_wheel = importlib.util.module_from_spec(spec)
