@@ -8,11 +8,14 @@ import platform
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-VERSION = re.compile(r"\d+(\.\d+)+")  # of a driver
-CAPABILITY = re.compile(r"\d{1,2}\.\d")
+VERSION = re.compile(r"[0-9]+(\.[0-9]+)+")  # of a driver
+CAPABILITY = re.compile(r"[0-9]{1,2}\.[0-9]")
+MEGABYTES = re.compile(r"[0-9]{1,9}(\.[0-9]+)?")
+# What `nvidia-smi -L` lists: "GPU 0: NAME (UUID: GPU-...)", and below it the parts of a card that is divided (MIG).
+LISTED = re.compile(r"GPU ([0-9]+): (.*) \(UUID: (GPU-[^)\s]+)\)|\s+MIG .*\(UUID: (MIG-[^)\s]+)\)")
 
 # ---- processor and memory ----
 
@@ -65,6 +68,8 @@ class Gpu:
     name: str
     capability: str  # compute capability, "8.6"; "" where the driver is too old to say
     memory_mb: int = 0
+    names: tuple[str, ...] = ()  # what CUDA_VISIBLE_DEVICES may call it: its number, its UUID, those of its parts (MIG)
+    handle: str = ""  # the one by which a process is given it, "" where there is no other card
 
 
 def find_gpus() -> tuple[str, list[Gpu]]:
@@ -78,18 +83,63 @@ def find_gpus() -> tuple[str, list[Gpu]]:
     gpus = []
     for _, memory, said, name in rows:
         capability = said if CAPABILITY.fullmatch(said) else known.get(name, "")
-        gpus.append(Gpu(name, capability, int(float(memory)) if memory.replace(".", "", 1).isdecimal() else 0))
-    return rows[0][0] if rows else "", gpus
+        gpus.append(Gpu(name, capability, int(float(memory)) if MEGABYTES.fullmatch(memory) else 0))
+    return rows[0][0] if rows else "", _named(gpus, _output([smi, "-L"]) if gpus else "")
+
+
+def visible(gpus: list[Gpu], said: str | None) -> list[Gpu]:
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES, which is `said`, leaves to a process, in its order; None: it is unset.
+
+    As CUDA reads it: numbers, UUIDs or their beginnings, up to the first word that is none of them. Numbers are those of
+    nvidia-smi, which is CUDA's order as well where CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    """
+    if said is None:
+        return gpus
+    chosen: list[Gpu] = []
+    for word in (word.strip() for word in said.split(",")):
+        exact = word.isascii() and word.isdigit()
+        found = [
+            replace(gpu, handle=name if not exact else gpu.handle)
+            for gpu in gpus
+            for name in gpu.names
+            if (name == word if exact else word.startswith(("GPU-", "MIG-")) and name.startswith(word))
+        ]
+        if len(found) != 1 or found[0] in chosen:
+            break
+        chosen += found
+    return chosen
+
+
+def _named(gpus: list[Gpu], listed: str) -> list[Gpu]:
+    """`gpus` with their names as `nvidia-smi -L` `listed` them; by their place where it does not list the same."""
+    cards: list[list[str]] = []  # name, number, UUID, parts
+    for line in listed.splitlines():
+        found = LISTED.match(line)
+        if found and found[3]:
+            cards.append([found[2], found[1], found[3]])
+        elif found and cards:
+            cards[-1].append(found[4])
+    if [card[0] for card in cards] != [gpu.name for gpu in gpus]:
+        cards = [[gpu.name, str(number)] for number, gpu in enumerate(gpus)]
+    several = len(gpus) > 1
+    return [
+        replace(gpu, names=tuple(card[1:]), handle=card[:3][-1] if several else "") for gpu, card in zip(gpus, cards)
+    ]
 
 
 def _rows(query: list[str], fields: str) -> list[tuple[str, ...]]:
     """The rows that nvidia-smi prints of these fields, whatever its status; warnings and lost GPUs are none."""
-    try:
-        done = subprocess.run([*query, f"--query-gpu={fields}"], capture_output=True, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    several = [line.split(", ", fields.count(",")) for line in done.stdout.decode("utf-8", "replace").splitlines()]
+    printed = _output([*query, f"--query-gpu={fields}"])
+    several = [line.split(", ", fields.count(",")) for line in printed.splitlines()]
     return [tuple(row) for row in several if len(row) == fields.count(",") + 1 and VERSION.fullmatch(row[0])]
+
+
+def _output(command: list[str]) -> str:
+    """What the program prints, whatever its status; "" where it does not answer."""
+    try:
+        return subprocess.run(command, capture_output=True, timeout=10).stdout.decode("utf-8", "replace")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
 
 
 def capabilities() -> dict[str, str]:

@@ -98,6 +98,7 @@ class System:
     processes: int  # that train together
     rank: int
     local_rank: int
+    visible_gpus: str | None  # CUDA_VISIBLE_DEVICES
 
 
 _current: Settings | None = None
@@ -256,6 +257,7 @@ def system() -> System:
         processes=_number(environment, "WORLD_SIZE", 1),
         rank=_number(environment, "RANK", 0),
         local_rank=_number(environment, "LOCAL_RANK", 0),
+        visible_gpus=environment.get("CUDA_VISIBLE_DEVICES"),
     )
 
 
