@@ -97,7 +97,7 @@ def visible(gpus: list[Gpu], said: str | None) -> list[Gpu]:
         return gpus
     chosen: list[Gpu] = []
     for word in (word.strip() for word in said.split(",")):
-        exact = word.isascii() and word.isdigit()
+        exact = re.fullmatch("[0-9]+", word) is not None
         found = [
             replace(gpu, handle=name if not exact else gpu.handle)
             for gpu in gpus

@@ -54,7 +54,7 @@ class Settings:
                        so="cn, an address (http://..., https://..., file:///...) or part of a host's name with a dot "
                        "in it")  # fmt: skip
     device: str = kept("the device that labs compute on, in smoke runs too", can_be="cpu|cuda", so="cuda or cpu")
-    visdom_port: str = kept("port of visdom", "8097", r"[1-9]\d{0,4}", "a number from 1 to 65535")
+    visdom_port: str = kept("port of visdom", "8097", "[1-9][0-9]{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
     base_image: str = kept("image to build on instead of the stack's own", only_kept=True)
