@@ -94,7 +94,7 @@ def _elsewhere(path: Path) -> str:
     for name, folder in (("data", data_dir()), ("runs", runs_dir())):
         if folder == path or folder in path.parents:
             return f"./inv config set {name} /a/folder/on/another/disk"
-    if ROOT == path or ROOT in path.parents:
+    if path == ROOT or ROOT in path.parents:
         return f"copy {shlex.quote(str(ROOT))} to a disk where you may write"
     return f"ls -ld {shlex.quote(str(path.parent))}; df -h {shlex.quote(str(path.parent))}"
 

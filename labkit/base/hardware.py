@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import platform
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,9 +42,67 @@ def processor() -> Processor:
     return Processor(name, said.get("vendor_id", ""), frozenset(said.get("flags", "").split()))
 
 
+LOOK_S = 0.3  # long enough to tell which cores are at work; the kernel counts in hundredths
+
+
 def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """How many processor cores this process may use, by its affinity and the quota of its control group."""
+    return max(1, int(min(len(_allowed()), quota())))
+
+
+def _allowed() -> set[int]:
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float:
+    """How many cores' worth of time the control group of this process gets; infinite where nobody limits it."""
+    try:
+        groups = [line.split(":", 2)[2].strip("/") for line in own.read_text().splitlines() if line.startswith("0::")]
+    except (OSError, IndexError):
+        groups = []
+    here = root.joinpath(*groups)  # those above limit it, too
+    limits = [_limit(folder / "cpu.max") for folder in (here, *here.parents) if root in (folder, *folder.parents)]
+    limits += [_limit(root / "cpu" / "cpu.cfs_quota_us", root / "cpu" / "cpu.cfs_period_us")]  # version 1
+    return min(limits)
+
+
+def _limit(*files: Path) -> float:
+    """Cores by "QUOTA PERIOD" in microseconds, in one file or two; a quota of "max" or -1 is none."""
+    try:
+        words = " ".join(path.read_text() for path in files).split()
+        limit = float(words[0]) / float(words[1])
+    except (OSError, ValueError, IndexError, ZeroDivisionError):
+        return math.inf
+    return limit if limit > 0 else math.inf
+
+
+def taken_cores() -> float:
+    """How many of the cores that we may use others keep busy, both over the last minute and just now.
+
+    Neither alone would do: the average still holds a run of ours that has just ended, a moment may be one of many.
+    """
+    try:
+        average = os.getloadavg()[0]
+        if average < 0.5:
+            return 0.0
+        before = _idle()
+        time.sleep(LOOK_S)
+        after = _idle()
+    except OSError:
+        return 0.0
+    busy = [1 - (after[core][0] - before[core][0]) / max(after[core][1] - before[core][1], 1) for core in before]
+    return min(average, max(0.0, sum(busy)))
+
+
+def _idle() -> dict[int, tuple[int, int]]:
+    """For each core that we may use, how long it has been idle and how long it has been there, in ticks."""
+    counted = {}
+    for line in Path("/proc/stat").read_text().splitlines():
+        name, *words = line.split()
+        if re.fullmatch("cpu[0-9]+", name) and int(name[3:]) in _allowed():
+            ticks = [int(word) for word in words[:8]]
+            counted[int(name[3:])] = (ticks[3] + ticks[4], sum(ticks))  # idle, and waiting for a disk
+    return counted
 
 
 def memory_gb() -> float:
@@ -90,8 +150,8 @@ def find_gpus() -> tuple[str, list[Gpu]]:
 def visible(gpus: list[Gpu], said: str | None) -> list[Gpu]:
     """Those of `gpus` that CUDA_VISIBLE_DEVICES, which is `said`, leaves to a process, in its order; None: it is unset.
 
-    As CUDA reads it: numbers, UUIDs or their beginnings, up to the first word that is none of them. Numbers are those of
-    nvidia-smi, which is CUDA's order as well where CUDA_DEVICE_ORDER is PCI_BUS_ID.
+    As CUDA reads it: numbers, UUIDs or their beginnings, up to the first word that is none of them. Numbers are those
+    of nvidia-smi, which is CUDA's order as well where CUDA_DEVICE_ORDER is PCI_BUS_ID.
     """
     if said is None:
         return gpus

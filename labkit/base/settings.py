@@ -99,6 +99,7 @@ class System:
     rank: int
     local_rank: int
     visible_gpus: str | None  # CUDA_VISIBLE_DEVICES
+    threads: str  # OMP_NUM_THREADS, "" where nobody sets it
 
 
 _current: Settings | None = None
@@ -258,6 +259,7 @@ def system() -> System:
         rank=_number(environment, "RANK", 0),
         local_rank=_number(environment, "LOCAL_RANK", 0),
         visible_gpus=environment.get("CUDA_VISIBLE_DEVICES"),
+        threads=environment.get("OMP_NUM_THREADS", ""),
     )
 
 

@@ -186,7 +186,7 @@ def delete(name: str) -> State:
 
 
 def traces(name: str) -> list[Path]:
-    """The folders that are there of the data set: the real data, the sample, what a broken download or swap has left."""
+    """The folders of the data set that exist: the data, the sample, what a broken download or swap has left."""
     folders = [data_dir() / name, data_dir() / f"{name}-sample"]
     folders += [*map(_former, folders), data_dir() / f".{name}.download", data_dir() / f".{name}.import"]
     return [folder for folder in folders if folder.exists()]

@@ -153,7 +153,7 @@ def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int
 
 
 def _open(request: options.Request, config: Any, source: Path, manifest: Mapping[str, Any]) -> Run:
-    """A new run of the lab in the folder `source`, in a new folder named by the time, even when two start in one second."""
+    """A new run of the lab in `source`, in a new folder named by the time, even when two start in one second."""
     now, lab = datetime.now(timezone.utc), source.name
     name = now.strftime("%Y%m%d-%H%M%S")
     parent = paths.runs_dir() / lab

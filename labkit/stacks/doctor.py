@@ -25,7 +25,7 @@ REMEDIES = {
     engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
     engines.SILENT: "sudo systemctl restart docker",
     engines.LATE: "sudo systemctl restart docker",
-    engines.PODMAN: "./inv setup --where venv, which needs no containers, or install Docker Engine in podman-docker's place",
+    engines.PODMAN: "./inv setup --where venv, which needs no containers, or Docker Engine in place of podman-docker",
 }
 
 
@@ -154,7 +154,7 @@ def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
 
 
 def gpu(machine: Machine, facts: dict[str, Any], choice: selection.Choice) -> list[Finding]:
-    """What is known of GPUs and driver: which CUDA the driver runs, which stacks have code for the GPUs, which are unused."""
+    """What is known of GPUs and driver: which CUDA it runs, which stacks have code for the GPUs, which are unused."""
     if not machine.gpus and machine.hidden:
         return [hidden(machine)]
     if not machine.gpus:

@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Callable, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from labkit.base import settings
 from labkit.base.errors import harmless
@@ -93,7 +93,7 @@ def find() -> Engine:
         return Engine(client=programs[0], problem=PODMAN)
     if not part(told, "ServerVersion", str):
         # A client of 20.10 has status 0 without an engine, and the reason in what it prints.
-        reasons = [str(reason) for reason in part(told, "ServerErrors", list)]
+        reasons = map(str, part(told, "ServerErrors", list))
         return Engine(client=programs[0], problem=explain("\n".join([complaint, *reasons])))
     client, builder = find_builder(programs)
     folder = part(told, "DockerRootDir", str)
@@ -109,10 +109,10 @@ def find() -> Engine:
     )
 
 
-def part(told: dict[str, Any], name: str, kind: Callable[[], Kind]) -> Kind:
+def part(told: dict[str, Any], name: str, kind: type[Kind]) -> Kind:
     """What `docker info` told under this name, and an empty one of its kind where that is of another."""
     found = told.get(name)
-    return found if isinstance(found, kind) else kind()  # type: ignore[arg-type]
+    return found if isinstance(found, kind) else kind()
 
 
 def explain(message: str) -> str:
