@@ -6,8 +6,8 @@ Smoke runs of each lab take turns, one with the threads spinning (OpenMP's own d
 (OMP_WAIT_POLICY=passive); printed is the ratio of the medians, and that both logged the same to the byte. With --busy N
 other processes keep N cores at work meanwhile, as on the server of a classroom.
 
-The labs leave it to the user: dcgan took 1.36 and autoencoder 1.51 times as long asleep (two cores, 2 threads, not quite
-idle, 2 rounds, 2026-11-27).
+The labs leave it to the user: dcgan took 1.36 and autoencoder 1.51 times as long asleep (two cores, 2 threads, not
+quite idle, 2 rounds, 2026-11-27).
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ def main() -> None:
                 seconds[way].append(took)
                 logged.add(rows)
         spinning, asleep = (statistics.median(seconds[way]) for way in WAYS)
-        same = "the same" if len(logged) == 1 else "NOT the same"
-        print(f"{lab}: spinning {spinning:.2f} s, asleep {asleep:.2f} s, ratio {asleep / spinning:.3f}; {same} to the byte")
+        same = "the same to the byte" if len(logged) == 1 else "NOT the same"
+        print(f"{lab}: spinning {spinning:.2f} s, asleep {asleep:.2f} s, ratio {asleep / spinning:.3f}; {same}")
 
 
 if __name__ == "__main__":
