@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Callable, Sequence
 
-from labkit.base import paths, settings
+from labkit.base import hardware, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
 from labkit.stacks import catalog, native, runner, selection, visdom_page
@@ -165,6 +165,7 @@ def pytest(kind: str, python: runner.Command, arguments: list[str], processes: i
         if processes > 1:
             command += ["--numprocesses", str(processes), "--dist", "loadfile"]  # a file's tests share what they made
             environment["OMP_NUM_THREADS"] = "1"  # more threads than cores would wait for each other
+        environment.setdefault("OMP_NUM_THREADS", str(hardware.cores()))  # whoever else works here
         command += arguments
         status = subprocess.run(command, cwd=paths.ROOT, env=environment).returncode
         if not result.exists():

@@ -8,14 +8,16 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Callable, Iterator
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.base.paths import shown
+from labkit.base.paths import ROOT, data_dir, runs_dir, shown
 
 REFUSALS = {
     errno.ENOSPC: "the disk is full",
@@ -24,26 +26,45 @@ REFUSALS = {
     errno.EACCES: "you have no permission",
     errno.EPERM: "you have no permission",
     errno.ENOENT: "there is no such place",
-    errno.ENAMETOOLONG: "its name is too long",
     errno.ENOTDIR: "a file is in the way where a folder should be",
     errno.EEXIST: "a file is in the way where a folder should be",
     errno.EISDIR: "a folder is in the way where a file should be",
     errno.ENAMETOOLONG: "a name is too long",
     errno.ELOOP: "links go round in a circle",
     errno.EIO: "the disk reports an input/output error",
+    errno.EFBIG: "a file becomes larger than the disk, or ulimit -f, allows",
+    errno.ESTALE: "the network disk has lost it",
 }
 
 
+# What may as well be a defect of ours, where nobody says that a block is about files of the user's.
+OURS_TOO = (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+OF_THE_TARGET = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)  # never of a file that is only read
+FULL_BYTES = 1 << 20
+
+
 @contextmanager
-def writing(folder: Path, next_command: str = "") -> Iterator[None]:
-    """Within the block, an OSError in which the disk refuses becomes a UserError of one sentence."""
+def writing(folder: Path | None = None, next_command: str = "") -> Iterator[None]:
+    """Within the block, an OSError in which the disk refuses becomes a UserError of one sentence.
+
+    The one around every task has no `folder`: there only what no program can be to blame for is taken so.
+    """
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if error.errno not in REFUSALS or (folder is None and error.errno in OURS_TOO):
             raise
-        where = shown(Path(error.filename)) if isinstance(error.filename, str) else shown(folder)
-        raise UserError(f"cannot use {where}: {REFUSALS[error.errno]}", next_command) from None
+        # A copy has two names, and it is not its source that is full.
+        named = error.filename2 if error.errno in OF_THE_TARGET and error.filename2 else error.filename
+        where = Path(os.fsdecode(named)) if isinstance(named, (str, bytes)) else folder or _full(error.errno)
+        problem = f"cannot use {shown(where)}: {REFUSALS[error.errno]}" if where else REFUSALS[error.errno]
+        raise UserError(problem, next_command or (_elsewhere(where) if where else "df -h")) from None
+
+
+def _full(why: int | None) -> Path | None:
+    """The folder of ours in which there is no room, where that is why and nobody says which."""
+    ours = (runs_dir(), data_dir(), ROOT, Path(tempfile.gettempdir())) if why == errno.ENOSPC else ()
+    return next((folder for folder in ours if folder.exists() and shutil.disk_usage(folder).free < FULL_BYTES), None)
 
 
 @contextmanager
@@ -64,8 +85,18 @@ def locked(path: Path, what: str) -> Iterator[None]:
                 _wait(handle, what, lock)
             except OSError as error:
                 why = f"cannot lock {shown(path)} ({error.strerror}), and two processes must not change {what} at once"
-                raise UserError(why, "./inv config set data /a/folder/on/another/disk") from None
+                raise UserError(why, _elsewhere(path)) from None
         yield
+
+
+def _elsewhere(path: Path) -> str:
+    """What to type so that a file of ours comes to lie on another disk."""
+    for name, folder in (("data", data_dir()), ("runs", runs_dir())):
+        if folder == path or folder in path.parents:
+            return f"./inv config set {name} /a/folder/on/another/disk"
+    if path == ROOT or ROOT in path.parents:
+        return f"copy {shlex.quote(str(ROOT))} to a disk where you may write"
+    return f"ls -ld {shlex.quote(str(path.parent))}; df -h {shlex.quote(str(path.parent))}"
 
 
 def _wait(handle: Any, what: str, lock: Callable[[Any, int], None]) -> None:
@@ -142,8 +173,13 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
     new = path.with_name(path.name + ".new")
     with contextlib.suppress(FileNotFoundError):
         new.unlink()
-    with os.fdopen(os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
-        yield stream
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(str(new), str(path))
+    try:
+        with os.fdopen(os.open(str(new), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(str(new), str(path))
+    except BaseException:
+        with contextlib.suppress(OSError):
+            new.unlink()
+        raise

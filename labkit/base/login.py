@@ -11,7 +11,7 @@ USER = "lab"
 
 def password() -> str:
     """What visdom asks of everybody, '' where it is for this machine only and asks nobody."""
-    return _file().read_text(encoding="utf-8") if _file().exists() else ""
+    return _file().read_text(encoding="utf-8", errors="replace") if _file().exists() else ""
 
 
 def set_password(new: str) -> None:

@@ -14,7 +14,7 @@ from labkit.base.errors import UserError
 def output_of(*command: str, timeout_s: float = 10) -> str:
     """What a program prints, stripped; '' when it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=timeout_s)
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -54,7 +54,7 @@ class Settings:
                        so="cn, an address (http://..., https://..., file:///...) or part of a host's name with a dot "
                        "in it")  # fmt: skip
     device: str = kept("the device that labs compute on, in smoke runs too", can_be="cpu|cuda", so="cuda or cpu")
-    visdom_port: str = kept("port of visdom", "8097", r"[1-9]\d{0,4}", "a number from 1 to 65535")
+    visdom_port: str = kept("port of visdom", "8097", "[1-9][0-9]{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
     base_image: str = kept("image to build on instead of the stack's own", only_kept=True)
@@ -98,6 +98,8 @@ class System:
     processes: int  # that train together
     rank: int
     local_rank: int
+    visible_gpus: str | None  # CUDA_VISIBLE_DEVICES
+    threads: str  # OMP_NUM_THREADS, "" where nobody sets it
 
 
 _current: Settings | None = None
@@ -256,6 +258,8 @@ def system() -> System:
         processes=_number(environment, "WORLD_SIZE", 1),
         rank=_number(environment, "RANK", 0),
         local_rank=_number(environment, "LOCAL_RANK", 0),
+        visible_gpus=environment.get("CUDA_VISIBLE_DEVICES"),
+        threads=environment.get("OMP_NUM_THREADS", ""),
     )
 
 

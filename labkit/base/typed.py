@@ -79,7 +79,7 @@ def from_toml(path: Path, kind: Type[Kind], below: Optional[Path] = None, **more
 def taken(content: Any, kind: Type[Kind], below: Optional[Path] = None) -> Kind:
     """The record that `content`, as JSON or TOML gave it, is. Raises ValueError that says what is wrong with it."""
     _check_values(content)
-    newest = next(field.default for field in msgspec.structs.fields(kind) if field.name == "format")
+    newest = _newest(kind)
     written = content.get("format") if isinstance(content, dict) else None
     if isinstance(written, int) and written > newest:
         raise ValueError(f"it was written by a newer torch-labs, in format {written}; this one knows {newest}")
@@ -87,6 +87,12 @@ def taken(content: Any, kind: Type[Kind], below: Optional[Path] = None) -> Kind:
         return msgspec.convert(content, kind, dec_hook=lambda _, name: (below or Path()) / name)
     except msgspec.ValidationError as error:  # before msgspec 0.19 it was no ValueError
         raise ValueError(str(error)) from None
+
+
+@functools.lru_cache(maxsize=None)
+def _newest(kind: Type[Record]) -> int:
+    """The number of the format in which records of this type are written."""
+    return next(int(field.default) for field in msgspec.structs.fields(kind) if field.name == "format")
 
 
 def read_bytes(path: Path, most_bytes: int = MOST_BYTES) -> bytes:
@@ -110,14 +116,15 @@ def _warn_once(message: str) -> None:
 
 def _check_values(content: Any) -> None:
     """Raises ValueError for halves of characters, which no file nor terminal takes, and for endless whole numbers."""
-    if isinstance(content, str):
-        content.encode("utf-8")
-    elif isinstance(content, int) and abs(content) > MOST_WHOLE:
-        raise ValueError("a whole number in it is too large")
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            _check_values(key)
-            _check_values(value)
-    elif isinstance(content, list):
-        for value in content:
-            _check_values(value)
+    values = [content]
+    for value in values:  # which grows meanwhile; a list of thousands of runs reads millions of values
+        if isinstance(value, str):
+            if not value.isascii():
+                value.encode("utf-8")
+        elif isinstance(value, dict):
+            values += value
+            values += value.values()
+        elif isinstance(value, list):
+            values += value
+        elif isinstance(value, int) and abs(value) > MOST_WHOLE:
+            raise ValueError("a whole number in it is too large")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -48,7 +49,7 @@ def data(
         all_parts = ": an import takes every part that is there" if import_ else ""
         raise UserError(f"{', '.join(downloads)} goes with a download, not with {acts[0]}{all_parts}",
                         f"./inv data {name} {acts[0]}" + "=PATH" * bool(import_))  # fmt: skip
-    if subset and not (subset.isdigit() and int(subset)):
+    if subset and not re.fullmatch("0*[1-9][0-9]{0,8}", subset):
         raise UserError(f"--subset: {subset} is not a valid number of images", f"./inv data {name} --subset=200")
     if unverified and not import_:
         raise UserError("--unverified goes with --import only", f"./inv data {name} --import=PATH --unverified")
@@ -57,7 +58,7 @@ def data(
         return None
     if delete:
         state = store.state(name)
-        if state.kind == "absent":
+        if not store.traces(name):
             say(f"{name} is not on this machine")
             return None
         question = f"Delete {paths.shown(state.path)} ({state.size_bytes / 1e6:.0f} MB)? [y/N] "

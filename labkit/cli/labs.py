@@ -116,7 +116,7 @@ def announce(
     group: launch.Group, words: list[object], choice: selection.Choice, place: runner.Place, machine: machines.Machine
 ) -> None:
     """Say what will run where. Raises UserError where this machine cannot hold so many processes."""
-    there, unit = (len(machine.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
+    there, unit = (len(choice.gpus), "GPUs") if choice.use_gpu else (machine.cores, "cores")
     if group.per_machine > there:
         what = f"--gpus {group.per_machine}: this machine has {there} {unit}."
         raise UserError(what, f"--gpus {there} instead")

@@ -24,6 +24,8 @@ def passed_on() -> list[str]:
 
 def choose(machine: machines.Machine, asked: str) -> selection.Choice:
     """The stack for this machine, said aloud with its reason; inside an image, the image's own."""
+    if machine.hidden and not machine.gpus:
+        say("CUDA_VISIBLE_DEVICES leaves no GPU")
     image = settings.current().image
     if image:
         stack = catalog.load(image.partition("/")[0])

@@ -15,9 +15,9 @@ from typing import Sequence
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
 
-from labkit.base import settings
+from labkit.base import files, settings
 from labkit.base.command import as_typed
-from labkit.base.errors import nearest
+from labkit.base.errors import UserError, nearest
 
 # Task -> the options that its optional positional arguments stand for; the last takes all that follow.
 OPTIONAL_NAMES = {"report": ("--run",), "config": ("--action", "--name", "--value")}
@@ -110,10 +110,15 @@ def main() -> None:
         print(sentence, file=sys.stderr)
     command = as_typed("./inv ").strip()
     try:
-        LabProgram(name="invoke", binary=command, binary_names=["invoke", "inv"], version=__version__).run()
-        sys.stdout.flush()
+        with files.writing():  # a disk that refuses, in whatever task
+            LabProgram(name="invoke", binary=command, binary_names=["invoke", "inv"], version=__version__).run()
+            sys.stdout.flush()
     except BrokenPipeError:  # `./inv --list | head`: who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it may be standard output that has no room
+        sys.exit(2)
 
 
 if __name__ == "__main__":

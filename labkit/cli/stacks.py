@@ -155,10 +155,8 @@ def export(format: str, stack: str, mirror: str, output: str) -> None:
     if not output:
         print(text, end="")
         return
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{paths.shown(path)} cannot be written: {error.strerror}", "./inv --help export") from None
+    with files.writing(path.parent, "./inv --help export"):
+        files.write_text(path, text)
     say(f"{paths.shown(path)} written; its first lines say how to install it")
 
 

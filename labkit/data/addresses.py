@@ -6,6 +6,7 @@ All are asked for their first byte at once, so that the verdict "no host answers
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import ssl
 import threading
@@ -24,6 +25,7 @@ PROBE_TIMEOUT_S = 5.0  # for the connection, and for the first byte
 VERDICT_S = 12.0  # looking up a name has no timeout of its own
 READ_TIMEOUT_S = 15.0
 SLOW_BYTES_PER_S, SLOW_AFTER_S = 50_000, 15.0  # slower than this for so long, and the next address has its turn
+DRIP_BYTES_PER_S, DRIP_AFTER_S = 1_000, 5.0  # and so is one that hardly sends at all
 ATTEMPTS = 4  # in a row without a block
 PAUSE_S = 0.5  # before the second attempt; doubled for each further one
 BUSY = (429, 503)  # "too many requests", "service unavailable": come back later, with fewer connections
@@ -143,19 +145,53 @@ def version_of(response: Any) -> str:
 def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None, version: str = "") -> Any:
     """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it.
 
-    Where the file is of another `version` by now, all of it is the answer. Raises one of FAULTS.
+    Where the file is of another `version` by now, all of it is the answer. `timeout_s` is for the connection and for
+    each piece that comes; all the headers have as long together, since a host may send them one letter at a time.
+    Raises one of FAULTS.
     """
     headers = {"User-Agent": "torch-labs"}
     if last is not None:
         headers["Range"] = f"bytes={first}-{last}"
         if version and not version.startswith("W/"):  # hosts refuse to compare a weak one; then we do
             headers["If-Range"] = version
-    try:
-        return urlopen(Request(url, headers=headers), timeout=timeout_s)
-    except OSError:  # also that of a certificate that is not trusted, which is a ValueError too
-        raise
-    except (ValueError, http.client.InvalidURL) as error:  # the address, or one that it redirects to
-        raise Failed(f"it is not a usable address: {error}") from None
+    opening = _Opening(url, headers, timeout_s)
+    opening.join(max(timeout_s, 2 * PROBE_TIMEOUT_S))
+    return opening.result()
+
+
+class _Opening(threading.Thread):
+    """A request that may be given up while its headers still come; whatever comes after that is closed."""
+
+    def __init__(self, url: str, headers: dict[str, str], timeout_s: float) -> None:
+        super().__init__(daemon=True)
+        self.url, self.headers, self.timeout_s = url, headers, timeout_s
+        self.lock, self.given_up = threading.Lock(), False
+        self.response: Any = None
+        self.error: Exception | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            response = urlopen(Request(self.url, headers=self.headers), timeout=self.timeout_s)
+        except Exception as error:
+            self.error = error
+            return
+        with self.lock:
+            self.response = response
+            if self.given_up:
+                response.close()
+
+    def result(self) -> Any:
+        with self.lock:
+            self.given_up = self.response is None
+        if self.response is not None:
+            return self.response
+        if self.error is None:
+            raise Failed("no answer in time")
+        if not isinstance(self.error, OSError) and isinstance(self.error, (ValueError, http.client.InvalidURL)):
+            # The address, or one that it redirects to; a certificate that is not trusted is a ValueError, too.
+            raise Failed(f"it is not a usable address: {self.error}") from None
+        raise self.error
 
 
 def host_of(url: str) -> str:
@@ -191,6 +227,14 @@ def reason(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def too_slow(received_bytes: int, seconds: float) -> bool:
+    """Whether so little in so long is a reason to ask another host."""
+    rate = received_bytes / max(seconds, 1e-9)
+    return (seconds >= SLOW_AFTER_S and rate < SLOW_BYTES_PER_S) or (
+        seconds >= DRIP_AFTER_S and rate < DRIP_BYTES_PER_S
+    )
+
+
 def pause_s(error: BaseException, attempt: int) -> float:
     """How long to wait after this error: what the host asks for, else longer with each attempt."""
     asked = error.headers.get("Retry-After", "") if isinstance(error, HTTPError) else ""
@@ -199,4 +243,4 @@ def pause_s(error: BaseException, attempt: int) -> float:
 
 def is_number(text: str) -> bool:
     """Whether what a host wrote is a whole number, of a size that can be true."""
-    return text.isdecimal() and len(text) < 20
+    return re.fullmatch("[0-9]{1,18}", text) is not None

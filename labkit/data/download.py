@@ -12,16 +12,19 @@ import hashlib
 import time
 from collections import deque
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 from labkit.base.console import say
+from labkit.base.errors import UserError
 from labkit.base.files import digest, require_space
 from labkit.data import addresses
 from labkit.data.addresses import Changed, Failed, Slow, Source, Unreachable, host_of
 from labkit.data.partial import Hashing, Part
 from labkit.data.transfer import Disk, Transfer, Whole
 
+ABSURD = 10  # times as long as published: a wrong size in a record is never so wrong
 Hashes = Sequence["tuple[str, str]"]  # (algorithm, hex digits or the first of them), the strongest first
 
 
@@ -48,21 +51,20 @@ def fetch(
 
     if target.exists() and not wrong(target):
         return ""
-    arrived = Part.path_of(target)
-    require_space(target.parent, size_bytes - (arrived.stat().st_blocks * 512 if arrived.exists() else 0))
+    _require_room(target, size_bytes)
     probes = {url: addresses.Probe(url) for url in urls}
     deadline = time.monotonic() + addresses.VERDICT_S
     failures: dict[str, str] = {}
     together = addresses.all_at_once(list(probes.values()), deadline, size_bytes) if _tells(hashes) else []
     if together:
         try:
-            return _receive(together, target, size_bytes, hashes, wrong, True, progress)
+            return _receive(together, target, size_bytes, hashes, wrong, lambda: True, progress)
         except Failed as failed:
             say(f"{target.name}: {failed}; trying the addresses one at a time")
     queue: deque[str] = deque(probes)
     deferred: set[str] = set()  # tried again when all others have failed, and then with patience
     while queue:
-        url = queue.popleft()
+        url = _next(queue, probes, deadline)
         host = host_of(url)
         try:
             source = probes[url].wait(deadline)
@@ -73,7 +75,8 @@ def fetch(
                     deferred.add(url)
                     queue.append(url)
                     continue
-            patient = url in deferred or not any(probes[other].answered for other in queue)
+            # Asked again and again: another one may answer while this one sends hardly anything.
+            patient = partial(_alone, url in deferred, [probes[other] for other in queue])
             return _receive([source], target, size_bytes, hashes, wrong, patient, progress)
         except Slow as slow:
             say(f"{host}: {slow}; trying the next address")
@@ -84,7 +87,27 @@ def fetch(
             if probes[url].answered:  # a host that is merely silent is named when all have failed
                 say(f"{host}: {failed}; trying the next address")
             failures[host] = str(failed)
+        except UserError as refused:  # there is no room for what it says to have: another one may know better
+            if not queue:
+                raise
+            failures[host] = refused.message
     raise Unreachable(target.name, failures or {"no address": "no address is known"})
+
+
+def _next(queue: deque[str], probes: Mapping[str, addresses.Probe], deadline: float) -> str:
+    """Take the first address from the queue; another one that has answered, where the first keeps us waiting."""
+    while probes[queue[0]].at_work() and time.monotonic() < deadline:
+        if any(probes[url].answered for url in queue):
+            deadline = min(deadline, time.monotonic() + addresses.GRACE_S)
+        time.sleep(0.02)
+    url = next((url for url in queue if not probes[url].at_work()), queue[0])
+    queue.remove(url)
+    return url
+
+
+def _alone(deferred: bool, others: list[addresses.Probe]) -> bool:
+    """Whether nobody else can send the file, or has already failed to."""
+    return deferred or not any(probe.answered for probe in others)
 
 
 def mismatch(path: Path, size_bytes: int, hashes: Hashes, known: str = "") -> str:
@@ -113,7 +136,7 @@ def _receive(
     size_bytes: int,
     hashes: Hashes,
     wrong: Callable[[Path, str], str],
-    patient: bool,
+    patient: Callable[[], bool],
     progress: Whole | None,
 ) -> str:
     """Complete `target` from these addresses, which have the same size, and return their hosts; or raise Failed."""
@@ -121,6 +144,7 @@ def _receive(
         return _receive_alike(sources[0], target, size_bytes, hashes, wrong, patient, progress)
     hosts = ", ".join(dict.fromkeys(host_of(source.url) for source in sources))
     size_bytes = _length(sources[0], size_bytes)
+    _require_room(target, size_bytes)
     for fresh in (not sources[0].ranges, True):
         part = Part(target, size_bytes, fresh)
         began_empty = not any(part.done)
@@ -141,7 +165,7 @@ def _receive_alike(
     size_bytes: int,
     hashes: Hashes,
     wrong: Callable[[Path, str], str],
-    patient: bool,
+    patient: Callable[[], bool],
     progress: Whole | None,
 ) -> str:
     """As `_receive`, where no hash tells whether parts belong together: all are of the version that the host names.
@@ -152,7 +176,9 @@ def _receive_alike(
     for _ in range(addresses.ATTEMPTS):
         source = source if source.version else replace(source, ranges=False)
         version = f"{source.url} {source.version}"
-        part = Part(target, _length(source, size_bytes), not source.ranges, version)
+        length = _length(source, size_bytes)
+        _require_room(target, length)
+        part = Part(target, length, not source.ranges, version)
         try:
             problem = _fill(part, host, hashes, wrong, Transfer([source], part, patient, progress, alike=True))
         except Changed as changed:
@@ -168,16 +194,22 @@ def _receive_alike(
     raise Failed("the file changes there again and again")
 
 
+def _require_room(target: Path, size_bytes: int) -> None:
+    """Raise a UserError where the disk has no room for what has not arrived yet."""
+    arrived = Part.path_of(target)
+    require_space(target.parent, size_bytes - (arrived.stat().st_blocks * 512 if arrived.exists() else 0))
+
+
 def _length(source: Source, size_bytes: int) -> int:
-    size_bytes = source.size_bytes or size_bytes
-    if not size_bytes:
+    if not source.size_bytes and not size_bytes:
         raise Failed("it does not say how long the file is")
-    return size_bytes
+    if size_bytes and source.size_bytes > ABSURD * size_bytes:
+        raise Failed(f"it says that the file has {source.size_bytes} bytes, expected {size_bytes}")
+    return source.size_bytes or size_bytes
 
 
 def _fill(part: Part, hosts: str, hashes: Hashes, wrong: Callable[[Path, str], str], transfer: Transfer) -> str:
     """Complete the part; how the whole differs from what is known of it, or ""."""
-    require_space(part.path.parent, part.size_bytes - part.path.stat().st_blocks * 512)
     hashing = Hashing(part, hashes[0][0]) if hashes else None
     try:
         transfer.run(part.target_name, hosts)

@@ -161,10 +161,8 @@ class _Job:
                 seconds = time.monotonic() - began_s
                 if len(content) > MOST_BYTES:
                     raise Failed("it is far too large")
-                if not patient and seconds > addresses.SLOW_AFTER_S:
-                    rate = len(content) / seconds
-                    if rate < addresses.SLOW_BYTES_PER_S:
-                        raise Failed(f"only {rate / 1000:.0f} kB/s")
+                if not patient and addresses.too_slow(len(content), seconds):
+                    raise Failed(f"only {len(content) / seconds / 1000:.0f} kB/s")
         if announced and addresses.is_number(announced) and int(announced) != len(content):
             raise ConnectionError("cut short")
         return bytes(content)

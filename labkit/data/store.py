@@ -179,12 +179,17 @@ def verify(name: str) -> State:
 
 def delete(name: str) -> State:
     """Remove the real data, the sample and what a broken download has left; how files came first stays known."""
-    dataset = find(name)
-    with alone(dataset):
-        for folder in (name, f"{name}-sample", f".{name}.download", f".{name}.import"):
-            if (data_dir() / folder).exists():
-                shutil.rmtree(data_dir() / folder)
+    with alone(find(name)):
+        for folder in traces(name):
+            shutil.rmtree(folder)
     return state(name)
+
+
+def traces(name: str) -> list[Path]:
+    """The folders of the data set that exist: the data, the sample, what a broken download or swap has left."""
+    folders = [data_dir() / name, data_dir() / f"{name}-sample"]
+    folders += [*map(_former, folders), data_dir() / f".{name}.download", data_dir() / f".{name}.import"]
+    return [folder for folder in folders if folder.exists()]
 
 
 @contextmanager

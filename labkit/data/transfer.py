@@ -8,7 +8,7 @@ from collections import deque
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Iterator
+from typing import Any, Callable, Iterator
 from urllib.error import HTTPError
 
 from rich.progress import Progress, TaskID
@@ -65,9 +65,17 @@ class Transfer:
     """The connections to one or more addresses, which share the missing blocks among them."""
 
     def __init__(
-        self, sources: list[Source], part: Part, patient: bool, progress: Whole | None, alike: bool = False
+        self,
+        sources: list[Source],
+        part: Part,
+        patient: Callable[[], bool],
+        progress: Whole | None,
+        alike: bool = False,
     ) -> None:
-        """`alike`: all answers must be of one version, since no hash will tell."""
+        """`patient`: whether, at this moment, a slow host may take its time, since no other one has answered.
+
+        `alike`: all answers must be of one version, since no hash will tell.
+        """
         self.alike = alike
         self.sources, self.part, self.patient, self.progress = list(sources), part, patient, progress
         self.ranges = sources[0].ranges
@@ -115,12 +123,11 @@ class Transfer:
 
     def _check_speed(self, samples: deque[tuple[float, int]]) -> None:
         seconds = samples[-1][0] - samples[0][0]
-        if seconds < addresses.SLOW_AFTER_S:
-            return
-        rate = (samples[-1][1] - samples[0][1]) / seconds
-        if rate < addresses.SLOW_BYTES_PER_S and not self.patient:
-            raise Slow(f"only {rate / 1000:.0f} kB/s")
-        samples.popleft()
+        received_bytes = samples[-1][1] - samples[0][1]
+        if addresses.too_slow(received_bytes, seconds) and not self.patient():
+            raise Slow(f"only {received_bytes / seconds / 1000:.0f} kB/s")
+        if seconds >= addresses.SLOW_AFTER_S:
+            samples.popleft()
 
     def _work(self, number: int) -> None:
         try:
@@ -208,9 +215,9 @@ class Transfer:
                         if not self.part.left:
                             self.over.set()
                     seconds = time.monotonic() - began_s
+                    if len(self.sources) > 1 and addresses.too_slow(offset - began_bytes, seconds):
+                        raise Slow(f"only {(offset - began_bytes) / seconds / 1000:.0f} kB/s")
                     if seconds > addresses.SLOW_AFTER_S:
-                        if len(self.sources) > 1 and (offset - began_bytes) / seconds < addresses.SLOW_BYTES_PER_S:
-                            raise Slow(f"only {(offset - began_bytes) / seconds / 1000:.0f} kB/s")
                         began_s, began_bytes = time.monotonic(), offset
         finally:
             with self.lock:

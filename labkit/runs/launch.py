@@ -14,6 +14,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import re
 import runpy
 import signal
 import socket
@@ -45,7 +46,7 @@ class Group:
 
 def plan(gpus: str, nodes: str) -> Group | None:
     """What `--gpus` and `--nodes` ask for; None for one process. Raises UserError for what cannot be."""
-    if gpus and not (gpus.isdigit() and int(gpus) > 0):
+    if gpus and not re.fullmatch("0*[1-9][0-9]{0,3}", gpus):
         raise UserError(f"--gpus: {gpus} is not a number of processes", "./inv lab cifar10 --gpus 2")
     per_machine = int(gpus or 1)
     if not nodes:
@@ -54,7 +55,7 @@ def plan(gpus: str, nodes: str) -> Group | None:
     host, _, port = addresses[0].partition(":")
     machines = (host, *addresses[1:])
     example = "./inv lab cifar10 --gpus 2 --nodes=10.0.0.1,10.0.0.2"
-    if len(machines) < 2 or not all(machines) or not (port or "1").isdigit():
+    if len(machines) < 2 or not all(machines) or not re.fullmatch("[0-9]{1,5}", port or "1"):
         raise UserError("--nodes takes the addresses of all machines, separated by commas", example)
     ours = {place: interface for place, name in enumerate(machines) if (interface := interface_of(name))}
     if len(ours) != 1:

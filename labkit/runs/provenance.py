@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from labkit.base import hardware, settings
+from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import write_bytes
 from labkit.base.paths import ROOT
@@ -50,6 +51,25 @@ def _cuda_problem() -> str:
     except RuntimeError as error:
         return f"no CUDA device that works with PyTorch {torch.__version__}: {str(error).splitlines()[0]}"
     return ""
+
+
+def choose_threads(recorded: int | None) -> None:
+    """Have PyTorch compute with as many threads as a run `recorded` when it began, else with those that have a core.
+
+    The bits of a run depend on it. What OMP_NUM_THREADS says stays as it is.
+    """
+    if settings.system().threads:
+        return
+    cores, most = hardware.cores(), torch.get_num_threads()
+    threads, taken = recorded or 0, 0.0
+    if not 0 < threads <= cores:
+        taken = hardware.taken_cores()
+        threads = max(1, min(most, round(cores - taken)))
+        if threads < min(most, cores):
+            why = f"since others keep {taken:.1f} of {cores} cores busy"
+            say(f"threads: {threads}, {why}; OMP_NUM_THREADS={min(most, cores)} before the command takes them all")
+    if threads != most:  # to say what is so already would change how MKL works, and with it the bits
+        torch.set_num_threads(threads)
 
 
 def environment(device: torch.device, reason: str, seed: int) -> Environment:

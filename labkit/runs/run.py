@@ -234,8 +234,10 @@ class Run:
         numpy.random.seed(self.seed)
         torch.manual_seed(self.seed)
 
-        self._env = provenance.environment(self.device, reason, self.seed)
         first = contents.read(self.folder, "env.json", Environment)
+        if self.device.type == "cpu":
+            provenance.choose_threads(first.threads if first else None)
+        self._env = provenance.environment(self.device, reason, self.seed)
         if first:
             pairs = [(name, getattr(first, name), getattr(self._env, name)) for name in SAME]
             changed = [f"{name} {old} → {new}" for name, old, new in pairs if old is not None and old != new]

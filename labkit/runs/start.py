@@ -54,7 +54,8 @@ def start(
     """
     console.console.quiet = processes.rank() > 0
     try:
-        status = _run(main, config_class, presets, sys.argv[1:] if argv is None else argv)
+        with files.writing():  # a disk that refuses, wherever it does
+            status = _run(main, config_class, presets, sys.argv[1:] if argv is None else argv)
     except UserError as error:
         _let_the_first_speak()
         warn(f"error: {error}")
@@ -97,10 +98,7 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
                 run.note(text)
     else:
         config = options.build(config_class, presets, request)
-        run = _open(request, config, lab, manifest)
-        with files.writing(run.folder):
-            for source in lab_file.parent.glob("*.py"):
-                shutil.copy(str(source), str(files.made(run.folder / "code")))
+        run = _open(request, config, lab_file.parent, manifest)
 
     try:
         with files.writing(run.folder):
@@ -154,9 +152,9 @@ def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int
             signal.signal(number, handler)
 
 
-def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str, Any]) -> Run:
-    """A new run in a new folder named by the time, even when two start in one second."""
-    now = datetime.now(timezone.utc)
+def _open(request: options.Request, config: Any, source: Path, manifest: Mapping[str, Any]) -> Run:
+    """A new run of the lab in `source`, in a new folder named by the time, even when two start in one second."""
+    now, lab = datetime.now(timezone.utc), source.name
     name = now.strftime("%Y%m%d-%H%M%S")
     parent = paths.runs_dir() / lab
     with files.writing(parent, "./inv config set runs /a/folder/of/yours"):
@@ -177,8 +175,14 @@ def _open(request: options.Request, config: Any, lab: str, manifest: Mapping[str
         "seed": request.seed or 0,
         "options": dataclasses.asdict(config),
     }
-    with files.writing(folder):
-        typed.write(folder / "config.json", contents.Config(**facts, command=_command(facts, request)))
+    with files.writing(folder, "./inv config set runs /a/folder/of/yours"):
+        try:
+            typed.write(folder / "config.json", contents.Config(**facts, command=_command(facts, request)))
+            for program in source.glob("*.py"):
+                shutil.copy(str(program), str(files.made(folder / "code")))
+        except OSError:  # a run that never began is none
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     return Run(folder, facts, request.save_every_s)
 
 

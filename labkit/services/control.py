@@ -13,6 +13,7 @@ import hashlib
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, NoReturn
 from urllib.error import HTTPError
 
-from labkit.base import login, paths, ports, settings
+from labkit.base import login, paths, ports, settings, typed
 from labkit.base.console import warn
 from labkit.base.errors import UserError
 from labkit.base.programs import last_words, output_of
@@ -55,6 +56,14 @@ class Service:
         return f"http://127.0.0.1:{self.port}/" + (f"?token={self.token}" if self.token else "")
 
 
+class Note(typed.Record, frozen=True, kw_only=True):
+    """What is written down of a service that is a process, to find it again."""
+
+    process: int
+    port: int
+    token: str
+
+
 def folder() -> Path:
     """Where the notes and logs of native services are."""
     return paths.runs_dir() / ".services"
@@ -76,7 +85,7 @@ def log_of(name: str) -> Path:
 def wanted_port(name: str, asked: str) -> int:
     """The port that was asked for, else for visdom the setting `visdom_port`, else the usual one. Raises UserError."""
     text = asked or (settings.current().visdom_port if name == "visdom" else str(ports.SERVICES[name]))
-    if not text.isdigit() or not 1024 <= int(text) <= 65535:
+    if not re.fullmatch("[0-9]{4,5}", text) or not 1024 <= int(text) <= 65535:
         problem = f"'{text}' is not a port: use a number from 1024 to 65535"
         raise UserError(problem, f"./inv {name} --port {ports.SERVICES[name]}")
     return int(text)
@@ -95,12 +104,12 @@ def find(name: str, engine: Engine) -> Service | None:
 
 
 def find_native(name: str) -> Service | None:
+    note = typed.read(note_of(name), Note)
     try:
-        said = json.loads(note_of(name).read_text(encoding="utf-8"))
-        ours = os.path.samefile(f"/proc/{said['process']}/fd/1", log_of(name))
-    except (OSError, ValueError):  # the process or the log is gone, the process is not ours, or the note is half one
+        ours = note is not None and os.path.samefile(f"/proc/{note.process}/fd/1", log_of(name))
+    except OSError:  # the process or the log is gone, or the process is not ours
         return None
-    return Service(name, here(), said["port"], said["token"], str(said["process"])) if ours else None
+    return Service(name, here(), note.port, note.token, str(note.process)) if note and ours else None
 
 
 def find_container(name: str, engine: Engine) -> Service | None:
@@ -108,10 +117,13 @@ def find_container(name: str, engine: Engine) -> Service | None:
     described = output_of(engine.client, "inspect", container) if container else ""
     if not described:
         return None
-    (said,) = json.loads(described)
-    published = [entry for entries in said["NetworkSettings"]["Ports"].values() for entry in entries or []]
-    variables = dict(variable.partition("=")[::2] for variable in said["Config"]["Env"])
-    port = int(published[0]["HostPort"]) if published else ports.SERVICES[name]
+    try:
+        (said,) = json.loads(described)
+        published = [entry for entries in said["NetworkSettings"]["Ports"].values() for entry in entries or []]
+        variables = dict(variable.partition("=")[::2] for variable in said["Config"]["Env"])
+        port = int(published[0]["HostPort"]) if published else ports.SERVICES[name]
+    except (LookupError, TypeError, ValueError, AttributeError):  # it is no container of ours, or just going
+        return None
     return Service(name, "docker", port, variables.get("JUPYTER_TOKEN", ""), container)
 
 
@@ -140,7 +152,7 @@ def start_native(
             start_new_session=True,
         )
     with undone(name, lambda: end(process)):
-        note = {"process": process.pid, "port": port, "token": token}
+        note = typed.builtins(Note(process=process.pid, port=port, token=token))
         note_of(name).write_text(json.dumps(note) + "\n", encoding="utf-8")
         deadline = time.monotonic() + START_S
         while not answers(name, port):

@@ -43,6 +43,7 @@ def variables(engine: Engine, choice: Choice, visdom: str = "127.0.0.1", launch:
         "LAB_SETTINGS_INSIDE": settings.handed_on(
             stack=choice.label, visdom_server=visdom, visdom_port=port, launch=launch
         ),
+        **choice.variables,
         "LAB_PRELOAD": "" if choice.use_gpu else "libtcmalloc_minimal.so.4",  # faster training on the CPU
     }
 

@@ -10,10 +10,11 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Literal
+from typing import Any, Literal, Sequence
 
 from labkit.base import paths, ports
 from labkit.base.command import as_typed
+from labkit.base.hardware import Gpu
 from labkit.stacks import catalog, images, selection
 from labkit.stacks import engine as engines
 from labkit.stacks.machine import UNKNOWN, Machine, host_of
@@ -24,6 +25,7 @@ REMEDIES = {
     engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
     engines.SILENT: "sudo systemctl restart docker",
     engines.LATE: "sudo systemctl restart docker",
+    engines.PODMAN: "./inv setup --where venv, which needs no containers, or Docker Engine in place of podman-docker",
 }
 
 
@@ -57,7 +59,7 @@ def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
             shared_memory(machine),
             clock(machine, facts),
         ],
-        "GPU and stack": [*gpu(machine, facts), stack(machine, facts, choice, asked)],
+        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked)],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
         "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
@@ -151,8 +153,10 @@ def clock(machine: Machine, facts: dict[str, Any]) -> Finding:
 # --- GPU and stack ---------------------------------------------------------------------------------------------------
 
 
-def gpu(machine: Machine, facts: dict[str, Any]) -> list[Finding]:
-    """What is known of GPUs and driver: which CUDA the driver runs, and which stacks have code for the GPUs."""
+def gpu(machine: Machine, facts: dict[str, Any], choice: selection.Choice) -> list[Finding]:
+    """What is known of GPUs and driver: which CUDA it runs, which stacks have code for the GPUs, which are unused."""
+    if not machine.gpus and machine.hidden:
+        return [hidden(machine)]
     if not machine.gpus:
         if machine.card:
             what = "an NVIDIA card is plugged in, but its driver does not answer (nvidia-smi)"
@@ -160,8 +164,27 @@ def gpu(machine: Machine, facts: dict[str, Any]) -> list[Finding]:
             return [Finding("gpu", "note", "GPU", what, remedy)]
         where = ", and under WSL2 the driver is installed in Windows, not here" if machine.wsl else ""
         return [Finding("gpu", "ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
-    cards = ", ".join(f"{gpu.name} ({gpu.capability or 'compute capability unknown'})" for gpu in machine.gpus)
-    return [Finding("gpu", "ok", "GPU", cards), driver(machine, facts), code(machine, facts)]
+    found = [Finding("gpu", "ok", "GPU", named(machine.gpus)), driver(machine, facts), code(machine, facts)]
+    left_out = [gpu for gpu in machine.gpus if gpu not in choice.gpus] if choice.use_gpu else []
+    if left_out:
+        names = ", ".join(gpu.name for gpu in left_out)
+        why = selection.obstacle(choice.stack, choice.build, left_out, machine.driver, machine.wsl, facts)
+        found.append(Finding("gpu-left-out", "ok", "left out", f"{names}: {why}"))
+    if machine.hidden:
+        found.append(hidden(machine))
+    return found
+
+
+def named(gpus: Sequence[Gpu]) -> str:
+    return ", ".join(f"{gpu.name} ({gpu.capability or 'compute capability unknown'})" for gpu in gpus)
+
+
+def hidden(machine: Machine) -> Finding:
+    """The GPUs that the user's own choice leaves out; a note where none is left."""
+    what = f"CUDA_VISIBLE_DEVICES leaves out {named(machine.hidden)}"
+    if machine.gpus:
+        return Finding("gpu-hidden", "ok", "hidden", what)
+    return Finding("gpu-hidden", "note", "hidden", f"{what}: the labs run on the CPU", "unset CUDA_VISIBLE_DEVICES")
 
 
 def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
@@ -177,7 +200,7 @@ def driver(machine: Machine, facts: dict[str, Any]) -> Finding:
 
 
 def code(machine: Machine, facts: dict[str, Any]) -> Finding:
-    """The stacks with code for every GPU, whatever the driver."""
+    """The stacks with code for a GPU, whatever the driver."""
     able = []
     for name in selection.GPU_STACKS:
         stack = catalog.load(name)
@@ -187,7 +210,7 @@ def code(machine: Machine, facts: dict[str, Any]) -> Finding:
                 able.append(name)
     if able:
         return Finding("gpu-code", "ok", "code for it", f"in stack {', '.join(able)}")
-    what = "no stack has code for every GPU here, so the labs run on the CPU"
+    what = "no stack has code for a GPU here, so the labs run on the CPU"
     return Finding("gpu-code", "note", "code for it", what, "./inv setup --stack cpu")
 
 

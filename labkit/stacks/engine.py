@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from labkit.base import settings
+from labkit.base.errors import harmless
 from labkit.base.programs import output_of
 
+Kind = TypeVar("Kind")
 LIMIT_S = 3.0  # for each question: an engine that answers does so in a tenth of that
 
 # What can be wrong with an engine, for those who know a remedy (labkit/stacks/doctor.py).
@@ -23,6 +26,7 @@ NOT_RUNNING = "the engine is not running"
 NO_PERMISSION = "you may not talk to the engine (you are not in the group docker)"
 SILENT = "the engine does not answer"
 LATE = f"docker did not answer within {LIMIT_S:g} s"
+PODMAN = "docker is podman here (podman-docker), with which the images are not tested"
 
 
 @dataclass(frozen=True)
@@ -69,49 +73,63 @@ def clients() -> list[str]:
 
 def find() -> Engine:
     """Look for an engine that answers; about 0.3 s, and not much more than LIMIT_S where it hangs."""
-    programs = clients()
+    programs, complaint = clients(), ""
     if not programs:
         return Engine(problem=NOT_INSTALLED)
     try:
         asked = subprocess.run(
-            [programs[0], "info", "--format", "{{json .}}"], capture_output=True, text=True, timeout=LIMIT_S
-        )
+            [programs[0], "info", "--format", "{{json .}}"],
+            capture_output=True, text=True, errors="replace", timeout=LIMIT_S,
+        )  # fmt: skip
+        complaint = asked.stderr
         told = json.loads(asked.stdout or "{}")
     except subprocess.TimeoutExpired:
         return Engine(client=programs[0], problem=LATE)
-    except (OSError, ValueError):
-        return Engine(client=programs[0], problem=SILENT)
-    if asked.returncode != 0 or not told.get("ServerVersion"):
-        return Engine(client=programs[0], problem=explain(asked.stderr))
+    except (OSError, ValueError, RecursionError):
+        told = None
+    if not isinstance(told, dict):
+        told = {}
+    if part(told, "host", dict) or "using podman" in complaint:  # the package podman-docker
+        return Engine(client=programs[0], problem=PODMAN)
+    if not part(told, "ServerVersion", str):
+        # A client of 20.10 has status 0 without an engine, and the reason in what it prints.
+        reasons = map(str, part(told, "ServerErrors", list))
+        return Engine(client=programs[0], problem=explain("\n".join([complaint, *reasons])))
     client, builder = find_builder(programs)
-    folder = told.get("DockerRootDir") or ""
+    folder = part(told, "DockerRootDir", str)
     return Engine(
         client=client,
         version=told["ServerVersion"],
         builder=builder,
         compose=find_compose(client),
-        rootless="name=rootless" in (told.get("SecurityOptions") or []),
+        rootless="name=rootless" in part(told, "SecurityOptions", list),
         gpu=find_toolkit(told),
         folder=folder if Path(folder).is_dir() else "",
-        proxy=told.get("HttpsProxy") or told.get("HttpProxy") or "",
+        proxy=part(told, "HttpsProxy", str) or part(told, "HttpProxy", str),
     )
+
+
+def part(told: dict[str, Any], name: str, kind: type[Kind]) -> Kind:
+    """What `docker info` told under this name, and an empty one of its kind where that is of another."""
+    found = told.get(name)
+    return found if isinstance(found, kind) else kind()
 
 
 def explain(message: str) -> str:
     """Docker's complaint as a clause, with what it means for the user."""
     if "permission denied" in message.lower():
         return NO_PERMISSION
-    if "cannot connect" in message.lower() or "no such file" in message.lower():
+    if re.search("(?i)(cannot|failed to) connect|no such file|connection refused|daemon running", message):
         return NOT_RUNNING
-    return message.strip().splitlines()[-1] if message.strip() else SILENT
+    return harmless(message).strip().splitlines()[-1] if message.strip() else SILENT
 
 
 def find_toolkit(told: dict[str, Any]) -> str:
     """How the engine hands over NVIDIA GPUs, from what `docker info` told."""
-    if "nvidia" in (told.get("Runtimes") or {}):
+    if "nvidia" in part(told, "Runtimes", dict):
         return "runtime"
-    folders = told.get("CDISpecDirs") or ["/etc/cdi", "/var/run/cdi"]
-    return "CDI" if any(True for folder in folders for _ in Path(folder).glob("*nvidia*")) else ""
+    folders = part(told, "CDISpecDirs", list) or ["/etc/cdi", "/var/run/cdi"]
+    return "CDI" if any(True for folder in folders for _ in Path(str(folder)).glob("*nvidia*")) else ""
 
 
 def find_builder(programs: list[str]) -> tuple[str, str]:
@@ -121,7 +139,7 @@ def find_builder(programs: list[str]) -> tuple[str, str]:
             return program, "buildx"
     for program in programs:
         major = output_of(program, "version", "--format", "{{.Client.Version}}", timeout_s=LIMIT_S).partition(".")[0]
-        if major.isdigit() and 19 <= int(major) < 23:  # later clients left BuildKit to the plugin
+        if re.fullmatch("19|2[0-2]", major):  # later clients left BuildKit to the plugin
             return program, "BuildKit"
     return programs[0], ""
 

@@ -41,12 +41,13 @@ class Machine:
     disk_free_gb: float  # where the environments go
     data_free_gb: float  # where the data sets go
     driver: str  # NVIDIA's, "" without one; under WSL2 the Windows driver
-    gpus: tuple[Gpu, ...]
+    gpus: tuple[Gpu, ...]  # those that CUDA_VISIBLE_DEVICES leaves to us
     engine: Engine
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
     preload: str = ""  # what the user lets every program load first (LD_PRELOAD)
 
+    hidden: tuple[Gpu, ...] = ()  # those that it does not
     inside: str = ""  # the label of the stack when this is one of our images
     detectron2: dict[str, str] = field(default_factory=dict)  # stack -> what its environment has of it, "" nothing
     root: bool = False
@@ -66,7 +67,8 @@ class Machine:
 
 def probe() -> Machine:
     """Look at what the choice of a stack rests on; about 0.1 s. The engine is looked for when somebody asks for it."""
-    driver, gpus = hardware.find_gpus()
+    driver, every = hardware.find_gpus()
+    gpus = hardware.visible(every, settings.system().visible_gpus)
     return Machine(
         system=platform.system(),
         architecture=platform.machine(),
@@ -77,6 +79,7 @@ def probe() -> Machine:
         data_free_gb=free_gb(paths.data_dir()),
         driver=driver,
         gpus=tuple(gpus),
+        hidden=tuple(gpu for gpu in every if gpu.names not in [seen.names for seen in gpus]),
         engine=engine.later(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),

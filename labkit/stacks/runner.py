@@ -116,6 +116,7 @@ def python_command(
         "LAB_SETTINGS": settings.handed_on(stack=choice.label, launch=launch),
         "PYTHONPATH": str(paths.ROOT),
         **NO_CHATTER,
+        **choice.variables,
         **variables,
     }
     if machine.gpus and not choice.use_gpu:

@@ -19,7 +19,7 @@ NEWEST_DRIVER = "999999"
 
 @dataclass(frozen=True)
 class Choice:
-    """A stack, which of its builds, whether the GPU is used, and the reason in one sentence.
+    """A stack, which of its builds, the GPUs that it uses, and the reason in one sentence.
 
     `recommended` is the label of what fits the GPU and its driver best, whether or not its hashes are recorded and
     whatever was asked for.
@@ -27,9 +27,19 @@ class Choice:
 
     stack: Stack
     build: Build
-    use_gpu: bool
+    gpus: tuple[Gpu, ...]
     reason: str
     recommended: str
+
+    @property
+    def use_gpu(self) -> bool:
+        return bool(self.gpus)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What a process must find in its environment to see these GPUs and no other; {} where there is no other."""
+        names = [gpu.handle for gpu in self.gpus if gpu.handle]
+        return {"CUDA_VISIBLE_DEVICES": ",".join(names), "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} if names else {}
 
     @property
     def label(self) -> str:
@@ -51,7 +61,7 @@ def covers(architectures: list[str], capability: str) -> bool:
 
 
 def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> str:
-    """Why this build cannot use these GPUs with this driver, as a clause; '' where it can."""
+    """Why this build can use none of these GPUs with this driver, as a clause; '' where it can use one."""
     if not gpus:
         return "no NVIDIA GPU was found"
     if stack.name == "cpu":
@@ -60,15 +70,19 @@ def obstacle(stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool
     assert wheel is not None, f"check() lets no wheel without a row pass: {stack.torch}"
     if version_key(driver) < version_key(needed):
         return f"driver {driver} is older than the {needed} that CUDA {build.cuda} needs"
+    reasons = []
     for gpu in gpus:
-        if not gpu.capability:
-            return f"the driver does not report the compute capability of {gpu.name}"
-        if not covers(wheel["architectures"], gpu.capability):
-            return f"torch {stack.torch} with CUDA {build.cuda} has no code for {gpu.name} ({gpu.capability})"
         oldest = facts["wsl"]["min_capability"]
-        if wsl and version_key(gpu.capability) < version_key(oldest):
-            return f"WSL2 passes on GPUs from compute capability {oldest} on, and {gpu.name} has {gpu.capability}"
-    return ""
+        if not gpu.capability:
+            reasons.append(f"the driver does not report the compute capability of {gpu.name}")
+        elif not covers(wheel["architectures"], gpu.capability):
+            reasons.append(f"torch {stack.torch} with CUDA {build.cuda} has no code for {gpu.name} ({gpu.capability})")
+        elif wsl and version_key(gpu.capability) < version_key(oldest):
+            what = f"WSL2 passes on GPUs from compute capability {oldest} on"
+            reasons.append(f"{what}, and {gpu.name} has {gpu.capability}")
+        else:
+            return ""
+    return reasons[0]
 
 
 def needed_driver(build: Build, wsl: bool, facts: dict[str, Any]) -> str:
@@ -79,20 +93,41 @@ def needed_driver(build: Build, wsl: bool, facts: dict[str, Any]) -> str:
 
 
 def best(gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> tuple[Stack, Build] | None:
-    """The newest stack that can use these GPUs with this driver, its locked builds first; None where none can."""
-    for stack in map(load, GPU_STACKS):
-        for build in sorted(stack.builds, key=lambda build: build.pending):
-            if not obstacle(stack, build, gpus, driver, wsl, facts):
-                return stack, build
-    return None
+    """The newest stack that can use one of these GPUs with this driver, its locked builds first; None where none can.
+
+    The GPU with the most memory decides, so that an old display card does not; but one that has a stack with recorded
+    hashes comes before one that has not.
+    """
+    found = []
+    for gpu in strongest_first(gpus):
+        builds = [(stack, build) for stack in map(load, GPU_STACKS) for build in sorted(stack.builds, key=_is_pending)]
+        found += [able for able in builds if not obstacle(*able, [gpu], driver, wsl, facts)][:1]
+    return min(found, key=lambda able: _is_pending(able[1]), default=None)
+
+
+def _is_pending(build: Build) -> bool:
+    return build.pending
+
+
+def strongest_first(gpus: list[Gpu]) -> list[Gpu]:
+    return sorted(gpus, key=lambda gpu: (gpu.memory_mb, version_key(gpu.capability or "0")), reverse=True)
+
+
+def fitting(
+    stack: Stack, build: Build, gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]
+) -> tuple[list[Gpu], str]:
+    """Those of `gpus` that this build can use, and why it cannot use the first of the others, '' without others."""
+    why = {gpu: obstacle(stack, build, [gpu], driver, wsl, facts) for gpu in gpus}
+    return [gpu for gpu in gpus if not why[gpu]], next((reason for reason in why.values() if reason), "")
 
 
 def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> Choice:
     """The stack to use on a machine with these GPUs and this driver, and the reason.
 
     `asked` is a stack's name, or NAME/BUILD, given by the user: it is taken as it is, on the CPU where the GPU cannot
-    run it. Otherwise the newest stack that the driver and the compute capability of every GPU allow is taken, and the
-    CPU where there is none. A build whose hashes nobody has recorded yet is used only when asked for.
+    run it. Otherwise the newest stack that the driver and a GPU's compute capability allow is taken, and the CPU where
+    there is none. A build whose hashes nobody has recorded yet is used only when asked for. Of several GPUs those are
+    used that the stack can run, in the order given.
     """
     facts = load_facts()
     cpu = load("cpu")
@@ -102,11 +137,14 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
         stack_name, _, build_name = asked.partition("/")
         stack = load(stack_name)
         build = stack.build(build_name)
-        why = obstacle(stack, build, gpus, driver, wsl, facts)
-        reason = "you asked for it" + (f"; on the CPU, since {why}" if why else "")
-        return Choice(stack, build, not why, reason, recommended)
+        used, why = fitting(stack, build, gpus, driver, wsl, facts)
+        why = why or obstacle(stack, build, gpus, driver, wsl, facts) if not used else why
+        reason = "you asked for it" + (f"; {'left out' if used else 'on the CPU'}, since {why}" if why else "")
+        return Choice(stack, build, tuple(used), reason, recommended)
     if found and not found[1].pending:
-        return Choice(*found, True, f"driver {driver}, {gpus[0].name} ({gpus[0].capability})", recommended)
+        used, why = fitting(*found, gpus, driver, wsl, facts)
+        reason = f"driver {driver}, {used[0].name} ({used[0].capability})" + (f"; {why}" if why else "")
+        return Choice(*found, tuple(used), reason, recommended)
     advice = upgrade(gpus, driver, wsl, facts)
     if found:
         reason = f"the GPU can run {recommended}, whose wheels have no recorded hashes: ask for it with "
@@ -117,7 +155,7 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
         reason = obstacle(*able, gpus, driver, wsl, facts) if able else ""
         reason = reason or obstacle(newest, newest.build(), gpus, NEWEST_DRIVER, wsl, facts)
         reason += f": {advice}" if advice else ""
-    return Choice(cpu, cpu.build(), False, reason, recommended)
+    return Choice(cpu, cpu.build(), (), reason, recommended)
 
 
 def upgrade(gpus: list[Gpu], driver: str, wsl: bool, facts: dict[str, Any]) -> str:

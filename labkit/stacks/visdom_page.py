@@ -7,6 +7,7 @@ they are built, native environments when they are made.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -30,7 +31,7 @@ def npm() -> str:
     """An npm that reads today's lock files (7 or newer): the user's own, else the pinned one, made in .venv/node."""
     found = shutil.which("npm") or ""
     major = output_of(found, "--version").partition(".")[0] if found else ""
-    if major.isdigit() and int(major) >= 7:
+    if re.fullmatch("[0-9]{1,4}", major) and int(major) >= 7:
         return found
     return str(native.make_tools("node") / "bin" / "npm")
 

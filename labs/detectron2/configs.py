@@ -7,6 +7,7 @@ package, and every run here writes the whole result to config.yaml.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, Sequence
 
@@ -55,7 +56,7 @@ def load(name: str, overrides: Sequence[str]) -> Any:
     for key, value in given.items():
         if key not in keys:
             raise UserError(f"detectron2 has no setting {key}; {near(key, keys, 'see config.yaml of any run')}")
-        if key == "SOLVER.IMS_PER_BATCH" and "SOLVER.BASE_LR" not in given and value.isdigit() and int(value):
+        if key == "SOLVER.IMS_PER_BATCH" and "SOLVER.BASE_LR" not in given and re.fullmatch("0*[1-9][0-9]{0,8}", value):
             scale(cfg, int(value))
         try:
             cfg.merge_from_list([key, value])

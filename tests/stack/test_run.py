@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import http.server
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 import torch
 import toys
 
-from labkit.base import settings
+from labkit.base import hardware, settings
 from labkit.runs import live, provenance, records
 from labkit.runs import start as start_module
 from labkit.runs.run import Helper, Run
@@ -388,3 +389,51 @@ def test_only_the_first_process_keeps_the_changes(tmp_path, monkeypatch):
     helper.begin()
     helper.close()
     assert len(asked) == 1
+
+
+# --- threads ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def two_threads(monkeypatch):
+    """PyTorch with two threads, as on a machine of two cores, whose user leaves the choice to us."""
+    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(hardware, "cores", lambda: 2)
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_where_cores_are_taken_fewer_threads_compute_and_a_resumed_run_keeps_their_number(monkeypatch, capfd):
+    monkeypatch.setattr(hardware, "taken_cores", lambda: 1.4)
+    assert toys.run("--mode", "refuse-late") == 2
+    (folder,) = toys.folders()
+    assert "threads: 1, since others keep 1.4 of 2 cores busy; OMP_NUM_THREADS=2" in capfd.readouterr().err
+    assert read(folder, "env.json")["threads"] == 1
+
+    torch.set_num_threads(2)
+    monkeypatch.setattr(hardware, "taken_cores", lambda: 0.0)
+    assert toys.run("--resume=latest") == 2
+    assert torch.get_num_threads() == 1 and "other conditions" not in capfd.readouterr().err
+    torch.set_num_threads(2)
+    assert toys.run("--epochs", "1") == 0 and torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_the_users_own_number_of_threads_stays(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setattr(hardware, "taken_cores", lambda: 1.9)
+    provenance.choose_threads(None)
+    assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize("why", [errno.EROFS, errno.ENOSPC, errno.EACCES])
+def test_a_disk_that_refuses_is_one_sentence_wherever_it_does(why, monkeypatch, capfd):
+    def refuses(*_):
+        raise OSError(why, os.strerror(why), "/somewhere/metrics.jsonl")
+
+    monkeypatch.setattr(start_module, "_run", refuses)
+    assert toys.run("--epochs", "1") == 2
+    assert "cannot use /somewhere/metrics.jsonl: " in capfd.readouterr().err

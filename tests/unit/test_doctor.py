@@ -21,7 +21,7 @@ import pytest
 from labkit.base import hardware, paths, ports
 from labkit.base.hardware import Gpu
 from labkit.stacks import catalog, doctor, engine, images, machine
-from labkit.stacks.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, SILENT, Engine
+from labkit.stacks.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, PODMAN, SILENT, Engine
 from labkit.stacks.machine import Machine
 
 DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"), folder="/var/lib/docker")
@@ -212,13 +212,13 @@ def test_nvidia_smi_of_a_new_driver_is_read(path):
     )
     assert hardware.find_gpus() == (
         "580.65.06",
-        [Gpu("NVIDIA H100 80GB HBM3", "9.0", 81559), Gpu("Tesla T4", "7.5", 15360)],
+        [Gpu("NVIDIA H100 80GB HBM3", "9.0", 81559, ("0",), "0"), Gpu("Tesla T4", "7.5", 15360, ("1",), "1")],
     )
 
 
 def test_nvidia_smi_of_an_old_driver_does_not_know_compute_cap(path):
     program(path, "nvidia-smi", 'case "$*" in *compute_cap*) exit 6;; esac\necho "418.40.04, 11441, Tesla K80"')
-    assert hardware.find_gpus() == ("418.40.04", [Gpu("Tesla K80", "", 11441)])
+    assert hardware.find_gpus() == ("418.40.04", [Gpu("Tesla K80", "", 11441, ("0",))])
 
 
 def test_a_broken_nvidia_smi_is_no_gpu(path):
@@ -275,6 +275,19 @@ INFO = {
         ("echo '{}'; echo 'permission denied while trying to connect' >&2; exit 1", {"problem": NO_PERMISSION}),
         ("echo '{}'; echo 'Cannot connect to the Docker daemon' >&2; exit 0", {"problem": NOT_RUNNING}),
         ("echo 'error: the daemon is too new' >&2; exit 1", {"problem": "error: the daemon is too new"}),
+        # A client of 20.10 has status 0, and the reason in its JSON.
+        (f"echo '{json.dumps({'ServerErrors': ['Cannot connect to the Docker daemon at unix:///x']})}'", {"problem": NOT_RUNNING}),
+        (f"echo '{json.dumps({'ServerErrors': ['Got permission denied while trying to']})}'", {"problem": NO_PERMISSION}),
+        (f"echo '{json.dumps({'ServerErrors': ['failed to connect to the docker API']})}'", {"problem": NOT_RUNNING}),
+        (f"echo '{json.dumps({'ServerErrors': 7, 'ServerVersion': 5})}'", {"problem": SILENT}),
+        # podman-docker
+        ("""echo '{"host": {"arch": "amd64"}, "version": {}}'; echo 'Emulate Docker CLI using podman.' >&2""", {"problem": PODMAN}),
+        ("echo 'Emulate Docker CLI using podman.' >&2; echo broken; exit 125", {"problem": PODMAN}),
+        # what is not what it should be
+        ("echo '[1]'", {"problem": SILENT}),
+        ("printf '\\377'", {"problem": SILENT}),
+        (f"echo '{json.dumps({**INFO, 'Runtimes': [], 'SecurityOptions': 3, 'DockerRootDir': 7, 'CDISpecDirs': [1], 'HttpProxy': []})}'",
+         {"version": "27.3.1", "rootless": False, "gpu": "", "folder": "", "proxy": ""}),
         ("echo nonsense", {"problem": SILENT}),
         ("exit 3", {"problem": SILENT}),
     ],

@@ -87,7 +87,7 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("export", "--format", "condo"), "did you mean conda?"),
         (("export", "--mirror", "us"), "--mirror: there is no 'us' (known: cn)"),
         (("export", "--output", str(ROOT / "README.md")), "already exists"),
-        (("export", "--output", "/proc/requirements.txt"), "cannot be written"),
+        (("export", "--output", "/proc/requirements.txt"), "cannot use /proc/requirements.txt"),
         (("lab",), "next: ./inv labs"),
         (("labz",), "did you mean lab"),
         (("runs", "--all"), "next: ./inv --help runs"),
@@ -157,6 +157,34 @@ def test_the_launcher_makes_its_environment_and_repairs_a_half_made_one(copy):
     assert "making .venv/host" in done.stderr and "doctor" in done.stdout
     again = subprocess.run(["sh", str(copy / "inv"), "--list"], cwd="/", capture_output=True, text=True)
     assert again.returncode == 0 and "making" not in again.stderr
+
+
+def test_line_ends_of_windows_are_named(copy):
+    """As in a zip made on Windows; `./inv` itself then ends in the kernel, which looks for a /bin/sh with a CR."""
+    (copy / "inv").write_bytes((copy / "inv").read_bytes().replace(b"\n", b"\r\n"))
+    for shell in ("sh", "bash"):
+        done = subprocess.run([shell, "inv", "--list"], cwd=copy, capture_output=True, text=True)
+        assert done.returncode == 2 and "the line ends of Windows" in done.stderr and done.stderr.count("\n") == 2
+    mend = done.stderr.partition("or here: ")[2]
+    subprocess.run(["sh", "-c", mend], cwd=copy, check=True)
+    assert (copy / "inv").read_bytes() == (ROOT / "inv").read_bytes()
+    assert (copy / "docs" / "report.png").read_bytes() == (ROOT / "docs" / "report.png").read_bytes()
+
+
+def test_a_clone_with_autocrlf_has_the_same_bytes(copy, tmp_path):
+    def git(*words, cwd):
+        subprocess.run(["git", "-c", "user.name=a", "-c", "user.email=a@b", *words], cwd=cwd, check=True, capture_output=True)
+
+    git("init", cwd=copy)
+    git("-c", "core.autocrlf=false", "add", "--all", cwd=copy)
+    git("commit", "--message=a", cwd=copy)
+    git("clone", "-c", "core.autocrlf=true", str(copy), str(tmp_path / "clone"), cwd=tmp_path)
+    files = [path for path in (tmp_path / "clone").rglob("*") if path.is_file() and ".git" not in path.parts]
+    assert len(files) > 400
+    for path in files:
+        assert path.read_bytes() == (copy / path.relative_to(tmp_path / "clone")).read_bytes(), path
+    done = subprocess.run(["sh", str(tmp_path / "clone" / "inv"), "--list"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def only_on_path(folder, **programs):

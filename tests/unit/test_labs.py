@@ -15,6 +15,7 @@ import pytest
 
 from labkit.base import labs, paths, settings
 from labkit.base.errors import UserError
+from labkit.base.hardware import Gpu
 from labkit.cli import labs as tasks
 from labkit.runs import launch, options
 from labkit.stacks import containers, runner, selection
@@ -166,7 +167,7 @@ def test_tcmalloc_is_preloaded_where_the_processor_computes():
     assert preloaded(cpu, machine) == machine.tcmalloc
     assert preloaded(cpu, dataclasses.replace(machine, tcmalloc="")) is None
     assert preloaded(cpu, dataclasses.replace(machine, preload="/lib/other.so")) is None
-    assert preloaded(dataclasses.replace(cpu, use_gpu=True), machine) is None
+    assert preloaded(dataclasses.replace(cpu, gpus=(Gpu("A100", "8.0"),)), machine) is None
     assert containers.variables(Engine("/usr/bin/docker", "27"), cpu)["LAB_PRELOAD"] == "libtcmalloc_minimal.so.4"
 
 

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -188,6 +189,19 @@ def test_the_list_of_runs_takes_any_text(runs, capsys):
         cli.runs_table()
         shown = capsys.readouterr().out
         assert text.replace("\x1b", "?") in shown and "pix2pix" in shown and "\x1b" not in shown
+
+
+def test_thousands_of_runs_are_listed_at_once(runs, monkeypatch, tmp_path, capsys):
+    for number in range(1000):
+        shutil.copytree(runs / CIFAR10, tmp_path / "many" / "cifar10" / f"20270101-{number:06}", symlinks=True,
+                        ignore=shutil.ignore_patterns("plots", "code", "*.jsonl", "*.html"))  # fmt: skip
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "many"))
+    quickest = 60.0
+    for _ in range(3):  # something else may be at work on this machine
+        began = time.monotonic()
+        cli.runs_table()
+        quickest = min(quickest, time.monotonic() - began)
+    assert capsys.readouterr().out.count("cifar10/20270101") == 3000 and quickest < 0.45
 
 
 @pytest.mark.parametrize("name", ["x" * 5000, "nul\0", "~nobody-of-this-name/x", "../..", "", "a/b/c"])

@@ -125,10 +125,15 @@ MACHINES = [
     (["GTX 680"], "470.256", False, "", "cpu/index", False, "cpu/index", "no code for GTX 680 (3.0)"),
     (["GTX 480"], "390.157", False, "", "cpu/index", False, "cpu/index", "no code for GTX 480 (2.0)"),
     (["GT 1234"], "390.157", False, "", "cpu/index", False, "cpu/index", "does not report the compute capability of GT 1234"),
-    # several: the stack must run on all of them
-    (["T4", "GTX 1080 Ti"], "580.65.06", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
+    # several: those that fit are used, and a card that does not is named
+    (["T4", "GTX 1080 Ti"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "no code for GTX 1080 Ti (6.1)"),
+    (["GT 710", "RTX 4090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "RTX 4090 (8.9); torch 2.11"),
+    (["GT 710", "RTX 4090"], "580.65.06", False, "cu130", "cu130/index", True, "cu130/index", "left out, since torch"),
+    (["GT 1234", "RTX 4090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "capability of GT 1234"),
+    (["GT 1234", "K80"], "470.57.02", False, "", "notes/index", True, "notes/index", "capability of GT 1234"),
+    (["GTX 680", "GTX 480"], "470.256", False, "", "cpu/index", False, "cpu/index", "no code for GTX 680 (3.0)"),
     (["RTX 5090", "RTX 3090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "RTX 5090"),
-    (["RTX 5090", "GTX 1080 Ti"], "580.65.06", False, "", "cpu/index", False, "cpu/index", "no code for GTX 1080 Ti"),
+    (["RTX 5090", "GTX 1080 Ti"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "no code for GTX 1080 Ti"),
     # what is asked for is taken, on the CPU where the GPU cannot run it
     (["RTX 4090"], "580.65.06", False, "notes", "notes/index", False, "cu130/index", "no code for RTX 4090 (8.9)"),
     (["T4"], "580.65.06", False, "notes", "notes/index", True, "cu130/index", "you asked for it"),
@@ -151,6 +156,22 @@ def test_the_choice_for_a_machine(cards, driver, wsl, asked, label, use_gpu, rec
 
 
 T4, A100 = Gpu("T4", "7.5"), Gpu("A100", "8.0")
+
+
+def test_the_process_sees_the_gpus_that_fit_and_no_other():
+    old, new = Gpu("GT 710", "3.5", 2048, ("0",), "0"), Gpu("RTX 4090", "8.9", 24564, ("1", "GPU-b"), "GPU-b")
+    second = Gpu("RTX 4090", "8.9", 24564, ("2", "GPU-c"), "GPU-c")
+    choice = selection.choose([old, new, second], "580.65.06")
+    assert choice.variables == {"CUDA_VISIBLE_DEVICES": "GPU-b,GPU-c", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    assert selection.choose([second, new], "580.65.06").variables["CUDA_VISIBLE_DEVICES"] == "GPU-c,GPU-b"
+    assert selection.choose([Gpu("RTX 4090", "8.9", 24564, ("0",))], "580.65.06").variables == {}
+    assert selection.choose([old], "580.65.06").variables == {}
+
+
+def test_the_card_with_the_most_memory_decides():
+    cards = [Gpu("GT 710", "3.5", 2048), Gpu("GT 710", "3.5", 2048), Gpu("RTX 4090", "8.9", 24564)]
+    assert selection.choose(cards, "580.65.06").gpus == (cards[2],)
+    assert selection.best([Gpu("K80", "3.7", 11441), Gpu("T4", "7.5", 15360)], "470.57.02", False, FACTS) is not None
 
 
 def test_under_wsl_the_number_is_the_windows_driver():
