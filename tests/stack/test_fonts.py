@@ -35,6 +35,6 @@ for title in "\u8857\u9053":
     figure.tight_layout()
     assert fonts.as_png(figure)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-c", code], cwd=str(ROOT), capture_output=True)
     said = done.stderr.decode()
     assert done.returncode == 0 and len(said.splitlines()) == 1 and "fonts-noto-cjk" in said, said
