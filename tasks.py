@@ -310,6 +310,7 @@ def datasets(c: Context) -> None:
     subset="download only N images, one by one (coco)",
     categories="with --subset: images that show any of these, such as person,dog",
     mirror="ask this one first: cn (hosts in mainland China), part of a host's name, or the address of a folder",
+    urls="print what a download would ask for: addresses, sizes, hashes",
     path="print where the data set lies, and nothing else",
     verify="read every file again and compare it with the published hashes",
     import_="take this archive or folder instead of downloading",
@@ -318,22 +319,14 @@ def datasets(c: Context) -> None:
     yes="with --delete: do not ask",
 )
 def data(
-    c: Context,
-    name: str,
-    split: str = "",
-    subset: str = "",
-    categories: str = "",
-    mirror: str = "",
-    path: bool = False,
-    verify: bool = False,
-    import_: str = "",
-    unverified: bool = False,
-    delete: bool = False,
-    yes: bool = False,
-) -> None:
+    c: Context, name: str, split: str = "", subset: str = "", categories: str = "", mirror: str = "",
+    urls: bool = False, path: bool = False, verify: bool = False, import_: str = "", unverified: bool = False,
+    delete: bool = False, yes: bool = False,
+) -> None:  # fmt: skip
     """Download a data set; or import, verify or delete it.
 
     ./inv data cifar10                                     download (continues an interrupted one)
+    ./inv data cifar10 --urls                              the addresses, to download it in another way
     ./inv data cifar10 --import=~/cifar-10-python.tar.gz   copied over manually
     ./inv data coco --subset 200 --categories person,dog   a few images with their annotations
     ./inv data cifar10 --mirror cn                         ask hosts in mainland China first

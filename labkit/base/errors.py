@@ -38,5 +38,6 @@ def nearest(word: str, known: Sequence[str]) -> str:
     """A hint naming the known word closest to `word`, or all of them where none is close."""
     import difflib
 
-    close = difflib.get_close_matches(word, known, n=1)
-    return f"did you mean {close[0]}?" if close else f"known: {', '.join(sorted(known))}"
+    lower = {one.lower(): one for one in known}
+    close = difflib.get_close_matches(word.lower(), lower, n=1)
+    return f"did you mean {lower[close[0]]}?" if close else f"known: {', '.join(sorted(known))}"

@@ -6,12 +6,21 @@ import ast
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+import msgspec
+
 from labkit.base import typed
 from labkit.base.errors import UserError, nearest
 from labkit.base.paths import ROOT
 from labkit.base.typed import Record
 
 LABS = ROOT / "labs"
+
+
+class Result(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a number of a run is of, for its report."""
+
+    of: str
+    percent: bool = False  # of 1, and shown as such
 
 
 class Lab(Record, frozen=True, forbid_unknown_fields=True):
@@ -26,6 +35,8 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
     smoke: Dict[str, Any]  # what a smoke run must reach
     distributed: bool = False  # whether several processes can train it together (--gpus, --nodes)
     exact_on_gpu: bool = True  # whether a GPU takes the slower way of an operation where only that repeats to the bit
+    results: Dict[str, Result] = msgspec.field(default_factory=dict)  # by the name of the number
+    own: str = ""  # the command that tries what was trained on the user's own image
     expect: Tuple[Dict[str, Any], ...] = ()  # results of real runs
 
     @property
@@ -44,8 +55,8 @@ def table() -> List[Lab]:
 
 
 def find(name: str) -> Lab:
-    """The lab called `name`. Raises UserError that offers the nearest name where there is none."""
-    path = LABS / name / "lab.toml"
+    """The lab called `name`, in any case. Raises UserError that offers the nearest name where there is none."""
+    path = LABS / name.lower() / "lab.toml"
     if not name or "/" in name or not path.exists():
         raise UserError(f"there is no lab '{name}' ({nearest(name, names())})", "./inv labs")
     return load(path)

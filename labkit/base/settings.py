@@ -226,10 +226,13 @@ def handed_on(**decided: str) -> str:
 def child_environment(more: Mapping[str, str]) -> dict[str, str]:
     """The environment of a program that a task starts: the user's with `more`, and settings only from there.
 
-    What would lead its imports elsewhere is left out (PYTHONPATH), unless it is in `more`.
+    What would lead its imports elsewhere is left out (PYTHONPATH), unless it is in `more`, and so are the settings of
+    libraries with which the user's own programs work, and ours may not.
     """
     variables = {HANDED_ON, *(f"LAB_{name.upper()}" for name in FIELDS if name != "image"), *installers.OF_PYTHON}
-    return {**{name: value for name, value in os.environ.items() if name not in variables}, **more}
+    theirs = {name: value for name, value in os.environ.items() if name not in variables}
+    theirs = {name: value for name, value in theirs.items() if not re.fullmatch(_OF_LIBRARIES, name)}
+    return {**theirs, "MATPLOTLIBRC": os.devnull, **more}
 
 
 def command() -> str:
@@ -263,6 +266,8 @@ def system() -> System:
     )
 
 
+# matplotlib's and Jupyter's, and what docker/compose.yaml asks for: a cluster says VISDOM_PORT=tcp://10.0.0.1:8097
+_OF_LIBRARIES = r"MPLBACKEND|MATPLOTLIBRC|JUPYTER\w*|(VISDOM|TENSORBOARD|NOTEBOOK)_(PORT|ADDRESS)\w*"
 _PROXY = "(?i)(https?|all|no)_proxy"
 
 

@@ -6,23 +6,21 @@ import re
 import sys
 from pathlib import Path
 
-from rich.table import Table
-
 from labkit import bundle as bundles
 from labkit.base import labs, paths
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.cli.prepare import OUT, listed
+from labkit.cli.prepare import OUT, listed, table
 from labkit.data import importing, obtain, registry, samples, store
 from labkit.stacks import runner
 
 
 def datasets_table() -> None:
-    table = Table("data set", "title", "state", "size", "licence", "labs", box=None)
+    heads, rows = ("data set", "state", "size", "title", "licence", "labs"), []
     for row in store.table():
         used = [lab.name for lab in labs.table() if row.name in lab.datasets]
-        table.add_row(row.name, row.title, row.state, row.size, row.licence, ", ".join(used))
-    OUT.print(table)
+        rows.append((row.name, row.state, row.size, row.title, row.licence, ", ".join(used)))
+    OUT.print(table(heads, rows, folded=("title", "licence", "labs"), whole=("data set", "state", "size")))
     OUT.print(f"\nfolder: {paths.shown(paths.data_dir())} (another: ./inv config set data FOLDER)", markup=False)
     OUT.print("./inv data NAME downloads one.")
 
@@ -39,13 +37,15 @@ def data(
     unverified: bool,
     delete: bool,
     yes: bool,
+    urls: bool = False,
 ) -> int | None:
-    asked = {"--path": path, "--verify": verify, "--import": import_, "--delete": delete}
+    name = registry.find(name).name  # CIFAR10 finds it too
+    asked = {"--path": path, "--verify": verify, "--import": import_, "--delete": delete, "--urls": urls}
     which = {"--split": split, "--subset": subset, "--categories": categories, "--mirror": mirror}
     acts, downloads = ([flag for flag, value in flags.items() if value] for flags in (asked, which))
     if len(acts) > 1:
         raise UserError(f"{' and '.join(acts)} exclude each other", f"./inv data {name} {acts[0]}")
-    if acts and downloads:
+    if acts and downloads and not urls:
         all_parts = ": an import takes every part that is there" if import_ else ""
         raise UserError(f"{', '.join(downloads)} goes with a download, not with {acts[0]}{all_parts}",
                         f"./inv data {name} {acts[0]}" + "=PATH" * bool(import_))  # fmt: skip
@@ -53,6 +53,10 @@ def data(
         raise UserError(f"--subset: {subset} is not a valid number of images", f"./inv data {name} --subset=200")
     if unverified and not import_:
         raise UserError("--unverified goes with --import only", f"./inv data {name} --import=PATH --unverified")
+    wanted = registry.Wanted(listed(split), int(subset or 0), listed(categories))
+    if urls:
+        print(obtain.by_hand(name, [mirror] if mirror else [], wanted))
+        return None
     if path:
         print(samples.locate(name).path)
         return None
@@ -75,7 +79,6 @@ def data(
     elif import_:
         state = importing.import_(name, runner.caller_folder() / Path(import_).expanduser(), unverified)
     else:
-        wanted = registry.Wanted(listed(split), int(subset or 0), listed(categories))
         state = obtain.ensure(name, [mirror] if mirror else [], wanted)
     say(str(state))
     return None

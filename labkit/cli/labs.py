@@ -7,12 +7,10 @@ import importlib
 import shlex
 from typing import Any
 
-from rich.table import Table
-
 from labkit.base import labs, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.cli.prepare import OUT, choose, passed_on, prepare
+from labkit.cli.prepare import OUT, choose, passed_on, prepare, table
 from labkit.data import obtain, registry
 from labkit.data.addresses import Unreachable
 from labkit.runs import launch, options
@@ -24,10 +22,10 @@ from labkit.stacks.engine import Engine
 
 
 def labs_table() -> None:
-    table = Table("unit", "lab", "what you learn", "内容", "notes", "data", box=None)
+    heads, rows = ("unit", "lab", "what you learn", "内容", "notes", "data"), []
     for lab in labs.table():
-        table.add_row(str(lab.unit), lab.name, lab.title, lab.title_zh, lab.sections, ", ".join(lab.datasets))
-    OUT.print(table)
+        rows.append((str(lab.unit), lab.name, lab.title, lab.title_zh, lab.sections, ", ".join(lab.datasets)))
+    OUT.print(table(heads, rows, folded=("what you learn", "内容"), whole=("unit", "lab", "notes")))
     OUT.print("\n./inv lab NAME trains one; ./inv lab NAME -- --help shows its options.")
 
 
@@ -60,6 +58,7 @@ def start_lab(
 ) -> int | None:
     """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
     lab = labs.find(name)
+    name = lab.name  # CIFAR10 finds it too
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
     request, config = parse(lab, [*flags, *words])  # every mistake in the options is found here
     group = launch.plan(gpus, nodes)
@@ -96,7 +95,7 @@ def start_lab(
     if dry:
         print(command.shown())
     else:
-        command.replace_process()
+        command.replace_process(wait_with_ctrl_c=place != "docker" and not group)
     return None
 
 
@@ -151,9 +150,10 @@ def prepare_data(name: str, command: str) -> bool:
     try:
         state = obtain.ensure(name)
     except Unreachable as error:
-        warn(f"{error.message}.")
+        warn(f"{error.message}.\n{error.by_hand}")
         warn(f"So this run trains on the built-in sample of {name}. To train on the real data: ./inv data {name}")
         warn(f"where there is a network, or ./inv data {name} --import=PATH; then {command} again.")
+        warn(f"The sample is small, so the run is short. For a longer one: {command} --sample -- --help")
         return False
     say(f"data: {name} ({state.kind}) in {paths.shown(state.path)}")
     return True

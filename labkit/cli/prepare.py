@@ -6,6 +6,10 @@ import dataclasses
 import os
 import sys
 import webbrowser
+from typing import Sequence
+
+from rich.table import Table
+from rich.text import Text
 
 from labkit.base import paths, settings
 from labkit.base.console import Words, say, warn
@@ -15,6 +19,7 @@ from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
 OUT = Words(highlight=False)  # tables go to standard output
+WIDE = 110  # columns, in which the tables stand side by side
 
 
 def passed_on() -> list[str]:
@@ -77,6 +82,24 @@ def usable(machine: machines.Machine) -> Engine:
 def listed(words: str) -> tuple[str, ...]:
     """The words of an option like "person,dog"."""
     return tuple(word.strip() for word in words.split(",") if word.strip())
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], folded: Sequence[str], whole: Sequence[str]) -> Table:
+    """A table for the terminal as it is: in a narrow one, the columns `folded` stand below each other in one.
+
+    Those in `whole` are never broken; nothing is cut off.
+    """
+    if OUT.width < WIDE:
+        together = [heads.index(name) for name in folded]
+        heads = [", ".join(folded) if name == folded[0] else name for name in heads if name not in folded[1:]]
+        rows = [[*row[: together[0]], "\n".join(filter(None, (row[k] for k in together))),
+                 *(row[k] for k in range(together[0], len(row)) if k not in together)] for row in rows]  # fmt: skip
+    made = Table(box=None, pad_edge=False)
+    for name in heads:
+        made.add_column(name, no_wrap=name in whole, overflow="fold")
+    for row in rows:
+        made.add_row(*map(Text, row))
+    return made
 
 
 def show(address: str) -> None:

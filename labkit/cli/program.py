@@ -9,8 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import sys
-from typing import Sequence
+from types import MappingProxyType
+from typing import Any, Mapping
 
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
@@ -18,6 +20,7 @@ from invoke.exceptions import ParseError
 from labkit.base import files, settings
 from labkit.base.command import as_typed
 from labkit.base.errors import UserError, nearest
+from labkit.cli.prepare import passed_on
 
 # Task -> the options that its optional positional arguments stand for; the last takes all that follow.
 OPTIONAL_NAMES = {"report": ("--run",), "config": ("--action", "--name", "--value")}
@@ -33,6 +36,16 @@ class LabProgram(Program):
             task.__doc__ = as_typed(task.__doc__ or "")
             task.help = {option: as_typed(text) for option, text in task.help.items()}
 
+    def parse_core(self, argv: list[str] | None) -> None:
+        super().parse_core(argv)
+        words, help = list(self.core.unparsed), self.args.help
+        if words[:1] == ["help"]:
+            help.set_value(words[1] if words[1:] else True, cast=False)
+            self.core.unparsed = []
+        if help.value is True:  # what there is to do, and not invoke's own options
+            help.set_value(None, cast=False)
+            self.args.list.set_value(True, cast=False)
+
     def parse_tasks(self) -> None:
         words = list(self.core.unparsed)
         ours = words[: words.index("--")] if "--" in words else words
@@ -46,7 +59,8 @@ class LabProgram(Program):
             super().parse_tasks()
         except ParseError as error:
             tasks = sorted(self.collection.task_names)
-            flags = [*self.parser.contexts[words[0]].flags] if words[0] in self.parser.contexts else []
+            known = self.parser.contexts.get(words[0])
+            flags = known.flags if known else {}
             self.refuse(explain(str(error), words, tasks, flags))
         if len(self.tasks) > 1:
             self.refuse(f"'{self.tasks[1].name}' is one word too many: a command is one task", f"--help {ours[0]}")
@@ -76,7 +90,7 @@ def name_positionals(words: list[str]) -> list[str]:
     return named
 
 
-def explain(message: str, words: list[str], tasks: list[str], flags: Sequence[str] = ()) -> str:
+def explain(message: str, words: list[str], tasks: list[str], flags: Mapping[str, Any] = MappingProxyType({})) -> str:
     """invoke's complaint as a sentence that says what to type instead."""
     unknown = re.match(r"No idea what '(.*)' is!", message)
     word, task = unknown.group(1) if unknown else "", words[0] if words else ""
@@ -86,12 +100,12 @@ def explain(message: str, words: list[str], tasks: list[str], flags: Sequence[st
     if word and task == "lab" and len(words) > 1:
         option = word.partition("=")[0]
         if difflib.get_close_matches(option, flags, n=1, cutoff=0.75):
-            return f"lab has no option {option} ({nearest(option, flags)}).\n  next: ./inv --help lab"
-        hint = f"./inv lab {words[1]} -- {word} VALUE" if word.startswith("-") else f"./inv lab {words[1]}"
+            return f"lab has no option {option} ({nearest(option, list(flags))}).\n  next: ./inv --help lab"
+        hint = repaired(words, flags)
         return f"lab has no option '{word}'; a lab's own options come after `--`.\n  next: {hint}"
     if word and word.startswith("-"):
         option = word.partition("=")[0]
-        return f"{task} has no option {option} ({nearest(option, flags)}).\n  next: ./inv --help {task}"
+        return f"{task} has no option {option} ({nearest(option, list(flags))}).\n  next: ./inv --help {task}"
     if word:
         quoted = " (a value with spaces needs quotes)" if task == "config" else ""
         return f"{task} takes no further argument: '{word}'{quoted}.\n  next: ./inv --help {task}"
@@ -103,6 +117,22 @@ def explain(message: str, words: list[str], tasks: list[str], flags: Sequence[st
     if needed:
         return f"--{needed[1]} needs a value.\n  next: ./inv --help {task}"
     return f"{message.rstrip('!.')}.\n  next: ./inv --help {task}"
+
+
+def repaired(words: list[str], flags: Mapping[str, Any]) -> str:
+    """`lab NAME ...` with the lab's own options after `--`, each with its value; `flags` are those of the task lab."""
+    ahead, own, takes_value = list(words), list(passed_on()), False
+    kept, moved = [ahead.pop(0)], []
+    for place, word in enumerate(ahead):
+        known = flags.get(word.partition("=")[0])
+        if known is not None or place == 0 or takes_value:
+            kept.append(word)
+            takes_value = known is not None and known.takes_value and "=" not in word
+        else:
+            moved.append(word)
+    if moved and not moved[0].startswith("-"):
+        moved[0] = f"--{moved[0]}"  # `epochs 2`
+    return shlex.join(["./inv", *kept, "--", *moved, *own])
 
 
 def main() -> None:

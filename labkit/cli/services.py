@@ -9,7 +9,7 @@ from labkit.base import files, login, paths, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError, harmless
 from labkit.cli.prepare import choose, prepare, show
-from labkit.runs import records
+from labkit.runs import live, records
 from labkit.services import control
 from labkit.stacks import machine as machines
 from labkit.stacks import runner, visdom_page
@@ -21,6 +21,9 @@ def service(
     """Start, find or stop visdom, tensorboard or notebook; prints the address."""
     wanted = control.wanted_port(name, port)
     shown_again = records.read(records.find(replay)) if replay else None
+    if shown_again and not live.has_windows(shown_again.folder):
+        problem = f"the run {shown_again.name} drew nothing, so there are no windows to rebuild"
+        raise UserError(problem, f"./inv report {shown_again.name}")
     machine = machines.probe()
     with files.locked(control.folder() / "lock", name):
         found = control.find_native(name)
@@ -54,6 +57,8 @@ def service(
                 visdom_page.ensure(choice.stack)
             if name == "visdom":
                 login.set_password(secrets.token_urlsafe(12) if public else "")
+            if port:
+                control.remember_port(name, wanted)
             if place == "docker":
                 found = control.start_container(name, machine.engine, choice, address, wanted, token)
             else:
@@ -67,7 +72,9 @@ def service(
         command = runner.python_command(words, choice, found.place, machine)
         if command.run() != 0:
             raise UserError(f"the windows of {shown_again.name} could not be rebuilt (the message is above)")
-        page += f"env/{shown_again.environment}"
+    drawn = [shown_again] if shown_again else [run for run in records.table() if run.status == "running"]
+    if name == "visdom" and drawn:
+        page += f"env/{drawn[0].environment}"
     print(harmless(page))
     if name == "visdom" and login.password():
         say(f"reachable from every machine on the network: http://{socket.gethostname()}:{found.port}/")

@@ -115,6 +115,13 @@ def asked_build(machine: machines.Machine, stack: str) -> tuple[catalog.Stack, c
 
 def doctor(stack: str, json: bool) -> int | None:
     """The findings in groups, then what to type, the worst last; with `json` as one object for programs."""
+    if json:
+        try:
+            settings.current()
+        except UserError as error:  # a program that asks is answered in its language
+            found = doctors.Finding("settings", "problem", "settings", error.message, error.next_command)
+            print(doctors.as_json({"computer": [found]}))
+            return 1
     marks = {"ok": "[green]✓[/green]", "note": "[yellow]![/yellow]", "problem": "[red]✗[/red]"}
     machine = machines.examine()
     running = [control.find(name, machine.engine) for name in ports.SERVICES]

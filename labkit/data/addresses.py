@@ -32,12 +32,17 @@ BUSY = (429, 503)  # "too many requests", "service unavailable": come back later
 
 
 class Unreachable(UserError):
-    """No address delivered the file. `failures` says for each host why."""
+    """No address delivered the file. `failures` says for each host why, `by_hand` what one can fetch oneself."""
 
     def __init__(self, name: str, failures: dict[str, str]) -> None:
         each = "; ".join(f"{host} ({reason})" for host, reason in failures.items())
         super().__init__(f"{name} could not be fetched: {each}")
-        self.failures = failures
+        self.failures, self.by_hand = failures, ""
+
+    @property
+    def text(self) -> str:
+        sentence, *following = super().text.split("\n")
+        return "\n".join([sentence, *([self.by_hand] if self.by_hand else []), *following])
 
 
 class Failed(Exception):
@@ -200,6 +205,11 @@ def host_of(url: str) -> str:
         return urlsplit(url).netloc.rpartition("@")[2] or url
     except ValueError:
         return url
+
+
+def without_login(url: str) -> str:
+    """The address `url` with no user and password in it."""
+    return re.sub(r"^(\w+://)[^/@]*@", r"\1", url)
 
 
 def cause(error: BaseException) -> BaseException:

@@ -27,6 +27,7 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
     when all is well, and untouched when not.
     """
     dataset, path = find(name), Path(path).expanduser().absolute()
+    name = dataset.name
     if not path.exists():
         raise UserError(f"{shown(path)} does not exist", f"./inv data {name} --import=PATH")
     with store.alone(dataset):
@@ -40,6 +41,9 @@ def import_(name: str, path: Path, unverified: bool = False) -> store.State:
                 raise UserError(f"{shown(path)} is not {dataset.title} as published: {problem}", command)
             kind: Kind = "unverified" if problem else "verified"
             return store.put_in_place(dataset, staging, data_dir() / name, kind, str(path), what)
+        except UserError as error:  # such as a damaged archive: compare it with what is published
+            error.next_command = error.next_command or f"./inv data {name} --urls, fetch it anew, and import that"
+            raise
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 

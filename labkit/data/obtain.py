@@ -9,10 +9,10 @@ from urllib.parse import quote, urlsplit
 from labkit.base import settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.base.files import link, require_space
+from labkit.base.files import link, megabytes, require_space
 from labkit.base.paths import data_dir, shown
 from labkit.data import archives, coco, download, packages, store, transfer
-from labkit.data.addresses import Unreachable
+from labkit.data.addresses import Unreachable, without_login
 from labkit.data.registry import Dataset, File, Wanted, find
 
 MAINLAND = (".cn", "bcebos.com", "aliyuncs.com", "myhuaweicloud.com")  # hosts that `--mirror cn` puts first
@@ -26,7 +26,8 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
     China), the address of a folder that holds the files by name, or part of the host of a published address. Raises
     Unreachable when no address delivers; what has arrived is kept for the next attempt.
     """
-    dataset, folder = find(name), data_dir() / name
+    dataset = find(name)
+    name, folder = dataset.name, data_dir() / dataset.name
     there = store.state(name)
     if _holds(there, wanted):
         return there
@@ -46,12 +47,17 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
         missing = [file for file in files if not (staging / file.path).exists()]
         unpacked_bytes = sum(file.unpacked_bytes for file in files) or dataset.unpacked_bytes
         require_space(staging, sum(file.size_bytes for file in missing) + unpacked_bytes)
-        with transfer.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
-            sources = [_fetch(dataset, file, urls[file], staging, progress) for file in files]
-        if wanted.subset:
-            bases = urls_of(dataset, "", dataset.image_urls, mirrors)
-            sources.append(coco.subset(dataset, wanted, staging, bases))
-        else:
+        try:
+            with transfer.whole(dataset.title, sum(file.size_bytes for file in missing)) as progress:
+                sources = [_fetch(dataset, file, urls[file], staging, progress) for file in files]
+            if wanted.subset:
+                bases = urls_of(dataset, "", dataset.image_urls, mirrors)
+                sources.append(coco.subset(dataset, wanted, staging, bases))
+        except Unreachable as unreachable:
+            unreachable.by_hand = by_hand(name, mirrors, wanted)
+            unreachable.next_command = f"./inv data {name} --mirror URL, or ./inv data {name} --import=PATH"
+            raise
+        if not wanted.subset:
             unpack_files(dataset, files, staging)
         source = ", ".join(dict.fromkeys(filter(None, sources))) or there.source or shown(folder)
         return store.put_in_place(dataset, staging, folder, "verified", source, wanted)
@@ -90,13 +96,29 @@ def _fetch(dataset: Dataset, file: File, urls: Sequence[str], staging: Path, pro
             accept = (lambda path: archives.members_problem(path, members)) if members else None
             known = store.hashes(dataset, file)
             return download.fetch(urls, target, file.size_bytes, known, accept, progress)
-    except Unreachable as unreachable:
-        name = dataset.name
-        unreachable.next_command = f"./inv data {name} --mirror URL, or ./inv data {name} --import=PATH"
+    except Unreachable:
         if not file.package:
             raise
     packages.install(file.package, dict(file.hashes)["sha256"], target.parent)
     return "the package index"
+
+
+def by_hand(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHING) -> str:
+    """Each file of what is `wanted`, in words: its size, its hash, and every address, in the order of `ensure`."""
+    dataset = find(name)
+    wanted = store.complete(dataset, wanted)
+    lines = []
+    for file in store.files_of(dataset, wanted):
+        size = f"{megabytes(file.size_bytes)} ({file.size_bytes:,} bytes)" if file.size_bytes else "size not published"
+        known = next((f"{kind} {digits}" for kind, digits in store.hashes(dataset, file)), "no hash is published")
+        lines.append(f"{file.name}: {size}, {known}")
+        lines += [f"  {without_login(url)}" for url in urls_of(dataset, file.name, file.urls, mirrors)]
+        lines += [f"  the package {file.package}, of any package index"] if file.package else []
+    if wanted.subset:
+        lines.append(f"{wanted.subset} images of {wanted.parts[0]}, one by one, with names that the annotations tell")
+        folders = urls_of(dataset, "", dataset.image_urls, mirrors)
+        lines += [f"  {without_login(url).rstrip('/')}/{wanted.parts[0]}/NAME" for url in folders]
+    return "\n".join(lines)
 
 
 def urls_of(dataset: Dataset, name: str, published: Sequence[str], mirrors: Sequence[str]) -> list[str]:

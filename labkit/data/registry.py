@@ -142,9 +142,10 @@ def names() -> List[str]:
 
 
 def find(name: str) -> Dataset:
-    """The data set of that name. UserError with the nearest name if there is none, ValueError if its file is wrong."""
-    if name not in names():
+    """The data set of that name, in any case. UserError if there is none, ValueError if its file is wrong."""
+    if name.lower() not in names():
         raise UserError(f"no data set is called {name!r}; {nearest(name, names())}", "./inv datasets")
+    name = name.lower()
     return typed.from_toml(REGISTRY / name / "dataset.toml", Dataset, name=name)
 
 

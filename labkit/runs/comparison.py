@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import string
@@ -10,18 +11,15 @@ from typing import Any, Mapping, Sequence
 
 from labkit.base import paths
 from labkit.base.errors import UserError
-from labkit.runs import contents, pages, records, report
-from labkit.runs.contents import Environment, History
+from labkit.runs import contents, curves, pages, records, report
+from labkit.runs.contents import Environment
 from labkit.runs.options import flag
 
 AT_MOST = len(string.ascii_uppercase)
-# As in labkit/runs/plots.py, without black: these seven stand out on white and on the dark page alike.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#8a8a8a")
 DASHES = {"train": "5 4", "holdout": "1.5 3"}  # everything else is drawn through
-FRAME = {"width": 460, "height": 260, "left": 52, "right": 434, "top": 12, "bottom": 226}  # of a drawing, in its units
+FRAME = {"width": 460, "height": 266, "left": 52, "right": 434, "top": 12, "bottom": 226}  # of a drawing, in its units
 NAMES_APART = 11  # between the names of lines that end together, in the same units
 FACTS = [name for name in Environment.__struct_fields__ if name not in ("format", "seed", "data", "packages")]
-POINTS = 400  # of a line; more than the page has pixels for
 
 
 def render(folders: Sequence[Path]) -> Path:
@@ -30,18 +28,19 @@ def render(folders: Sequence[Path]) -> Path:
     if len(folders) > AT_MOST:
         raise UserError(f"a comparison takes up to {AT_MOST} runs, and these are {len(folders)}", "./inv runs")
     runs = {letter: records.read(folder) for letter, folder in zip(string.ascii_uppercase, folders)}
-    metrics = list(dict.fromkeys(name for run in runs.values() for name in run.metrics))
+    labs = list(dict.fromkeys(run.lab for run in runs.values()))
+    metrics = list(dict.fromkeys((run.lab, name) for run in runs.values() for name in run.metrics))
     return pages.write(
         paths.runs_dir() / "comparison.html",
         title=f"{len(runs)} runs compared",
-        labs=" · ".join(dict.fromkeys(run.lab for run in runs.values())),
+        labs=" · ".join(labs),
         runs=runs,
-        colours={letter: COLOURS[place % len(COLOURS)] for place, letter in enumerate(runs)},
+        colours={letter: curves.COLOURS[place % len(curves.COLOURS)] for place, letter in enumerate(runs)},
         links={letter: _link(run.folder) for letter, run in runs.items()},
-        columns=_columns(metrics),
+        columns=_columns(metrics, len(labs) > 1),
         results={letter: _results(run, metrics) for letter, run in runs.items()},
         frame=FRAME,
-        panels=_panels({letter: contents.history(run.folder) for letter, run in runs.items()}),
+        panels={lab: _panels({letter: run for letter, run in runs.items() if run.lab == lab}) for lab in labs},
         options=_differing([_asked(run) for run in runs.values()]),
         environments=_differing([_around(run) for run in runs.values()]),
         packages=_differing([run.env.packages for run in runs.values()]),
@@ -54,49 +53,50 @@ def _link(folder: Path) -> str:
     return pages.address(os.path.relpath(folder / "report.html", paths.runs_dir())) if there else ""
 
 
-def _columns(metrics: Sequence[str]) -> list[tuple[str, bool]]:
+def _columns(metrics: Sequence[tuple[str, str]], of_several_labs: bool) -> list[tuple[str, bool]]:
     """The heads of the table of results, and whether numbers stand below; the script sorts by any."""
-    texts, numbers = ["run", "state", "data"], ["time", *(name.replace("_", " ") for name in metrics)]
+    names = [f"{lab}: {name}" if of_several_labs else name for lab, name in metrics]
+    texts, numbers = ["run", "state", "data"], ["time", *(name.replace("_", " ") for name in names)]
     return [(text, False) for text in texts] + [(text, True) for text in numbers]
 
 
-def _results(run: records.RunInfo, metrics: Sequence[str]) -> list[tuple[str, str, bool]]:
+def _results(run: records.RunInfo, metrics: Sequence[tuple[str, str]]) -> list[tuple[str, str, bool]]:
     """The cells of `run` after the first: what is shown, what the script sorts by, and whether that is a number."""
     cells = [(run.status, run.status, False), (run.data, run.data, False)]
     cells.append((report.duration(run.seconds), repr(float(run.seconds)), True))
-    for value in (run.metrics.get(name, math.nan) for name in metrics):
+    for value in (run.metrics.get(name, math.nan) if lab == run.lab else math.nan for lab, name in metrics):
         cells.append(("", "", True) if math.isnan(value) else (records.number(value), repr(float(value)), True))
     return cells
 
 
-def _panels(histories: Mapping[str, History]) -> list[dict[str, Any]]:
-    """One drawing for each panel, with the lines of all runs that logged it."""
+def _panels(runs: Mapping[str, records.RunInfo]) -> list[dict[str, Any]]:
+    """One drawing for each panel, with the lines of all `runs`, of one lab, that logged it."""
+    histories = {letter: contents.history(run.folder) for letter, run in runs.items()}
+    axes = {letter: curves.Axis.of(run) for letter, run in runs.items()}
+    if not all(axis.epoch_steps for axis in axes.values()):  # then steps are what they have in common
+        axes = {letter: dataclasses.replace(axis, epoch_steps=0) for letter, axis in axes.items()}
+    colours = {letter: curves.COLOURS[ord(letter) % 65 % len(curves.COLOURS)] for letter in runs}
     drawn = []
     for panel, names in records.panels(name for history in histories.values() for name in history).items():
-        lines = [
-            (letter, records.split(name)[1], *_thinned(*history[name]))
-            for letter, history in histories.items()
-            for name in dict.fromkeys(names)
-            if name in history
-        ]
-        lines = [line for line in lines if line[2]]
+        names = list(dict.fromkeys(names))
+        kinds = list(dict.fromkeys(records.split(name)[1] for name in names))
+        lines = []
+        for letter, history in histories.items():
+            for name in (name for name in names if name in history):
+                kind = records.split(name)[1]
+                dash = DASHES.get(kind, "none") if len(kinds) > 1 else "none"
+                shown = f"{letter} {kind}" if len(kinds) > 1 else letter
+                lines.append((letter, kind, curves.line(shown, colours[letter], history[name], axes[letter], dash)))
+        lines = [line for line in lines if line[2].steps]
         if lines:
             drawn.append(_drawing(panel.replace("_", " "), lines))
     return drawn
 
 
-def _thinned(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """At most `POINTS` means over neighbours; what is no number is left out."""
-    known = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
-    width = -(-len(known) // POINTS) or 1
-    parts = [known[start : start + width] for start in range(0, len(known), width)]
-    steps_thinned = [sum(step for step, _ in part) / len(part) for part in parts]
-    return steps_thinned, [sum(value for _, value in part) / len(part) for part in parts]
-
-
-def _drawing(title: str, lines: Sequence[tuple[str, str, list[float], list[float]]]) -> dict[str, Any]:
-    """Where what stands in the drawing of `lines`: (letter of the run, kind of line, steps, values), none empty."""
-    every_x = [x for _, _, steps, _ in lines for x in steps]
+def _drawing(title: str, drawn: Sequence[tuple[str, str, curves.Line]]) -> dict[str, Any]:
+    """Where what stands in the drawing of these: (letter of the run, kind of line, line), none empty."""
+    lines = [(letter, kind, line.x, line.values) for letter, kind, line in drawn]
+    every_x = [x for _, _, xs, _ in lines for x in xs]
     every_y = [y for _, _, _, values in lines for y in values]
     x_ticks, y_ticks = ticks(min(every_x), max(every_x)), ticks(min(every_y), max(every_y))
     low_x, high_x = min(every_x), max(every_x)
@@ -110,27 +110,29 @@ def _drawing(title: str, lines: Sequence[tuple[str, str, list[float], list[float
 
     kinds = list(dict.fromkeys(kind for _, kind, _, _ in lines))
     kinds = kinds if len(kinds) > 1 else []
-    drawn = [
+    polylines = [
         {
             "letter": letter,
-            "points": " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in zip(steps, values)),
-            "dash": DASHES.get(kind, "none") if kinds else "none",
-            "end_x": f"{across(steps[-1]):.1f}",
-            "end_y": f"{down(values[-1]):.1f}",
+            "points": " ".join(f"{across(x):.1f},{down(y):.1f}" for x, y in zip(line.x, line.values)),
+            "dash": line.dash,
+            "end_x": f"{across(line.x[-1]):.1f}",
+            "end_y": f"{down(line.values[-1]):.1f}",
         }
-        for letter, kind, steps, values in lines
+        for letter, _, line in drawn
     ]
     names, lowest = [], -math.inf
-    for y, x, letter in sorted((down(values[-1]), across(steps[-1]), letter) for letter, _, steps, values in lines):
+    for y, x, letter in sorted((down(values[-1]), across(xs[-1]), letter) for letter, _, xs, values in lines):
         lowest = max(y, lowest + NAMES_APART)
         names.append((letter, f"{x:.1f}", f"{lowest:.1f}"))
     return {
         "title": title,
+        "along": "epoch" if drawn[0][2].epochs else "step",
+        "chart": curves.as_json(title, [line for _, _, line in drawn]),
         "runs": len({letter for letter, _, _, _ in lines}),
         "kinds": [(kind, DASHES.get(kind, "none")) for kind in kinds],
         "x_ticks": [(f"{across(x):.1f}", f"{x:g}") for x in x_ticks if low_x <= x <= high_x],
         "y_ticks": [(f"{down(y):.1f}", f"{y:g}") for y in y_ticks],
-        "lines": drawn,
+        "lines": polylines,
         "names": names,
     }
 

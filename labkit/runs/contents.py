@@ -100,6 +100,7 @@ class Summary(Record, frozen=True):
     logging_share: Annotated[Number, said("of the time, what logging took; 0 to 1", "记录所占时间比例，0 到 1")] = None
     error: Annotated[str, said("why it failed", "失败原因")] = ""
     traceback: Annotated[str, said("where in the code", "出错的代码位置")] = ""
+    epoch_steps: Annotated[int, said("steps in an epoch; 0 where there are none", "一轮的步数；没有轮次时为 0")] = 0
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -151,10 +152,10 @@ def read(folder: Path, name: str, kind: Type[Kind]) -> Optional[Kind]:
     return None
 
 
-def history(folder: Path) -> History:
+def history(folder: Path, name: str = "metrics.jsonl") -> History:
     """What the run in `folder` logged; a value that is no number is nan."""
     found: History = {}
-    for row in rows(folder, "metrics.jsonl"):
+    for row in rows(folder, name):
         for name, value in row.values.items():
             steps, values = found.setdefault(name, ([], []))
             steps.append(row.step)
@@ -177,13 +178,29 @@ def rows(folder: Path, name: str) -> List[Row]:
     *whole, last = lines  # after the last line break is nothing, or a line that was cut off as the run was killed
     for place, text in enumerate([*whole, *([last] if last else [])], start=1):
         try:
-            found.append(_row(json.loads(text)))
+            found.append(_plain_row(text) or _row(json.loads(text)))
         except (ValueError, RecursionError) as error:
             wrong += [f"line {place}: {error}"] if place <= len(whole) else []
     if wrong:
         more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
         typed.leave_out(path, f"{wrong[0]}{more}")
     return found
+
+
+_PLAIN = msgspec.json.Decoder(Dict[str, Number])
+
+
+def _plain_row(text: str) -> Optional[Row]:
+    """The row in `text` where it is as we write it, ten times as fast as `_row`; None for `_row` to look at."""
+    try:
+        values = _PLAIN.decode(text)
+    except msgspec.DecodeError:
+        return None
+    step = values.pop("step", None)
+    if type(step) is not int or "format" in values:
+        return None
+    whole = [value for value in (step, *values.values()) if type(value) is int]
+    return None if any(abs(value) > typed.MOST_WHOLE for value in whole) else Row(step=step, values=values)
 
 
 def _row(content: Any) -> Row:

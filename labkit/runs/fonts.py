@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import warnings
 
-from matplotlib import font_manager, rcParams
+from matplotlib import font_manager, rcdefaults, rcParams
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -49,5 +49,6 @@ def as_png(figure: Figure) -> bytes:
 
 
 _told: list[bool] = []
+rcdefaults()  # whatever a matplotlibrc of the user's says, such as text.usetex
 CHINESE = add_chinese()
 warnings.filterwarnings("ignore", message="Glyph .* missing from")  # of each character, each time it is drawn

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Iterable
 from urllib import request
 from urllib.error import HTTPError
 
@@ -59,11 +59,12 @@ class Bar:
         elif self._done > self._start:
             say(f"  {self._text()}")
 
-    def advance(self, amount: int = 1, **shown: float) -> None:
-        """Count `amount` more units, and show the latest values of whatever is worth watching."""
+    def advance(self, amount: int = 1, where: str = "", **shown: float) -> None:
+        """Count `amount` more units, and show `where` that is and the latest values of whatever is worth watching."""
         self._done += amount
-        if shown:
-            self._shown = "  ".join(f"{name} {value:.4g}" for name, value in shown.items())
+        if where or shown:
+            values = (f"{name.replace('_', ' ')} {value:.4g}" for name, value in shown.items())
+            self._shown = "  ".join([*([where] if where else []), *values])
         now = time.monotonic()
         if now - self._marks[-1][0] >= 1.0:
             self._marks.append((now, self._done))
@@ -123,11 +124,12 @@ class TensorBoard:
         summary = self._summary(value=[self._summary.Value(tag=tag, image=image)])
         self._events.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
 
-    def arrange(self, layout: dict[str, Any]) -> None:
-        """Say which scalars share a chart in the tab of custom scalars, as tensorboardX's `add_custom_scalars` does."""
+    def arrange(self, title: str, names: Iterable[str]) -> None:
+        """Say which scalars share a chart in the tab of custom scalars: the lines of a panel, as in the report."""
         from tensorboardX.summary import custom_scalars
 
-        self._events.write_event(self._event(wall_time=time.time(), summary=custom_scalars(layout)))
+        charts = {panel.replace("_", " "): ["Multiline", [f"^{panel}(/.*)?$"]] for panel in records.panels(names)}
+        self._events.write_event(self._event(wall_time=time.time(), summary=custom_scalars({title: charts})))
 
     def flush(self) -> None:
         """Let a TensorBoard that watches see everything."""
@@ -277,6 +279,12 @@ def connect(environment: str) -> Server | None:
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=0.3):
         return Server(f"http://{host}:{port}", environment)
     return None
+
+
+def has_windows(folder: Path) -> bool:
+    """Whether the run in `folder` drew anything that can be shown again."""
+    items = (contents.read(folder, "report.json", Items) or Items()).items
+    return (folder / RECORD).exists() or any(item.step is not None for item in items) or bool(contents.history(folder))
 
 
 def replay(folder: Path) -> None:

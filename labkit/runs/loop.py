@@ -71,6 +71,7 @@ class Loop:
         self._shown: dict[str, float] = {}
         if saved:
             self._resume(saved)
+        run.in_epochs(epoch)
         self.bar = run.progress(total * per_step, start=self.done * per_step, unit=unit)
 
     # ---- going through it ----
@@ -109,9 +110,15 @@ class Loop:
             torch.cuda.synchronize()  # a GPU computes behind our back: only now are the steps done
         self.done += 1
         self.seconds, self._timed = self.seconds + time.perf_counter() - self._began, self._timed + 1
-        self.bar.advance(self.per_step, **self._shown)
+        epoch = f"epoch {self._place}/{self.total // self._epoch}" if self._epoch else ""
+        self.bar.advance(self.per_step, epoch, **self._shown)
         if not at_epoch_end:
             self._checkpoint()
+
+    @property
+    def _place(self) -> int:
+        """The epoch of the step that was done last, from 1."""
+        return -(-self.done // self._epoch)
 
     def save(self) -> None:
         """Save now, whatever the time: where the lab ended the training early."""
@@ -155,6 +162,7 @@ class Loop:
     def log(self, **values: float) -> None:
         """A row of the log at this step and, where units are images, how many a second it was so far."""
         self.run.log(self.step, **values)
+        self._show(values)
         if self._unit == "img":
             self.run.time(self.step, images_per_second=self.rate)
 
@@ -225,8 +233,14 @@ class Loop:
         return step * self._looks // self.total
 
     def _show(self, values: Mapping[str, Any]) -> None:
-        """On the bar: losses that are numbers already, since reading a tensor would wait for the GPU."""
-        self._shown.update({k: v for k, v in values.items() if k.endswith("loss") and isinstance(v, float)})
+        """On the bar: losses and what was tested; no tensor is read that a GPU may still compute."""
+        for name, value in values.items():
+            if not name.endswith("loss") and not name.startswith(("test_", "holdout_")):
+                continue
+            if isinstance(value, torch.Tensor):
+                value = float(value.detach()) if value.device.type == "cpu" else None
+            if isinstance(value, float):
+                self._shown[name.partition("/")[0]] = value
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:

@@ -88,13 +88,13 @@ def gallery(pixels: np.ndarray, columns: int, rows: Sequence[str] = (), tops: Se
     return made
 
 
-def curves(history: History, folder: Path) -> None:
-    """Draw every scalar of `history` against its step: one PNG for each panel into `folder`."""
+def curves(history: History, folder: Path, epoch_steps: int = 0) -> None:
+    """Draw every scalar of `history` against its step, or its epoch of so many: one PNG for each panel."""
     for panel, names in records.panels(history).items():
         made, axes = figure(width=4.6, height=2.8)
         axis = axes[0, 0]
         for number, name in enumerate(names):
-            steps, values = np.asarray(history[name][0]), np.asarray(history[name][1], dtype=float)
+            steps, values = np.asarray(history[name][0]) / (epoch_steps or 1), np.asarray(history[name][1], dtype=float)
             line = records.split(name)[1]
             colour = LINES.get(line, COLOURS[number % len(COLOURS)])
             if len(values) > 200:
@@ -102,7 +102,7 @@ def curves(history: History, folder: Path) -> None:
                 steps, values = _smooth(steps, values, len(values) // 50)
             axis.plot(steps, values, color=colour, label=line, marker="o" if len(values) < 30 else None, markersize=3.5)
         axis.set_title(panel.replace("_", " "))
-        axis.set_xlabel("step")
+        axis.set_xlabel("epoch" if epoch_steps else "step")
         if len(names) > 1:
             axis.legend()
         made.tight_layout()

@@ -10,7 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Iterable, Literal
 
-from labkit.base import paths, typed
+from labkit.base import labs, paths, typed
 from labkit.base.errors import UserError, nearest
 from labkit.runs import contents
 from labkit.runs.contents import TRUST, Config, Environment, Status, Summary, countable
@@ -85,7 +85,8 @@ def table() -> list[RunInfo]:
 
 
 def find(name: str, lab: str = "") -> Path:
-    """The folder of the run called `name`: "20261123-171500", "cifar10/20261123-171500", a path, or "latest".
+    """The folder of the run called `name`: "20261123-171500", "cifar10/20261123-171500", a path, "latest", or a lab,
+    which stands for its newest run.
 
     `lab` settles which one is meant where several labs have such a run. Raises UserError where there is none.
     """
@@ -93,6 +94,8 @@ def find(name: str, lab: str = "") -> Path:
     if os.path.isfile(path / "config.json"):
         return path.absolute()
     known = table()
+    if name.lower() in labs.names():
+        name, lab = "latest", name.lower()
     if name == "latest":
         found = [run for run in known if lab in ("", run.lab)]
         if not found:

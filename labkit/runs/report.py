@@ -10,8 +10,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any, Iterable
 
+from labkit.base import labs
+from labkit.base.errors import UserError
 from labkit.base.files import megabytes
-from labkit.runs import contents, pages, records
+from labkit.runs import contents, curves, pages, records
 from labkit.runs.contents import Environment, Items, Table
 from labkit.runs.options import flag
 
@@ -55,10 +57,11 @@ def render(folder: Path) -> Path:
         refresh_s=REFRESH_S,
         badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.status, run.data) if kind],
         facts=[fact for fact in (_started(run), duration(run.seconds), _device(run.env)) if fact],
-        results=[(name.replace("_", " "), records.number(value)) for name, value in run.metrics.items()],
-        curves=_curves(folder),
+        results=[_result(run, name, value) for name, value in run.metrics.items()],
+        curves=_curves(run),
         items=list(_items(folder)),
         commands=_commands(run),
+        following=_following(run),
         options=[(flag(name), written(value)) for name, value in _options(run).items() if value not in (None, "")],
         environment=_environment(run),
         files=files,
@@ -80,13 +83,65 @@ def _started(run: records.RunInfo) -> str:
 
 def _device(env: Environment) -> str:
     if env.device == "cpu":
-        return f"{known(env.cpu)}, {known(env.threads)} threads"
+        return f"{known(env.cpu)}, {_threads(env)}"
     return env.device_reason or ""
 
 
-def _curves(folder: Path) -> list[Plot]:
-    names = sorted(path.name for path in (folder / "plots" / "curves").glob("*.png"))
-    return [_plot(folder, f"plots/curves/{name}", f"{Path(name).stem} against the step") for name in names]
+def _threads(env: Environment) -> str:
+    return f"{known(env.threads)} thread{'s' * (env.threads != 1)}"
+
+
+def _lab(run: records.RunInfo) -> labs.Lab | None:
+    """What lab.toml says of its lab; None for one that this torch-labs does not have."""
+    try:
+        return labs.find(run.lab)
+    except (UserError, ValueError, OSError):
+        return None
+
+
+def _result(run: records.RunInfo, name: str, value: float) -> tuple[str, str]:
+    """What a number is of, as its lab says it, and how it is written: a share that it knows as one in percent.
+
+    "accuracy/adam" is the accuracy of one of several trainings.
+    """
+    lab, (of, _, which) = _lab(run), name.partition("/")
+    known = lab.results.get(of) if lab else None
+    percent = known.percent if known else of.endswith("accuracy")
+    said = f"{known.of}{', ' * bool(which)}{which}" if known else name.replace("_", " ")
+    return said, f"{value:.1%}".replace("%", "\u00a0%") if percent and isfinite(value) else records.number(value)
+
+
+def _curves(run: records.RunInfo) -> list[dict[str, Any]]:
+    """A panel of curves each: title, what the script draws it from, and the image for those who run none."""
+    history, axis, shown = contents.history(run.folder), curves.Axis.of(run), []
+    for panel, names in records.panels(history).items():
+        lines = []
+        for number, name in enumerate(names):
+            kind = records.split(name)[1]
+            lines.append(curves.line(kind, curves.colour_of(kind, number), history[name], axis))
+        lines = [line for line in lines if line.steps]
+        title = panel.replace("_", " ")
+        along = "epoch" if axis.epoch_steps else "step"
+        plot = _plot(run.folder, f"plots/curves/{panel}.png", f"{title} against the {along}")
+        if lines:
+            shown.append({"title": title, "chart": curves.as_json(title, lines), "plot": plot})
+    return shown
+
+
+def _following(run: records.RunInfo) -> dict[str, list[tuple[str, str]]]:
+    """What to do after a run that has finished: links and commands, each with what it is for."""
+    lab = _lab(run)
+    if run.status != "finished" or lab is None:
+        return {}
+    guide = lab.program.parent / "README.md"
+    address = pages.address(os.path.relpath(guide, run.folder))
+    commands = [("Your own images, with what this lab trained last · 用自己的图片试试", lab.own)] if lab.own else []
+    later = [other for other in labs.table() if other.unit > lab.unit]
+    for other in later[:1]:
+        label = f"The next unit: {other.title} · 下一单元：{other.title_zh}"
+        commands.append((label, f"./inv lab {other.name}"))
+    return {"links": [("The guide of this lab", address), ("本实验的说明", address.replace(".md", ".zh-CN.md"))],
+            "commands": commands}  # fmt: skip
 
 
 def _plot(folder: Path, name: str, description: str) -> Plot:
@@ -148,7 +203,7 @@ def _environment(run: records.RunInfo) -> list[tuple[str, str]]:
         "Python": env.python,
         "PyTorch": env.torch,
         "device": f"{known(env.device)} ({known(env.device_reason)})",
-        "processor": f"{known(env.cpu)}, {known(env.threads)} threads used",
+        "processor": f"{known(env.cpu)}, {_threads(env)} used",
         "processes": env.processes if env.processes != 1 else "",
         "allocator": env.allocator,
         "NVIDIA driver": env.driver,

@@ -63,6 +63,7 @@ class Run:
         self._later_rows: int | None = None  # where in metrics.jsonl those begin that are done again
         self._logging_s = 0.0
         self._windows = Windows(folder, self._snapshot)
+        self._epoch_steps: int | None = None  # None until a loop has said it
         self._items = list((contents.read(folder, "report.json", Items) or Items()).items)
         self._seconds_before = records.read(folder).seconds
         self._began = self._saved_at = self._reported_at = self._flushed_at = time.monotonic()
@@ -93,9 +94,10 @@ class Run:
         for name, value in values.items():
             self._remember(name, int(step), math.nan if value is None else value)
         self._metrics.write(contents.line(int(step), values).encode())
+        self.time(step, seconds=round(self._seconds, 2))
         board = self._open_board()
         if not self._arranged:
-            board.arrange({str(self.facts.get("title", self.lab)): _layout(self._history)})
+            board.arrange(str(self.facts.get("title", self.lab)), self._history)
             self._arranged = True
         for name in scalars:
             panel, line = records.split(name)
@@ -103,6 +105,10 @@ class Run:
         self._windows.changed()
         self._refresh()
         self._logging_s += time.monotonic() - began
+
+    def in_epochs(self, steps: int) -> None:
+        """Say of how many steps an epoch is, 0 for none; trainings of one run that differ in it are drawn in steps."""
+        self._epoch_steps = steps if self._epoch_steps in (None, steps) else 0
 
     def time(self, step: int, **measured: float) -> None:
         """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
@@ -278,8 +284,9 @@ class Run:
             metrics = {name: values[-1] for name, (_, values) in self._history.items()}
         summary = Summary(
             status=status,
-            metrics={name: _number(value) for name, value in metrics.items()},
-            seconds=round(self._seconds_before + time.monotonic() - self._began, 1),
+            metrics={name: value if type(value) is int else _number(value) for name, value in metrics.items()},
+            seconds=round(self._seconds, 1),
+            epoch_steps=self._epoch_steps or 0,
             # Of the time since this process began: in `log`, and of the processor for visdom's windows.
             logging_share=round((self._logging_s + self._windows.busy_s) / (time.monotonic() - self._began), 4),
             error=error,
@@ -289,8 +296,13 @@ class Run:
         if self._history:
             from labkit.runs import plots
 
-            plots.curves(self._history, files.made(self.folder / "plots" / "curves"))
+            plots.curves(self._history, files.made(self.folder / "plots" / "curves"), self._epoch_steps or 0)
         report.render(self.folder)
+
+    @property
+    def _seconds(self) -> float:
+        """In all its processes, without pauses."""
+        return self._seconds_before + time.monotonic() - self._began
 
     def _refresh(self) -> None:
         """Keep the files and the report fresh; the report every 20 s, and for at most a two-hundredth of the time."""
@@ -390,16 +402,11 @@ class Helper(Run):
     def _nothing(self, *_: Any, **__: Any) -> None:
         pass
 
-    log = time = figure = table = note = record = _save = _nothing
+    log = time = in_epochs = figure = table = note = record = _save = _nothing
 
     def close(self) -> None:
         super().close()
         self._temporary.cleanup()
-
-
-def _layout(names: Iterable[str]) -> dict[str, list[Any]]:
-    """For TensorBoard's tab of custom scalars: one chart for each panel, its lines together, as in the report."""
-    return {panel.replace("_", " "): ["Multiline", [f"^{panel}(/.*)?$"]] for panel in records.panels(names)}
 
 
 def _cell(value: Any) -> str | int | float | None:

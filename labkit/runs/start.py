@@ -121,6 +121,7 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
 def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int:
     """Run `main` and write down how it ended; the exit status."""
     handled = {number: signal.signal(number, run.ask_stop) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])  # a Ctrl-C of before waited for this
     try:
         run.begin(exact=manifest.get("exact_on_gpu", True))
         metrics = main(config, run)
@@ -130,7 +131,8 @@ def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int
             warn(failure)
             return 1
         run.record("finished", metrics)
-        say("result: " + "  ".join(f"{name} {records.number(float(value))}" for name, value in metrics.items()))
+        shown = {name: value if type(value) is int else float(value) for name, value in metrics.items()}
+        say("result: " + "  ".join(f"{name} {records.number(value)}" for name, value in shown.items()))
         return 0
     except (Stopped, KeyboardInterrupt) as stop:
         run.record("stopped")

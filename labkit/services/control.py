@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any, Callable, Iterator, NoReturn
 from urllib.error import HTTPError
 
-from labkit.base import login, paths, ports, settings, typed
+from labkit.base import files, login, paths, ports, settings, typed
 from labkit.base.console import warn
 from labkit.base.errors import UserError
 from labkit.base.programs import last_words, output_of
@@ -83,12 +83,30 @@ def log_of(name: str) -> Path:
 
 
 def wanted_port(name: str, asked: str) -> int:
-    """The port that was asked for, else for visdom the setting `visdom_port`, else the usual one. Raises UserError."""
-    text = asked or (settings.current().visdom_port if name == "visdom" else str(ports.SERVICES[name]))
+    """The port that was asked for, else visdom's in the settings, else the one asked for last, else the usual one.
+
+    Raises UserError for what is no port.
+    """
+    setting = settings.current().visdom_port
+    kept = setting if name == "visdom" and setting != str(ports.SERVICES["visdom"]) else ""
+    text = asked or kept or remembered_port(name) or str(ports.SERVICES[name])
     if not re.fullmatch("[0-9]{4,5}", text) or not 1024 <= int(text) <= 65535:
         problem = f"'{text}' is not a port: use a number from 1024 to 65535"
         raise UserError(problem, f"./inv {name} --port {ports.SERVICES[name]}")
     return int(text)
+
+
+def remembered_port(name: str) -> str:
+    """The port with which the service was last started by `--port`, "" for none."""
+    try:
+        text = (folder() / "ports" / name).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return ""
+    return text if re.fullmatch(r"[0-9]{4,5}", text) and 1024 <= int(text) <= 65535 else ""
+
+
+def remember_port(name: str, port: int) -> None:
+    files.write_text(files.made(folder() / "ports") / name, f"{port}\n")
 
 
 def require_free(name: str, port: int) -> None:

@@ -55,9 +55,16 @@ def credentials() -> dict[str, str]:
     }
 
 
+def own_jupyter() -> dict[str, str]:
+    """Where JupyterLab has its configuration: the user's own could move its address, or leave it without a token."""
+    return {"JUPYTER_CONFIG_DIR": str(paths.runs_dir() / ".services" / "jupyter")}
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "visdom" and login.password():
         os.environ.update(credentials())
+    elif sys.argv[1] == "notebook":
+        os.environ.update(own_jupyter())
     _, module, *sys.argv[1:] = command(*sys.argv[1:])
     if module == "visdom.server":
         # The server loads the client, and that one these two where they are, for seconds and to no use.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -18,7 +19,7 @@ from labkit.base.errors import UserError
 from labkit.base.files import locked
 from labkit.base.programs import output_of, uv, uv_environment
 from labkit.base.typed import Record
-from labkit.stacks import detectron2_wheel
+from labkit.stacks import detectron2_wheel, installing
 from labkit.stacks.catalog import LOCKS, Build, Stack
 from labkit.stacks.machine import free_gb, has_library
 
@@ -79,7 +80,8 @@ def find_python(versions: tuple[str, ...]) -> str:
     pyenv = settings.system().pyenv / "versions"
     for version in versions:
         candidates = [shutil.which(f"python{version}"), shutil.which("python3")]
-        candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
+        with contextlib.suppress(OSError):  # a folder that is not ours to look at
+            candidates += sorted(map(str, pyenv.glob(f"{version}.*/bin/python")), reverse=True)
         candidates.append(output_of(uv(), "python", "find", "--no-python-downloads", version))
         for candidate in candidates:
             if candidate and output_of(candidate, "-I", "-c", OWN_VERSION) == f"{version} True":
@@ -122,9 +124,12 @@ def make(stack: Stack, build: Build) -> None:
     started = time.monotonic()
     python = find_python(stack.native_python)
     said = output_of(python, "--version")
-    say(f"making .venv/{stack.name}: {said}, torch {stack.torch}, about {stack.disk_gb:g} GB")
+    lock = requirements(stack, build, has_library(LIBGL))
+    say(f"making .venv/{stack.name}, once: {said}, torch {stack.torch}")
+    for line in installing.announcement(lock, python, stack.disk_gb):
+        say(line)
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
-    install(python_of(stack), requirements(stack, build, has_library(LIBGL)), pinned=not build.pending)
+    install(python_of(stack), lock, pinned=not build.pending, size_gb=stack.disk_gb)
     if build.pending:
         warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
         pytorch = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
@@ -148,15 +153,15 @@ def add_detectron2(python: Path, stack: Stack) -> None:
         run_uv("pip", "install", *options, *detectron2_wheel.arguments(folder))
 
 
-def install(python: Path, lock: str, pinned: bool = True) -> None:
-    """Install what `lock` (its text) pins into the environment of `python`."""
+def install(python: Path, lock: str, pinned: bool = True, size_gb: float = 0) -> None:
+    """Install what `lock` (its text) pins into the environment of `python`; with its size there is a bar."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(lock)
         file.flush()
         # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every import of torch would compile it again (8 s).
         options = ["--compile-bytecode", *(["--require-hashes"] if pinned else [])]
         options += ["--build-constraints", str(LOCKS / "build.txt"), "--python", str(python), "-r", file.name]
-        run_uv("pip", "install", *options)
+        run_uv("pip", "install", *options, size_gb=size_gb)
 
 
 def make_tools(name: str, python: str = sys.executable) -> Path:
@@ -186,9 +191,9 @@ def carried(name: str, python: str) -> Path:
     return folder
 
 
-def run_uv(*arguments: str) -> None:
-    """Run uv with its own progress shown. Raises UserError when it fails."""
-    if subprocess.run([uv(), *arguments], stdout=sys.stderr, env=uv_environment()).returncode != 0:
+def run_uv(*arguments: str, size_gb: float = 0) -> None:
+    """Run uv, with a bar where it installs about `size_gb`. Raises UserError when it fails."""
+    if not installing.quietly([uv(), *arguments], uv_environment(), "installing" if size_gb else "", size_gb):
         raise UserError(
             f"uv {arguments[0]} failed (its own message is above)",
             "./inv doctor; in mainland China: ./inv config set mirror cn",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -45,10 +46,16 @@ class Command:
         """Run it and return its exit status."""
         return subprocess.run(self.argv, env=settings.child_environment(self.environment)).returncode
 
-    def replace_process(self) -> None:
-        """Become this command, so that signals and the exit status are its own."""
+    def replace_process(self, wait_with_ctrl_c: bool = False) -> None:
+        """Become this command, so that signals and the exit status are its own.
+
+        With `wait_with_ctrl_c` a Ctrl-C waits until a run is ready for it (labkit/runs/start.py): a Python that is
+        still importing torch would end with a traceback.
+        """
         sys.stdout.flush()
         sys.stderr.flush()
+        if wait_with_ctrl_c:
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         os.execve(self.argv[0], list(self.argv), settings.child_environment(self.environment))
 
 

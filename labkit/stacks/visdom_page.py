@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest
 from labkit.base.programs import output_of
-from labkit.stacks import native
+from labkit.stacks import installing, native
 from labkit.stacks.catalog import Stack
 
 AGAIN = "./inv doctor; in mainland China: ./inv config set mirror cn"
@@ -46,7 +44,7 @@ def fetch(folder: Path) -> None:
     search = f"{Path(program).parent}{os.pathsep}{settings.system().search_path}"  # npm starts the node beside it
     command = [program, "ci", *options]
     environment = settings.child_environment({"PATH": search, **mirrors.variables()})
-    if subprocess.run(command, cwd=folder, stdout=sys.stderr, env=environment).returncode != 0:
+    if not installing.quietly(command, environment, folder=folder):
         raise UserError(
             "npm could not fetch what the page of visdom loads (its own message is above)",
             AGAIN,
@@ -64,7 +62,6 @@ def ensure(stack: Stack) -> None:
     with tempfile.TemporaryDirectory(dir=native.VENV) as folder:
         fetch(Path(folder))
         place = [str(python), "-I", str(Path(folder) / "place.py")]
-        done = subprocess.run(place, stdout=sys.stderr, env=settings.child_environment({}))
-        if done.returncode != 0:
+        if not installing.quietly(place, settings.child_environment({})):
             raise UserError("what the page of visdom loads could not be put in place (its own message is above)", AGAIN)
     stamp.write_text(wanted, encoding="utf-8")

@@ -176,7 +176,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     """Classify the image `config.predict` with a trained network; returns the probability of the likeliest class."""
     pixels = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
-        "cifar10", f"no {config.model} has been trained on {config.dataset} yet",
+        "cifar10", f"no network has been trained with --model {config.model} on {config.dataset} yet",
         f"./inv lab cifar10 -- --model {config.model} --dataset {config.dataset}",
         model=config.model, dataset=config.dataset, compare=None,
     )  # fmt: skip

@@ -37,6 +37,7 @@ from labs.dashboards.config import PRESETS, Config
 
 SIDE, FRAMES, ZOOM = 64, 30, 4
 WHAT = ("blue spiral", "orange spiral")
+COLOURS = ((86, 180, 233), (230, 159, 0))  # Okabe and Ito's sky blue and orange
 
 
 # ---- data and network ----
@@ -79,7 +80,7 @@ def make_map(network: Network, device: torch.device) -> np.ndarray:
 
 def image(probabilities: np.ndarray) -> np.ndarray:
     """A map as an image, uint8 0..255 (3, ZOOM * SIDE, ZOOM * SIDE) RGB: blue for label 0, orange for label 1."""
-    low, high = np.array([86, 180, 233]), np.array([230, 159, 0])  # Okabe and Ito's sky blue and orange
+    low, high = map(np.array, COLOURS)
     upright = np.kron(probabilities[::-1], np.ones((ZOOM, ZOOM)))[..., None]
     return (low + upright * (high - low)).astype(np.uint8).transpose(2, 0, 1)
 
@@ -202,29 +203,32 @@ def main(config: Config, run: Run) -> dict[str, float]:
     points, labels = points.to(run.device), labels.to(run.device)
     network = Network(config.hidden).to(run.device)
     board = run.folder / "tensorboard" / "records"  # a folder of its own: TensorBoard reads one file at a time in each
-    writer = SummaryWriter(str(board))
-    maps = train(network, points, labels, config, run, writer)
-    with torch.no_grad():
-        logits = network(points).cpu().numpy()
+    with SummaryWriter(str(board)) as writer:  # closed by a stop, too
+        maps = train(network, points, labels, config, run, writer)
+        with torch.no_grad():
+            logits = network(points).cpu().numpy()
 
-    # Offline, the client writes to a file what it would send, and any server can be told it later.
-    record, environment = run.folder / live.RECORD, records.read(run.folder).environment
-    record.write_text("")  # a resumed run fills it anew
-    panes = Visdom(env=environment, offline=True, log_to_filename=str(record))
-    fill_panes(panes, network, points.cpu().numpy(), labels.cpu().numpy(), logits, maps, run.folder)
-    server = live.connect(environment)
-    if server:
-        server.repeat(record)
-    say(f"visdom: {'environment ' + environment if server else 'no server; ./inv visdom --replay=latest shows it'}")
+        # Offline, the client writes to a file what it would send, and any server can be told it later.
+        record, environment = run.folder / live.RECORD, records.read(run.folder).environment
+        record.write_text("")  # a resumed run fills it anew
+        panes = Visdom(env=environment, offline=True, log_to_filename=str(record))
+        fill_panes(panes, network, points.cpu().numpy(), labels.cpu().numpy(), logits, maps, run.folder)
+        server = live.connect(environment)
+        if server:
+            server.repeat(record)
+        say(f"visdom: {'environment ' + environment if server else 'no server; ./inv visdom --replay=latest shows it'}")
 
-    write_records(writer, network, points, labels, maps, config.steps)
-    writer.close()
+        write_records(writer, network, points, labels, maps, config.steps)
     panes_found, records_found = panes_of(record), records_of(board)
     figure, axes = plots.figure(width=4.6, height=4.2)
-    axes[0, 0].imshow(maps[-1], origin="lower", extent=(-1, 1, -1, 1), cmap="viridis", vmin=0, vmax=1)
-    axes[0, 0].scatter(*points.cpu().numpy().T, c=labels.cpu().numpy(), cmap="viridis", edgecolors="white", s=14)
+    axes[0, 0].imshow(image(maps[-1]).transpose(1, 2, 0), extent=(-1, 1, -1, 1))
+    for label, colour, what in zip((0, 1), COLOURS, WHAT):
+        of_it = points.cpu().numpy()[labels.cpu().numpy() == label]
+        axes[0, 0].scatter(*of_it.T, color=np.array(colour) / 255, edgecolors="white", s=16, label=what)
+    axes[0, 0].legend(loc="upper left", bbox_to_anchor=(1, 1))
     axes[0, 0].grid(False)
-    run.figure("map", figure, "The probability of the orange spiral all over the plane, and the points.")
+    run.figure("map", figure, "What the network says of every place: the more orange, the likelier the orange spiral; "
+               "and the points that it learned from.")  # fmt: skip
     run.table("panes", ["pane", "drawn as"], panes_found, "The panes of visdom; to it, a video is a text.")
     run.table("records", ["kind", "tags"], [[kind, count] for kind, count in records_found.items()],
               "What TensorBoard finds of tensorboardX's records, beside the curves of the run itself.")  # fmt: skip

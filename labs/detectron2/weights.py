@@ -72,7 +72,8 @@ def find(wanted: str | None, config: str) -> tuple[Path, dict[str, Any]]:
         return zoo.path(published), {}
     wanted = wanted or str(zoo.trained(config) or "")
     if not wanted:
-        raise UserError(f"no {config} has been trained yet", f"./inv lab detectron2 -- --task train --config {config}")
+        command = f"./inv lab detectron2 -- --task train --config {config}"
+        raise UserError(f"no network has been trained with --config {config} yet", command)
     path = Path(wanted)
     if path.is_file() and path.suffix in (".pkl", ".pth"):
         return path, {}

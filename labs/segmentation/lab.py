@@ -152,7 +152,7 @@ def predict(config: Config, run: Run) -> dict[str, float]:
     """Segment the image `config.predict` with a trained network; returns the share of its largest class."""
     image = results.read_own(Path(str(config.predict)))
     chosen = config.checkpoint or latest_trained(
-        "segmentation", f"no {config.model} has been trained yet",
+        "segmentation", f"no network has been trained with --model {config.model} yet",
         f"./inv lab segmentation -- --model {config.model}", model=config.model,
     )  # fmt: skip
     saved = load_checkpoint(chosen, "segmentation", {"model": config.model})

@@ -51,7 +51,7 @@ def test_the_loss_curve_grows_in_all_three(front, context):
 
     second = until(lambda: points(windows) > first and points(windows))
     os.kill(front.process("visdom"), signal.SIGKILL)
-    assert front.serve("visdom") == visdom
+    assert front.serve("visdom") == environment
     again = context.new_page()
     until(lambda: f"cifar10_{folder.name}" in again.request.post(f"{visdom}env_state", data={}).json())
     again.goto(environment)

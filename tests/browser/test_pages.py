@@ -58,7 +58,7 @@ def pages(tmp_path, monkeypatch):
                 "data": {"cifar10": {"kind": kind, "source": "carried in", "when": "2026-11-23T17:00:00Z"}},
             },
             "summary": {
-                "status": status, "seconds": 221 + 60 * number, "logging_share": 0.004, "error": "it broke" if number == 2 else "",
+                "status": status, "epoch_steps": 100, "seconds": 221 + 60 * number, "logging_share": 0.004, "error": "it broke" if number == 2 else "",
                 "metrics": {"accuracy": [0.93, 0.91, 0.95][number], "holdout_accuracy": 0.9 - number / 100},
             },
             "tables/classes": {"columns": ["class", "precision", "recall", "F1", "images"], "rows": [["cat", "81.2%", "79.9%", "0.806", 1000]]},
@@ -74,6 +74,8 @@ def pages(tmp_path, monkeypatch):
             for step in range(50, 1500, 50)
         ]  # fmt: skip
         (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        times = [{"step": step, "seconds": 0.12 * step} for step in range(50, 1500, 50)]
+        (folder / "timings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in times))
         report.render(folder)
         folders.append(folder)
     return {"report": (folders[1] / "report.html").as_uri(), "comparison": comparison.render(folders).as_uri()}
@@ -84,7 +86,7 @@ def pages(tmp_path, monkeypatch):
 def test_readable_on_a_phone_and_on_a_screen(pages, page, name, scheme):
     page.emulate_media(color_scheme=scheme)
     page.goto(pages[name])
-    for width in (390, 1280):
+    for width in (360, 1280):
         page.set_viewport_size({"width": width, "height": 844})
         assert page.evaluate("document.scrollingElement.scrollWidth") <= width
         assert page.evaluate(CONTRAST) == []
@@ -99,6 +101,62 @@ def test_on_paper_it_is_black_on_white(pages, page, name):
     page.goto(pages[name])
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.evaluate(CONTRAST) == []
+
+
+def legend(chart):
+    """What the legend of a chart says: label -> value."""
+    rows = chart.locator(".u-series").all()
+    return {row.locator("th").inner_text(): row.locator("td").inner_text() for row in rows}
+
+
+@pytest.mark.parametrize("name", ["report", "comparison"])
+def test_curves_answer_the_pointer(pages, page, name):
+    page.goto(pages[name])
+    chart = page.locator(".chart").first
+    assert set(legend(chart).values()) == {"–"}
+    over = chart.locator(".u-over")
+    over.scroll_into_view_if_needed()
+    box = over.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 1, middle)
+    whole = legend(chart)
+    assert whole["epoch"] == "14.5" and all(float(value) < 2.2 for label, value in whole.items() if label != "epoch")
+    # a stretch enlarged: the same place is another epoch; a double click shows all again
+    page.mouse.move(box["x"] + 0.2 * box["width"], middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=5)
+    page.mouse.up()
+    page.mouse.move(box["x"] + box["width"] - 1, middle)
+    assert float(legend(chart)["epoch"]) < 9
+    page.mouse.dblclick(box["x"] + box["width"] / 2, middle)
+    page.mouse.move(box["x"] + box["width"] - 1, middle)
+    assert legend(chart)["epoch"] == "14.5"
+    page.locator("[data-unit=minutes]").click()
+    page.mouse.move(box["x"] + box["width"] - 1, middle)
+    assert legend(chart)["minutes"] == "2.9"
+    shoot(page, f"{name}-minutes")
+
+
+def test_a_button_copies_the_command(pages, page, context):
+    page.goto(pages["report"])
+    page.evaluate("navigator.clipboard.writeText = text => { window.copied = text; return Promise.resolve(); }")
+    button = page.locator(".copy").first
+    button.click()
+    assert page.evaluate("window.copied") == page.locator(".command").first.inner_text()
+    assert button.inner_text() == "copied"
+
+
+def test_on_a_phone_sizes_and_figures_can_be_read(pages, page):
+    page.set_viewport_size({"width": 360, "height": 800})
+    page.goto(pages["report"])
+    boxes = [cell.bounding_box() for cell in page.locator(".files td.number").all()]
+    assert boxes and all(box["x"] + box["width"] <= 360 for box in boxes)
+
+
+def test_on_paper_the_curves_are_those_of_the_image(pages, page):
+    page.emulate_media(media="print")
+    page.goto(pages["comparison"])
+    assert page.locator(".chart svg").first.is_visible() and not page.locator(".uplot").first.is_visible()
 
 
 def test_sorting_with_the_keyboard(pages, page):

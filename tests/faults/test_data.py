@@ -99,6 +99,9 @@ def test_no_host_answers(data):
     with pytest.raises(addresses.Unreachable, match="connection refused") as caught:
         obtain.ensure("tiny")
     assert "./inv data tiny --import=PATH" in caught.value.next_command
+    (file,) = registry.find("tiny").files
+    size = f"({file.size_bytes:,} bytes), sha256 {file.sha256}"
+    assert size in caught.value.text and f"\n  {file.urls[0]}\n" in caught.value.text
     assert visible(data) == [] and store.state("tiny").kind == "absent"
     with pytest.raises(UserError, match="Tiny is not in"):
         samples.locate("tiny")

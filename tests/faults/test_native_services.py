@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.request
 
 import pytest
 from sockets import free_port, listening_addresses
@@ -75,6 +76,37 @@ def test_it_listens_on_loopback_only_and_outlives_the_command(inv, name):
     assert inv(name)[:2] == (0, address)  # found again
     assert inv(name, "--stop")[0] == 0 and listening_addresses(port) == set()
     assert inv(name, "--status")[0] == 1
+
+
+def test_settings_of_the_users_own_reach_no_service(inv, tmp_path):
+    """A Jupyter that is set up for a server of the user's, and variables of a cluster and of matplotlib."""
+    (tmp_path / ".jupyter").mkdir()
+    config = "c = get_config()\nc.ServerApp.base_url = '/x/'\nc.ServerApp.certfile = '/nothing.pem'\nc.IdentityProvider.token = ''\n"
+    for name in ("jupyter_server_config.py", "jupyter_lab_config.py"):
+        (tmp_path / ".jupyter" / name).write_text(config)
+    inv.environment.update(HOME=str(tmp_path), MPLBACKEND="nonsense", NOTEBOOK_PORT="tcp://10.0.0.1:8888")
+    inv.environment.update(VISDOM_PORT="tcp://10.0.0.1:8097", JUPYTER_CONFIG_DIR=str(tmp_path / ".jupyter"))
+    port, address = inv.start("notebook")
+    assert control.ask(port, "/api/status?" + address.partition("?")[2])
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/api/status")  # no cookie of before
+    inv.start("visdom")
+
+
+def test_visdom_prints_the_address_of_the_run_that_draws(inv):
+    lab = ["lab", "dashboards", "--where", "venv", "--stack", inv.stack, "--", "--steps", "1000000"]
+    running = subprocess.Popen([str(paths.ROOT / "inv"), *lab], env=inv.environment, stderr=subprocess.PIPE, text=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not list(inv.runs.glob("dashboards/*/summary.json")) and time.monotonic() < deadline:
+            time.sleep(0.2)
+        (folder,) = inv.runs.glob("dashboards/*")
+        _, address = inv.start("visdom")
+        assert address.endswith(f"/env/dashboards_{folder.name}")
+    finally:
+        running.terminate()
+        running.communicate(timeout=60)
+    assert not inv("visdom")[1].endswith(folder.name)  # it is over
 
 
 OFFLINE = """

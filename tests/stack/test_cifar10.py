@@ -405,7 +405,7 @@ def test_what_cannot_be_predicted_with_is_refused_in_one_sentence(
         (["--model=resnet18", f"--checkpoint={trained}"], "was trained with --model fast, not resnet18"),
         (["--dataset=cifar100", f"--checkpoint={trained}"], "was trained with --dataset cifar10, not cifar100"),
         ([f"--checkpoint={text}"], "is not a checkpoint"),
-        ([], "no fast has been trained on cifar10 yet"),
+        ([], "no network has been trained with --model fast on cifar10 yet"),
     ):
         status, output = run_here([f"--predict={path}", *arguments], shared_data, tmp_path / "runs")
         assert status == 2 and reason in output and "Traceback" not in output, output

@@ -376,7 +376,7 @@ def test_the_learning_rate_follows_the_batch_unless_it_is_given():
         (["SOLVER.BASE_LR"], "KEY VALUE pairs, and SOLVER.BASE_LR has no value"),
         (["SOLVER.MAX_ITER", "many"], "SOLVER.MAX_ITER cannot be many"),
         (["--task=eval", "--weights=nothing"], "nothing is neither a file, nor a run, nor in the model zoo"),
-        (["--task=eval", "--config=retinanet_R_101_FPN_3x"], "no retinanet_R_101_FPN_3x has been trained yet"),
+        (["--task=eval", "--config=retinanet_R_101_FPN_3x"], "no network has been trained with --config retinanet_R_101_FPN_3x yet"),
         (["--input=nowhere.jpg"], "there is no file nowhere.jpg"),
         (["--config=Misc/mask_rcnn_R_50_FPN_1x_dconv_c3-c5", "MODEL.WEIGHTS", "x.pkl"], "of which no hash is known"),
     ],

@@ -575,7 +575,7 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(trained: Path, shared_da
     text.write_text("no image")
     for arguments, reason in (
         ([f"--predict={image}", f"--checkpoint={trained}"], "was trained with --model deeplabv3, not unet"),
-        ([f"--predict={image}"], "no unet has been trained yet"),
+        ([f"--predict={image}"], "no network has been trained with --model unet yet"),
         ([f"--predict={text}"], "is not an image"),
         (["--sample", "--size=100"], "--size 100 is not a multiple of 32"),
         (["--sample", "--size=64"], "--crop 128 is more than --size 64"),

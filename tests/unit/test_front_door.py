@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -13,11 +14,15 @@ import sys
 import sysconfig
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 
-from labkit.base import paths
+from labkit.base import labs, paths
+from labkit.data import registry
+from labkit.stacks import catalog, native
 
 ROOT = paths.ROOT
 
@@ -57,6 +62,28 @@ def test_the_doctor_speaks_json_and_shows_no_password():
     assert "secret" not in out + err
 
 
+def test_the_doctor_speaks_json_where_the_settings_are_broken(copy):
+    (copy / "settings.toml").write_text("x = [")
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LAB_")}
+    done = subprocess.run(["sh", str(copy / "inv"), "doctor", "--json"], env=own, capture_output=True, text=True)
+    (found,) = json.loads(done.stdout)["findings"]
+    assert done.returncode == 1 and found["id"] == "settings" and "cannot be read" in found["what"] and found["next_command"]
+
+
+@pytest.mark.parametrize("delay_s", [0.03, 0.15, 0.4, 1.2])
+def test_ctrl_c_at_any_moment_is_no_traceback(delay_s, tmp_path):
+    if not native.ready(catalog.load("cpu"), catalog.load("cpu").build()):
+        pytest.skip("the stack cpu is not installed here")
+    settings = {**os.environ, "LAB_RUNS": str(tmp_path), "LAB_DATA": str(tmp_path)}
+    command = [str(ROOT / "inv"), "lab", "dashboards", "--where", "venv", "--stack", "cpu"]
+    started = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(delay_s)
+    os.killpg(started.pid, signal.SIGINT)
+    said = started.communicate(timeout=100)[1]
+    # An interpreter that is interrupted while it starts, before any line of ours, ends with 1.
+    assert started.returncode in (130, -signal.SIGINT, 1) and "Traceback" not in said
+
+
 @pytest.mark.parametrize("arguments", [("lab", "--help"), ("--help", "lab"), ("lab", "cifar10", "--help")])
 def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
     status, out, _ = inv(*arguments, LAB_RUNS=str(tmp_path / "runs"))
@@ -83,7 +110,14 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("data", "cifar10", "--verify", "--delete"), "exclude each other"),
         (("report", "nothing"), "there is no run nothing"),
         (("setup", "--stack", "gpu"), "there is no stack 'gpu'"),
-        (("lab", "cifar10", "--epochs", "2"), "next: ./inv lab cifar10 -- --epochs VALUE"),
+        (("lab", "cifar10", "--epochs", "2"), "next: ./inv lab cifar10 -- --epochs 2\n"),
+        (("lab", "cifar10", "epochs", "2"), "next: ./inv lab cifar10 -- --epochs 2\n"),
+        (
+            ("lab", "cifar10", "--stack", "cpu", "--epochs=2", "--smoke", "--lr", "0.1", "--", "--width", "16"),
+            "next: ./inv lab cifar10 --stack cpu --smoke -- --epochs=2 --lr 0.1 --width 16\n",
+        ),
+        (("data", "cifar10", "--urls", "--verify"), "exclude each other"),
+        (("lab", "cifar10", "--stack", "CPUS"), "did you mean cpu?"),
         (("export", "--format", "condo"), "did you mean conda?"),
         (("export", "--mirror", "us"), "--mirror: there is no 'us' (known: cn)"),
         (("export", "--output", str(ROOT / "README.md")), "already exists"),
@@ -100,6 +134,54 @@ def test_bad_input_is_one_sentence_and_status_2(arguments, says, tmp_path):
     assert says in err
     assert "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("words", [["help"], ["-h"], ["--help"]])
+def test_help_alone_lists_what_there_is_to_do(words):
+    assert inv(*words)[:2] == (0, inv("--list")[1])
+    assert inv("help", "lab")[1] == inv("--help", "lab")[1]
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("task", ["labs", "datasets"])
+def test_a_narrow_terminal_cuts_nothing_off(task, width):
+    """Letters of Chinese are two columns wide; what is folded reads on below."""
+    known = labs.table() if task == "labs" else [registry.find(name) for name in registry.names()]
+    lines = inv(task, COLUMNS=str(width))[1].splitlines()
+    assert max(map(cell_len, lines)) <= width
+    for one in known:
+        (first,) = [place for place, line in enumerate(lines) if re.match(rf"(\d+ +)?{one.name} ", line)]
+        following = next(place for place, line in enumerate(lines) if place > first and (line[:1].strip() or not line))
+        block = "".join(" ".join(lines[first:following]).split())
+        assert "…" not in block
+        for text in [one.title_zh, one.title] if task == "labs" else [one.licence]:
+            left = block
+            for letter in text.replace(" ", ""):  # in order, with other columns between
+                assert letter in left, (text, block)
+                left = left[left.index(letter) + 1 :]
+
+
+def test_names_are_found_in_any_case(tmp_path):
+    folders = {"LAB_RUNS": str(tmp_path / "runs"), "LAB_DATA": str(tmp_path / "data")}
+    status, out, _ = inv("lab", "CIFAR10", "--sample", "--dry", "--where", "venv", **folders)
+    assert status == 0 and out.rstrip().endswith("labs/cifar10/lab.py --sample")
+    assert inv("data", "Cifar10", "--urls", **folders)[1] == inv("data", "cifar10", "--urls", **folders)[1]
+
+
+def test_the_addresses_of_a_data_set_are_there_to_be_copied():
+    status, out, _ = inv("data", "cifar10", "--urls")
+    (file,) = registry.find("cifar10").files
+    name, *addresses = out.splitlines()
+    assert status == 0 and name == f"{file.name}: 170.5 MB ({file.size_bytes:,} bytes), sha256 {file.sha256}"
+    assert [address.strip() for address in addresses] == list(file.urls)
+    assert "/val2017/NAME" in inv("data", "coco", "--urls", "--subset", "20")[1]
+
+
+def test_a_damaged_import_says_what_to_compare_it_with(tmp_path):
+    (tmp_path / "cifar-10-python.tar.gz").write_bytes(b"cut short")
+    status, _, said = inv("data", "cifar10", "--import", str(tmp_path / "cifar-10-python.tar.gz"), LAB_DATA=str(tmp_path))
+    assert status == 2 and "is damaged or cut short" in said
+    assert "next: ./inv data cifar10 --urls" in said
 
 
 def test_what_follows_the_dashes_arrives_untouched(tmp_path):

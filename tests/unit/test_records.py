@@ -19,8 +19,9 @@ from test_report import Page
 from labkit.base import console, paths, typed
 from labkit.base.errors import UserError
 from labkit.cli import runs as cli
+from labkit.cli import services
 from labkit.data import registry, store
-from labkit.runs import comparison, contents, options, records, report, resume
+from labkit.runs import comparison, contents, live, options, records, report, resume
 from labkit.stacks import catalog, native
 from labs.cifar10.config import Config
 
@@ -60,9 +61,25 @@ def test_old_runs_are_listed_as_before(runs, said):
     assert said == []
 
 
+def test_a_lab_stands_for_its_newest_run(runs):
+    assert records.find("cifar10") == records.find("CIFAR10") == runs / CIFAR10
+    assert records.find("pix2pix") == runs / PIX2PIX
+    with pytest.raises(UserError, match="there is no run of dcgan yet"):
+        records.find("dcgan")
+
+
+def test_a_run_that_drew_nothing_has_no_windows(runs):
+    assert live.has_windows(runs / CIFAR10)
+    (runs / CIFAR10 / "metrics.jsonl").unlink()
+    assert not live.has_windows(runs / CIFAR10)
+    with pytest.raises(UserError, match="drew nothing") as caught:
+        services.service("visdom", "", False, False, "", "", replay=CIFAR10)
+    assert caught.value.next_command == f"./inv report {CIFAR10}"
+
+
 def test_old_runs_are_reported_and_compared_as_before(runs, said):
     texts = Page(report.render(runs / CIFAR10).read_text(encoding="utf-8")).texts
-    for text in ("CIFAR-10: image classification", "CIFAR-10 图像分类", "34 s", "0.9170", "--label-smoothing", "disc",
+    for text in ("CIFAR-10: image classification", "CIFAR-10 图像分类", "34 s", "91.7\u00a0%", "--label-smoothing", "disc",
                  "./inv lab cifar10 --smoke", "2.11.0+cu130", "2026-11-27 07:47:00 UTC"):  # fmt: skip
         assert any(text in shown for shown in texts), text
     texts = Page(comparison.render([runs / CIFAR10, runs / PIX2PIX]).read_text(encoding="utf-8")).texts

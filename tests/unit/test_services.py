@@ -51,6 +51,21 @@ def test_the_port_is_the_one_asked_for_or_where_labs_look_or_the_usual_one(monke
     assert control.wanted_port("tensorboard", "") == 6006
 
 
+def test_a_port_that_was_asked_for_is_remembered(monkeypatch, tmp_path):
+    monkeypatch.delenv("LAB_VISDOM_PORT", raising=False)
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    control.remember_port("visdom", 9003)
+    control.forget("visdom")  # --stop
+    assert control.wanted_port("visdom", "") == 9003 and control.wanted_port("visdom", "9001") == 9001
+    assert control.wanted_port("tensorboard", "") == 6006
+    monkeypatch.setenv("LAB_VISDOM_PORT", "9000")
+    assert control.wanted_port("visdom", "") == 9000
+    monkeypatch.delenv("LAB_VISDOM_PORT")
+    for damaged in (b"\xff", b"", b"80", b"99999", b"9000; true"):
+        (tmp_path / ".services" / "ports" / "visdom").write_bytes(damaged)
+        assert control.wanted_port("visdom", "") == 8097
+
+
 @pytest.mark.parametrize("text", ["eight", "80", "-1", "70000", "8097.0"])
 def test_what_is_no_port_is_refused(text):
     with pytest.raises(UserError, match="is not a port"):

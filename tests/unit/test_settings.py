@@ -268,3 +268,14 @@ def test_composes_file_holds_any_name_of_a_folder(monkeypatch, tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["services"]["a"]["environment"]["D"]
     assert found.replace("$$", "$") == settings.current().data
+
+
+def test_settings_of_libraries_do_not_reach_what_we_start(monkeypatch):
+    theirs = {"MPLBACKEND": "nonsense", "MATPLOTLIBRC": "/a", "JUPYTER_CONFIG_DIR": "/b", "VISDOM_PORT": "tcp://10.0.0.1:8097",
+              "VISDOM_PORT_8097_TCP": "tcp://10.0.0.1:8097", "NOTEBOOK_ADDRESS": "0.0.0.0"}  # fmt: skip
+    for name, value in theirs.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_COLOR", "1")
+    given = settings.child_environment({"VISDOM_PORT": "8097"})
+    assert given["VISDOM_PORT"] == "8097" and given["NO_COLOR"] == "1" and given["MATPLOTLIBRC"] == os.devnull
+    assert not set(theirs) & set(given) - {"VISDOM_PORT", "MATPLOTLIBRC"}

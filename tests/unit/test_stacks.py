@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import msgspec
 import pytest
 
 from labkit.base.errors import UserError
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, selection
+from labkit.stacks import catalog, native, selection
 
 FACTS = catalog.load_facts()
 
@@ -206,3 +207,9 @@ def test_an_unknown_stack_offers_the_nearest(asked, hint):
 def test_binaries_cover_their_generation_and_ptx_what_is_newer():
     assert selection.covers(["8.0"], "8.9") and not selection.covers(["8.6"], "8.0") and not selection.covers(["8.0"], "9.0")
     assert selection.covers(["9.0+PTX"], "12.0") and not selection.covers(["9.0+PTX"], "8.9")
+
+
+def test_a_pyenv_that_cannot_be_looked_into_is_passed_over(monkeypatch):
+    """As one of another user; here no system takes the name, which fails in the same way for root as well."""
+    monkeypatch.setenv("PYENV_ROOT", "/" + "x" * 5000)
+    assert native.find_python((f"{sys.version_info[0]}.{sys.version_info[1]}",))

@@ -3,6 +3,9 @@
 What a page is told comes from run folders, which anybody may have written (`labkit/runs/contents.py` says more). So
 every value is escaped, and a page may run and load nothing but what we put into it: its style, its script, which the
 policy in base.html knows by its hash, and the images that are written out in it.
+
+Curves are drawn by uPlot 1.6.32 (MIT, https://github.com/leeoniya/uPlot); uplot/ holds its licence and two files of the
+npm package as they were published, which tests/unit/test_report.py knows by their hashes.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
+from markupsafe import Markup
 
 from labkit.base.files import write_text
 
+FOLDER = Path(__file__).parent
 ENGINE = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(str(Path(__file__).parent)),
+    loader=jinja2.FileSystemLoader(str(FOLDER)),
     autoescape=True,
     undefined=jinja2.StrictUndefined,
     trim_blocks=True,
@@ -30,8 +35,8 @@ ENGINE = jinja2.Environment(
 def write(target: Path, **shown: Any) -> Path:
     """Write the page `target` from the template of the same name with what is `shown`, and return `target`."""
     text = ENGINE.get_template(target.name).render(shown)
-    # Names of files, and JSON, may hold halves of characters, which no file can.
-    write_text(target, text.encode("utf-8", "replace").decode("utf-8"))
+    # Names of files, and JSON, may hold halves of characters, which no file can, and zeros, which HTML does not know.
+    write_text(target, text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd"))
     return target
 
 
@@ -40,10 +45,15 @@ def address(name: str) -> str:
     return ("./" if ":" in name else "") + quote(os.fsencode(name))
 
 
+def source(name: str) -> Markup:
+    """The file `name` of this folder, a script or a style, as it is."""
+    return Markup((FOLDER / name).read_text(encoding="utf-8"))
+
+
 def fingerprint(script: str) -> str:
     """How a Content-Security-Policy names the file `script` of this folder: "sha256-…"."""
-    text = ENGINE.get_template(script).render()
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
+    return "sha256-" + base64.b64encode(hashlib.sha256(source(script).encode("utf-8")).digest()).decode()
 
 
 ENGINE.filters["fingerprint"] = fingerprint
+ENGINE.globals["source"] = source
