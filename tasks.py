@@ -187,19 +187,27 @@ def lab(
 
 
 @command(
+    name="the practice of which lab",
+    hint="print a hint for an exercise",
+    solution="print the solution of an exercise",
+)
+def practice(c: Context, name: str, hint: str = "", solution: str = "", resume: str = "",
+             stack: str = "", where: str = "", dry: bool = False) -> None:  # fmt: skip
+    """Exercises that check themselves: a sheet of your own, looked at each time you save it.
+
+    ./inv practice tensors                      a new sheet, answers.py; Ctrl-C ends, and nothing is lost
+    ./inv practice tensors --resume=latest      go on with it
+    ./inv practice tensors --hint rounding
+    """
+    call("labs.practice", **locals())
+
+
+@command(
     input="images, separated by commas; a folder; a video; or webcam. Default: images of the sample",
     threshold="draw objects with at least this score (default: 0.5)",
 )
-def demo(
-    c: Context,
-    input: str = "",
-    config: str = "",
-    weights: str = "",
-    threshold: str = "",
-    stack: str = "",
-    where: str = "",
-    dry: bool = False,
-) -> None:
+def demo(c: Context, input: str = "", config: str = "", weights: str = "", threshold: str = "",
+         stack: str = "", where: str = "", dry: bool = False) -> None:  # fmt: skip
     """Draw what detectron2 finds in images of yours.
 
     ./inv detectron2.demo --input photo.jpg                                     by what you trained last
@@ -209,15 +217,8 @@ def demo(
 
 
 @command()
-def train(
-    c: Context,
-    config: str = "",
-    dataset: str = "",
-    resume: str = "",
-    stack: str = "",
-    where: str = "",
-    dry: bool = False,
-) -> None:
+def train(c: Context, config: str = "", dataset: str = "", resume: str = "",
+          stack: str = "", where: str = "", dry: bool = False) -> None:  # fmt: skip
     """Train a detectron2 config; KEY VALUE pairs after `--` change its settings.
 
     ./inv detectron2.train
@@ -227,15 +228,8 @@ def train(
 
 
 @command(called="eval")
-def evaluate(
-    c: Context,
-    config: str = "",
-    weights: str = "",
-    dataset: str = "",
-    stack: str = "",
-    where: str = "",
-    dry: bool = False,
-) -> None:
+def evaluate(c: Context, config: str = "", weights: str = "", dataset: str = "",
+             stack: str = "", where: str = "", dry: bool = False) -> None:  # fmt: skip
     """Judge trained weights: AP, PQ, IoU, best and worst images."""
     call("labs.detectron2", task="eval", **locals())
 
@@ -407,6 +401,6 @@ for member in (demo, train, evaluate, install):
     detectron2.add_task(member)
 
 namespace = Collection(
-    bundle, clean, config, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, report, runs, setup,
-    shell, tensorboard, test, visdom, image, detectron2,
+    bundle, clean, config, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, practice, report,
+    runs, setup, shell, tensorboard, test, visdom, image, detectron2,
 )  # fmt: skip

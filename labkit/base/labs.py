@@ -43,6 +43,10 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
     def program(self) -> Path:
         return LABS / self.name / "lab.py"
 
+    @property
+    def has_practice(self) -> bool:
+        return (LABS / self.name / "practice.py").exists()
+
 
 def names() -> List[str]:
     """The names of all labs, in the order of the course."""

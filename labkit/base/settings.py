@@ -54,6 +54,7 @@ class Settings:
                        so="cn, an address (http://..., https://..., file:///...) or part of a host's name with a dot "
                        "in it")  # fmt: skip
     device: str = kept("the device that labs compute on, in smoke runs too", can_be="cpu|cuda", so="cuda or cpu")
+    lang: str = kept("language of what labs say: en or zh; default: that of the system", can_be="en|zh", so="en or zh")
     visdom_port: str = kept("port of visdom", "8097", "[1-9][0-9]{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
@@ -88,6 +89,7 @@ class System:
     search_path: str
     folder: Path  # in which the user typed the command
     displays: tuple[str, ...]  # DISPLAY, WAYLAND_DISPLAY
+    locale: str  # "zh_CN.UTF-8"
     proxies: Mapping[str, str]  # variable -> its value
     certificates: str  # file of the authorities to trust
     preload: str  # what every program loads first
@@ -214,11 +216,16 @@ def misspelt(environment: Mapping[str, str]) -> list[str]:
     ]
 
 
+def language() -> str:
+    """What the user reads: "en" or "zh"."""
+    return current().lang or ("zh" if system().locale.lower().startswith("zh") else "en")
+
+
 def handed_on(**decided: str) -> str:
     """LAB_SETTINGS for a process that a task starts, with what it `decided` for it."""
     now = dataclasses.replace(current(), **decided)
     said = {name: getattr(now, name) for name, each in FIELDS.items() if getattr(now, name) != each.default}
-    said.update(data=now.data, runs=now.runs)
+    said.update(data=now.data, runs=now.runs, lang=language())
     # Quotes are spelled out, since this stands between such quotes in docker/.env and in commands to paste.
     return json.dumps(said, sort_keys=True).replace("'", "\\u0027")
 
@@ -251,6 +258,7 @@ def system() -> System:
         search_path=environment.get("PATH", ""),
         folder=Path(environment.get("PWD") or os.getcwd()),
         displays=tuple(name for name in ("DISPLAY", "WAYLAND_DISPLAY") if environment.get(name)),
+        locale=next(filter(None, (environment.get(name) for name in ("LC_ALL", "LC_MESSAGES", "LANG"))), ""),
         proxies={name: value for name, value in environment.items() if value and re.fullmatch(_PROXY, name)},
         certificates=environment.get("SSL_CERT_FILE", ""),
         preload=environment.get("LD_PRELOAD", ""),

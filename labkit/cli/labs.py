@@ -36,6 +36,15 @@ def lab(name: str, **asked: Any) -> int | None:
     return start_lab(name, passed_on(), **asked)
 
 
+def practice(name: str, hint: str, solution: str, **asked: Any) -> int | None:
+    """The exercises of the lab `name`, or a `hint` or the `solution` of one."""
+    if not labs.find(name).has_practice:
+        able = ", ".join(other.name for other in labs.table() if other.has_practice)
+        raise UserError(f"the lab {name} has no exercises; {able} have", f"./inv lab {name}")
+    told = [word for flag, value in (("--hint", hint), ("--solution", solution)) if value for word in (flag, value)]
+    return start_lab(name, ["--practice", *told, *passed_on()], **asked)
+
+
 def detectron2(task: str, stack: str, where: str, dry: bool, resume: str = "", **options: str) -> int | None:
     """The lab detectron2 with this task and its `options`; what follows `--` are changes of the config."""
     words = [word for name, value in options.items() if value for word in (f"--{name}", value)]
@@ -75,7 +84,7 @@ def start_lab(
     if group:
         announce(group, [lab.program.relative_to(paths.ROOT), *options.words(request)], choice, place, machine)
     wanted, sample_will_do = options.dataset_for(config, lab.datasets)
-    if request.sample or request.resume:
+    if request.sample or request.resume or request.practice:
         wanted = ""
     if wanted and sample_will_do:
         request, wanted = dataclasses.replace(request, sample=True), ""

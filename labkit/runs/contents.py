@@ -17,6 +17,7 @@ from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, Uni
 import msgspec
 
 from labkit.base import typed
+from labkit.base.language import Both
 from labkit.base.typed import Annotated, Kind, Record, said
 
 Number = Union[int, float, None]  # null where it was no finite number, which JSON cannot say
@@ -43,6 +44,7 @@ class Config(Record, frozen=True):
     ]
     title: Annotated[str, said("title of the lab", "实验的英文标题")] = ""
     title_zh: Annotated[str, said("its title in Chinese", "实验的中文标题")] = ""
+    practice: Annotated[bool, said("whether it is a practice: answers.py", "是否为练习：见 answers.py")] = False
     command: Annotated[str, said("what to type to train again in the same way", "以同样方式再次训练的命令")] = ""
 
 
@@ -103,12 +105,23 @@ class Summary(Record, frozen=True):
     epoch_steps: Annotated[int, said("steps in an epoch; 0 where there are none", "一轮的步数；没有轮次时为 0")] = 0
 
 
+class Words(msgspec.Struct, frozen=True):
+    """A text in two languages."""
+
+    en: Annotated[str, said("in English", "英文")]
+    zh: Annotated[str, said("in Chinese", "中文")]
+
+
+Text = Union[str, Words]
+Cell = Union[bool, int, float, str, None, Words]
+
+
 class Item(msgspec.Struct, frozen=True):
     """Something that the report shows."""
 
     kind: Annotated[Literal["figure", "table", "note"], said("what it is", "类型")]
     name: Annotated[str, said("plots/NAME.png, tables/NAME.json", "plots/NAME.png、tables/NAME.json")] = ""
-    caption: Annotated[str, said("what stands with it", "标题文字")] = ""
+    caption: Annotated[Text, said("what stands with it", "标题文字")] = ""
     step: Annotated[Optional[int], said("when it was drawn, if shown live", "绘制时的步数（实时显示时）")] = None
 
 
@@ -121,8 +134,8 @@ class Items(Record, frozen=True):
 class Table(Record, frozen=True):
     """A table of the report."""
 
-    columns: Annotated[List[Plain], said("heads", "表头")]
-    rows: Annotated[List[List[Plain]], said("cells: text or numbers", "单元格：文字或数")]
+    columns: Annotated[List[Cell], said("heads", "表头")]
+    rows: Annotated[List[List[Cell]], said("cells: text or numbers", "单元格：文字或数")]
 
 
 class Row(Record, frozen=True):
@@ -137,6 +150,18 @@ class Row(Record, frozen=True):
 RECORDS: Dict[str, Type[Record]] = {
     "config.json": Config, "env.json": Environment, "summary.json": Summary, "report.json": Items,
 }  # fmt: skip
+
+
+def text(value: str) -> Text:
+    """A text for a record: in both languages where it is known in both (`language.both`), and plain."""
+    if isinstance(value, Both) and value.en != value.zh:
+        return Words(value.en, value.zh)
+    return str.__str__(value)  # also of a subclass, as NumPy has one
+
+
+def both_of(value: Text) -> Both:
+    """A text of a record, as it was given to `text`."""
+    return Both(value.en, value.zh) if isinstance(value, Words) else Both(value, value)
 
 
 # ---- reading ----

@@ -260,7 +260,7 @@ class Server:
             if not width:
                 continue
             source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-            content = {"type": "image", "content": {"src": source, "caption": item.caption}}
+            content = {"type": "image", "content": {"src": source, "caption": str(contents.both_of(item.caption))}}
             # Drawn at 144 dots per inch, shown at a browser's 96.
             opts = {"title": name.replace("_", " "), "width": width * 2 // 3, "height": height * 2 // 3}
             self.show({"win": name, "data": [content], "layout": {}, "opts": opts})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Mapping, NoReturn, Sequence
 
+from labkit.base import labs
 from labkit.base.command import as_typed
 from labkit.base.errors import UserError, nearest
 
@@ -54,6 +55,9 @@ class Request:
     seed: int | None
     save_every_s: float
     words_for: str = ""  # the field that took the words that belong to no option
+    practice: bool = False  # the lab's exercises, in place of its run
+    hint: str = ""  # name of an exercise
+    solution: str = ""
 
 
 def flag(name: str) -> str:
@@ -96,6 +100,10 @@ def parse(
         default=SAVE_EVERY_S,
         help="time between checkpoints (default: 60)",
     )  # fmt: skip
+    if (labs.LABS / lab / "practice.py").exists():
+        group.add_argument("--practice", action="store_true", help="the lab's exercises, which check themselves")
+        group.add_argument("--hint", metavar="EXERCISE", default="", help="print a hint for an exercise")
+        group.add_argument("--solution", metavar="EXERCISE", default="", help="print the solution of an exercise")
     group.add_argument("--help", "-h", action="help", help="show this help and exit")
 
     help_command = f"./inv lab {lab} -- --help"
@@ -114,6 +122,9 @@ def parse(
         raise UserError(f"--preset: there is no {preset}; {nearest(preset, list(presets))}", help_command)
     if preset and given.smoke:
         raise UserError(f"--smoke is a preset itself and cannot be joined with --preset {preset}", help_command)
+    practice = bool(values.get("practice") or values.get("hint") or values.get("solution"))
+    if practice and (given.smoke or preset):
+        raise UserError("--practice trains nothing: --smoke and --preset do not go with it", f"./inv practice {lab}")
     typed = {field.name: values[field.name] for field in dataclasses.fields(config_class) if field.name in values}
     return Request(
         typed=typed,
@@ -124,6 +135,9 @@ def parse(
         seed=given.seed,
         save_every_s=given.save_every,
         words_for=words_for,
+        practice=practice,
+        hint=values.get("hint", ""),
+        solution=values.get("solution", ""),
     )
 
 
@@ -141,6 +155,9 @@ def words(request: Request) -> list[str]:
             said += [flag(name) if value else off] if isinstance(value, bool) else [flag(name), str(value)]
     said += ["--preset", request.preset] if request.preset and not request.smoke else []
     said += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
+    said += ["--practice"] if request.practice else []
+    said += ["--hint", request.hint] if request.hint else []
+    said += ["--solution", request.solution] if request.solution else []
     said += ["--seed", str(request.seed)] if request.seed is not None else []
     said += [f"--resume={request.resume}"] if request.resume else []
     said += ["--save-every", f"{request.save_every_s:g}"] if request.save_every_s != SAVE_EVERY_S else []

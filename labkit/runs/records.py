@@ -84,11 +84,12 @@ def table() -> list[RunInfo]:
     return sorted(found, key=lambda run: (run.started, run.folder.name), reverse=True)
 
 
-def find(name: str, lab: str = "") -> Path:
+def find(name: str, lab: str = "", practice: bool = False) -> Path:
     """The folder of the run called `name`: "20261123-171500", "cifar10/20261123-171500", a path, "latest", or a lab,
     which stands for its newest run.
 
-    `lab` settles which one is meant where several labs have such a run. Raises UserError where there is none.
+    `lab` settles which one is meant where several labs have such a run; with `practice` the latest is the latest
+    practice. Raises UserError where there is none.
     """
     path = Path(os.path.expanduser(name))
     if os.path.isfile(path / "config.json"):
@@ -98,8 +99,11 @@ def find(name: str, lab: str = "") -> Path:
         name, lab = "latest", name.lower()
     if name == "latest":
         found = [run for run in known if lab in ("", run.lab)]
+        if practice:
+            found = [run for run in found if run.config and run.config.practice]
         if not found:
-            raise UserError(f"there is no run{f' of {lab}' if lab else ''} yet", f"./inv lab {lab or 'NAME'}")
+            what = f"{'practice' if practice else 'run'}{f' of {lab}' if lab else ''}"
+            raise UserError(f"there is no {what} yet", f"./inv {'practice' if practice else 'lab'} {lab or 'NAME'}")
         return found[0].folder
     found = [run for run in known if name in (run.name, run.folder.name)]
     found = [run for run in found if run.lab == lab] or found

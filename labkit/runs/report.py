@@ -156,11 +156,12 @@ def _plot(folder: Path, name: str, description: str) -> Plot:
 def _items(folder: Path) -> Iterable[dict[str, Any]]:
     """Figures, tables and notes, in the order in which the lab gave them."""
     for item in (contents.read(folder, "report.json", Items) or Items()).items:
-        shown = {"kind": item.kind, "caption": item.caption}
+        caption = contents.both_of(item.caption)
+        shown = {"kind": item.kind, "caption": caption}
         if item.kind == "note":
             yield shown
         elif item.kind == "figure":
-            yield {**shown, "plot": _plot(folder, f"plots/{item.name}.png", item.caption)}
+            yield {**shown, "plot": _plot(folder, f"plots/{item.name}.png", caption)}
         elif item.kind == "table":
             yield {**shown, **_table(folder, f"tables/{item.name}.json")}
 
@@ -176,8 +177,11 @@ def _table(folder: Path, name: str) -> dict[str, Any]:
     return {"name": name, "columns": list(zip(columns, numeric)), "rows": [list(zip(row, numeric)) for row in rows]}
 
 
-def _cell(content: Any) -> str:
-    return content if isinstance(content, str) else records.number(contents.countable(content))
+def _cell(content: contents.Cell) -> str:
+    """A cell as text, a `Both` where it is one."""
+    if isinstance(content, (str, contents.Words)):
+        return contents.both_of(content)
+    return records.number(contents.countable(content))
 
 
 def _commands(run: records.RunInfo) -> list[tuple[str, str]]:

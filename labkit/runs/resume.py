@@ -29,7 +29,7 @@ def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, 
 
     Raises UserError where there is no such run of `lab`, it has finished, or other options are asked for than it has.
     """
-    found = records.read(records.find(request.resume, lab))
+    found = records.read(records.find(request.resume, lab, request.practice))
     if found.lab != lab:
         command = records.resume_command(found.lab, found.folder.name)
         raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
@@ -46,7 +46,7 @@ def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, 
         asked["--seed"] = (request.seed, facts["seed"])
     if request.preset:
         asked["--preset"] = (request.preset, facts["preset"])
-    for name in ("smoke", "sample"):
+    for name in ("smoke", "sample", "practice"):
         if getattr(request, name):
             asked[f"--{name}"] = (True, facts[name])
     for name, (new, old) in asked.items():

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Callable, Iterable, Mapping, Sequence
 from labkit.base import files, paths, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
+from labkit.base.language import each
 from labkit.runs import checkpoints, contents, processes, records, report
 from labkit.runs.checkpoints import load_checkpoint
 from labkit.runs.contents import Config, DataUsed, Environment, History, Item, Items, Status, Summary, Table
@@ -128,7 +129,7 @@ class Run:
 
         content = fonts.as_png(fig)
         files.write_bytes(files.made(self.folder / "plots") / f"{name}.png", content)
-        self._show(Item("figure", name, caption, step))
+        self._show(Item("figure", name, contents.text(caption), step))
         if step is not None:
             self._open_board().add_image(name, content, step)
             self._windows.changed()
@@ -138,11 +139,11 @@ class Run:
         """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
         content = Table([_cell(head) for head in columns], [[_cell(cell) for cell in row] for row in rows])
         typed.write(files.made(self.folder / "tables") / f"{name}.json", content)
-        self._show(Item("table", name, caption))
+        self._show(Item("table", name, contents.text(caption)))
 
     def note(self, text: str) -> None:
         """A sentence that the reader of the report should not miss."""
-        self._show(Item("note", text, text))
+        self._show(Item("note", each(text)["en"], contents.text(text)))
 
     def part_of(self, batch: slice) -> slice:
         """This process's part of the positions `batch`; all of them where it trains alone (`--gpus`)."""
@@ -409,9 +410,9 @@ class Helper(Run):
         self._temporary.cleanup()
 
 
-def _cell(value: Any) -> str | int | float | None:
+def _cell(value: Any) -> contents.Cell:
     if isinstance(value, str):
-        return str(value)  # also of a subclass, as NumPy has one
+        return contents.text(value)
     return int(value) if isinstance(value, int) else _number(value)
 
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib
 import json
 import shlex
 import shutil
@@ -82,7 +83,9 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
     request = options.parse(argv, config_class, presets, lab, (module.__doc__ or "").strip().split("\n\n")[0])
     manifest_path = lab_file.with_name("lab.toml")
     manifest = tomlfile.load(manifest_path) if manifest_path.exists() else {}
-    if processes.count() > 1 and not manifest.get("distributed"):
+    if request.hint or request.solution:
+        return _tell(request, lab)
+    if processes.count() > 1 and (request.practice or not manifest.get("distributed")):
         raise UserError(f"the lab {lab} trains in one process only", f"./inv lab {lab}")
     processes.join()
     if processes.rank() > 0:
@@ -104,7 +107,7 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
         with files.writing(run.folder):
             if processes.rank() == 0:
                 processes.share(json.dumps(run.facts).encode())
-            status = _train(main, config, run, manifest)
+            status = _train(_work(lab) if run.facts.get("practice") else main, config, run, manifest)
             if status in (0, 130):
                 processes.leave()
             return status
@@ -154,6 +157,23 @@ def _train(main: Any, config: Any, run: Run, manifest: Mapping[str, Any]) -> int
             signal.signal(number, handler)
 
 
+def _work(lab: str) -> Callable[[Any, Run], Mapping[str, float]]:
+    """What stands in for a lab's `main` where its exercises are asked for."""
+    from labkit.runs.practice import work
+
+    exercises = importlib.import_module(f"labs.{lab}.practice")
+    return lambda _, run: work.work(exercises.SETUP, exercises.SHEET, run)
+
+
+def _tell(request: options.Request, lab: str) -> int:
+    from labkit.runs.practice import work
+
+    exercises = importlib.import_module(f"labs.{lab}.practice")
+    what = "hint" if request.hint else "solution"
+    work.tell(exercises.SHEET, request.hint or request.solution, what, exercises.SETUP, lab)
+    return 0
+
+
 def _open(request: options.Request, config: Any, source: Path, manifest: Mapping[str, Any]) -> Run:
     """A new run of the lab in `source`, in a new folder named by the time, even when two start in one second."""
     now, lab = datetime.now(timezone.utc), source.name
@@ -176,6 +196,7 @@ def _open(request: options.Request, config: Any, source: Path, manifest: Mapping
         "sample": request.sample,
         "seed": request.seed or 0,
         "options": dataclasses.asdict(config),
+        "practice": request.practice,
     }
     with files.writing(folder, "./inv config set runs /a/folder/of/yours"):
         try:
@@ -210,6 +231,8 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     stack = settings.current().stack
     words = ["./inv", "lab", facts["lab"], *([f"--stack={stack}"] if stack else [])]
     words += settings.current().launch.split()  # --gpus and --nodes
+    if request.practice:
+        words[1] = "practice"
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
     own = options.words(
         dataclasses.replace(
@@ -217,6 +240,7 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
             preset="" if request.smoke else request.preset,
             smoke=False,
             sample=False,
+            practice=False,
             seed=request.seed or None,
             save_every_s=options.SAVE_EVERY_S,
         )
