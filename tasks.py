@@ -186,6 +186,12 @@ def lab(
     call("labs.lab", **locals())
 
 
+@command()
+def course(c: Context) -> None:
+    """Open the course: its units with their guides, what you did in each, and what comes next."""
+    call("runs.course_page", **locals())
+
+
 @command(
     name="the practice of which lab",
     hint="print a hint for an exercise",
@@ -401,6 +407,6 @@ for member in (demo, train, evaluate, install):
     detectron2.add_task(member)
 
 namespace = Collection(
-    bundle, clean, config, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, practice, report,
-    runs, setup, shell, tensorboard, test, visdom, image, detectron2,
+    bundle, clean, config, course, data, datasets, devcontainer, doctor, export, lab, labs, lint, notebook, practice,
+    report, runs, setup, shell, tensorboard, test, visdom, image, detectron2,
 )  # fmt: skip

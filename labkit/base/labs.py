@@ -37,6 +37,9 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
     exact_on_gpu: bool = True  # whether a GPU takes the slower way of an operation where only that repeats to the bit
     results: Dict[str, Result] = msgspec.field(default_factory=dict)  # by the name of the number
     own: str = ""  # the command that tries what was trained on the user's own image
+    hours: float = 2  # an estimate: to read the guide, run the lab and try what it proposes
+    needs: Tuple[str, ...] = ()  # labs to do before
+    exercises: int = 0  # in its practice.py, which only the lab's stack can read
     expect: Tuple[Dict[str, Any], ...] = ()  # results of real runs
 
     @property
@@ -45,7 +48,7 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
 
     @property
     def has_practice(self) -> bool:
-        return (LABS / self.name / "practice.py").exists()
+        return self.exercises > 0
 
 
 def names() -> List[str]:

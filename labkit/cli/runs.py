@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.cells import cell_len
 
 from labkit.cli.prepare import OUT, show
-from labkit.runs import comparison, records
+from labkit.runs import comparison, course, records
 from labkit.runs import report as reports
 
 
@@ -20,6 +20,12 @@ def runs_table() -> None:
     widths = [max(map(cell_len, column)) for column in zip(*rows)]
     for row in rows:
         print("  ".join(text + " " * (width - cell_len(text)) for text, width in zip(row, widths)).rstrip())
+
+
+def course_page() -> None:
+    page = course.render()
+    OUT.print(str(page), soft_wrap=True)
+    show(page.as_uri())
 
 
 def plain(text: str) -> str:
