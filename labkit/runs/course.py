@@ -1,4 +1,4 @@
-"""The course as one page: the units in order with their guides, and what was done in each, from labs, guides and runs."""
+"""The course as one page: the units in order, with their guides and what the user's runs have done in each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from labkit.base import labs, paths, settings
+from labkit.base import labs, paths
 from labkit.base.labs import Lab
 from labkit.runs import contents, pages, records
 
@@ -33,7 +33,7 @@ class Done:
 
     @property
     def complete(self) -> bool:
-        """Whether the unit counts as done: a training other than a smoke run has finished, and all exercises are solved."""
+        """Whether a training that is no smoke run has finished, and all exercises are solved."""
         trained = any(run.config and not run.config.smoke for run in self.runs)
         return trained and self.solved >= self.exercises
 
@@ -45,7 +45,7 @@ def render() -> Path:
     table = records.table()
     units = [_unit(lab, table, target.parent) for lab in labs.table()]
     following = next((unit for unit in units if not unit["done"].complete), None)
-    return pages.write(target, units=units, following=following, language=settings.language())
+    return pages.write(target, units=units, following=following)
 
 
 def done(lab: Lab, table: list[records.RunInfo]) -> Done:
@@ -89,7 +89,7 @@ def guide(lab: Lab, language: str, folder: Path) -> Markup:
         if token.type in ("heading_open", "heading_close"):  # the page has headings above those of a guide
             token.tag = f"h{min(6, int(token.tag[1]) + 2)}"
     rendered = markdown.renderer.render(_without_title(tokens), markdown.options, {})
-    return Markup(re.sub(r"<img ", '<img loading="lazy" ', rendered))  # noqa: S704 - our own text
+    return Markup(re.sub(r"<img ", '<img loading="lazy" ', rendered))
 
 
 def _without_title(tokens: list[Token]) -> list[Token]:
@@ -99,7 +99,7 @@ def _without_title(tokens: list[Token]) -> list[Token]:
 
 
 def _is_chinese(letters: str) -> bool:
-    return len(letters) == 2 and all("\u2e80" <= letter <= "\u9fff" or letter in "，。：；、（）“”" for letter in letters)
+    return len(letters) == 2 and all("\u2e80" <= letter <= "\u9fff" or letter in "，。：；、（）" for letter in letters)
 
 
 def _complete(part: Token, path: Path, folder: Path) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from conftest import shoot
 
-from labkit.runs import comparison, report
+from labkit.base import labs
+from labkit.runs import comparison, course, report
 
 CONTRAST = """() => {
     const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
@@ -191,3 +192,38 @@ def test_a_script_that_is_not_ours_does_not_run(pages, page, context, name):
     assert page.title() != "ran"
     assert len(context.watch.complaints) == 2 and all("Content Security Policy" in each for each in context.watch.complaints)
     context.watch.complaints.clear()
+
+
+@pytest.fixture
+def course_page(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    monkeypatch.setenv("LAB_LANG", "en")
+    return course.render().as_uri()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_course_reads_well(course_page, page, width, scheme):
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(course_page)
+    page.evaluate("document.querySelectorAll('.guide').forEach(guide => { guide.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate(CONTRAST) == []
+    shoot(page, f"course-{width}-{scheme}")
+
+
+def test_the_course_is_searched_and_changes_its_language(course_page, page):
+    page.goto(course_page)
+    assert page.locator("h1").inner_text() == "The course"
+    page.keyboard.press("/")
+    page.keyboard.type("wasserstein")
+    assert page.locator("article:visible").count() == page.locator(".overview tbody tr:visible").count() == 1
+    assert page.locator("article:visible .guide").get_attribute("open") is not None
+    page.keyboard.press("Escape")
+    assert page.locator("article:visible").count() == len(labs.table())
+    page.locator("#language").click()
+    assert page.locator("h1").inner_text() == "课程" and page.locator("html").get_attribute("lang") == "zh-CN"
+    page.goto(course_page + "#dcgan")
+    assert page.locator("h1").inner_text() == "课程"  # remembered
+    assert page.locator("#dcgan .guide").get_attribute("open") is not None

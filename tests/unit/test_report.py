@@ -131,14 +131,14 @@ def test_the_page_is_whole_and_needs_nothing_else(make):
     text = render(make())
     page = Page(text)
     assert page.fetched and all(address.startswith("data:") for address in page.fetched)
-    assert page.elements.count(("script",)) == 2
+    assert page.elements.count(("script",)) == 3
     assert re.findall(r"url\(|@import|https?://", re.sub(r"<script>.*?</script>", "", text, flags=re.DOTALL)) == []
     assert text.count(base64.b64encode(PNG).decode()) == 2
 
 
 def test_what_comes_from_outside_is_escaped(make):
     text = render(make(status="failed", data="unverified", error=EVIL, traceback=EVIL))
-    assert text.count("<script") == 2  # ours
+    assert text.count("<script") == 3  # ours
     assert text.count("&lt;script&gt;") >= 10
 
 
@@ -252,7 +252,7 @@ def test_names_of_files_stay_text_and_lead_to_the_files(make):
         (folder / name).write_bytes(PNG)
     (folder / "harmless").touch()
     page = Page(render(folder))
-    assert page.elements.count(("script",)) == 2 and not any(
+    assert page.elements.count(("script",)) == 3 and not any(
         name.startswith("on") for element in page.elements for name in element
     )
     assert not [link for link in page.links if re.match(r"\s*[\w+.-]+:", link)]
@@ -325,7 +325,7 @@ def test_the_page_may_run_only_our_scripts(make):
     scripts = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
     hashed = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
     policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', text).group(1)
-    assert "default-src 'none'" in policy and len(scripts) == 2
+    assert "default-src 'none'" in policy and len(scripts) == 3
     assert policy.rpartition("; ")[2] == "script-src " + " ".join(f"'sha256-{each}'" for each in hashed)
 
 
@@ -395,3 +395,18 @@ def test_a_zero_in_a_name_does_not_reach_the_page(make):
     folder = make()
     change(folder, "report", {"items": [{"kind": "figure", "name": "a\0b", "caption": "c\0d"}, {"kind": "note", "caption": "e\0f"}]})
     assert "\0" not in render(folder)
+
+
+def test_what_is_known_in_two_languages_is_in_the_page_twice(make, monkeypatch):
+    folder = make()
+    said = {"en": f"English {EVIL}", "zh": f"中文 {EVIL}"}
+    (folder / "tables").mkdir(exist_ok=True)
+    (folder / "tables" / "two.json").write_text(json.dumps({"columns": [said, 1], "rows": [[said, 2], ["one", 3]]}))
+    change(folder, "report", {"items": [{"kind": "table", "name": "two", "caption": said},
+                                        {"kind": "note", "name": "note", "caption": said}]})  # fmt: skip
+    for language in ("en", "zh"):
+        monkeypatch.setenv("LAB_LANG", language)
+        text = render(folder)
+        assert f'<html lang="en" data-language="{language}">' in text
+        assert text.count('<span class="two"><span lang="en">English &lt;script') == 4
+        assert text.count('<span lang="zh-CN">中文 &lt;script') == 4

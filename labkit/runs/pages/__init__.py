@@ -18,9 +18,11 @@ from typing import Any
 from urllib.parse import quote
 
 import jinja2
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from labkit.base import settings
 from labkit.base.files import write_text
+from labkit.base.language import both, each
 
 FOLDER = Path(__file__).parent
 ENGINE = jinja2.Environment(
@@ -33,11 +35,23 @@ ENGINE = jinja2.Environment(
 
 
 def write(target: Path, **shown: Any) -> Path:
-    """Write the page `target` from the template of the same name with what is `shown`, and return `target`."""
-    text = ENGINE.get_template(target.name).render(shown)
+    """Write the page `target` from the template of the same name with what is `shown`, and return `target`.
+
+    What is there in two languages is shown in the user's, and the page can change that.
+    """
+    text = ENGINE.get_template(target.name).render(shown, language=settings.language())
     # Names of files, and JSON, may hold halves of characters, which no file can, and zeros, which HTML does not know.
     write_text(target, text.encode("utf-8", "replace").decode("utf-8").replace("\0", "\ufffd"))
     return target
+
+
+def two(text: str) -> Markup:
+    """A text for a page, in both languages where it is known in both."""
+    said = each(text)
+    if said["en"] == said["zh"]:
+        return escape(said["en"])
+    spans = '<span class="two"><span lang="en">{}</span><span lang="zh-CN">{}</span></span>'
+    return Markup(spans).format(said["en"], said["zh"])
 
 
 def address(name: str) -> str:
@@ -56,4 +70,6 @@ def fingerprint(script: str) -> str:
 
 
 ENGINE.filters["fingerprint"] = fingerprint
+ENGINE.filters["two"] = two
+ENGINE.globals["both"] = both
 ENGINE.globals["source"] = source

@@ -1,19 +1,4 @@
-// The course page: its language, and a search through the guides.
-const course = document.querySelector('.course');
-const remember = (name, value) => { try { localStorage.setItem(name, value); } catch { /* a page from a file may not */ } };
-const recall = name => { try { return localStorage.getItem(name); } catch { return null; } };
-
-const speak = language => {
-  course.dataset.language = language;
-  document.documentElement.lang = language === 'zh' ? 'zh-CN' : 'en';
-};
-const button = document.getElementById('language');
-button.hidden = false;
-button.addEventListener('click', () => {
-  speak(course.dataset.language === 'zh' ? 'en' : 'zh');
-  remember('language', course.dataset.language);
-});
-speak(recall('language') || course.dataset.language);
+// The course page: a search through the guides, and guides that open where a link leads.
 
 // Every unit that has all the words; "/" leads to the search, as elsewhere.
 const field = document.getElementById('search');
@@ -24,7 +9,7 @@ const look = () => {
   for (const [unit, text] of texts) {
     const fits = words.every(word => text.includes(word));
     unit.hidden = !fits;
-    document.querySelector(`[data-unit="${unit.id}"]`).hidden = !fits;
+    document.querySelector(`[data-row="${unit.id}"]`).hidden = !fits;
     unit.querySelector('.guide').open = words.length > 0 && fits || unit.id === location.hash.slice(1);
     count += fits;
   }
