@@ -1,14 +1,87 @@
-"""Tensors."""
+"""Tensors: every operation of sections 6 to 31 of the notes, run, shown and checked.
+
+    ./inv lab tensors                             all steps, about two seconds
+    ./inv lab tensors -- --groups 22,25           those of some sections only
+    ./inv lab tensors -- --practice               the exercises, which check themselves
+
+You learn what each operation gives, what else it must equal (NumPy, plain Python, or an identity), and what became
+of it between PyTorch 1.5.0, which the notes use, and 2.11.0.
+"""
 
 from __future__ import annotations
 
+import warnings
+
+from labkit.base.errors import UserError
+from labkit.base.language import both
 from labkit.runs.run import Run
 from labkit.runs.start import start
+from labs.tensors import (
+    figures,
+    steps_algebra,
+    steps_arithmetic,
+    steps_basics,
+    steps_functions,
+    steps_shapes,
+    steps_signals,
+    then_and_now,
+)
 from labs.tensors.config import PRESETS, Config
+from labs.tensors.steps import DoesNotHold, Group, check, shown
+
+GROUPS: tuple[Group, ...] = (
+    *steps_basics.GROUPS, *steps_arithmetic.GROUPS, *steps_functions.GROUPS, *steps_algebra.GROUPS,
+    *steps_shapes.GROUPS, *steps_signals.GROUPS,
+)  # fmt: skip
+
+
+def chosen(groups: str | None) -> list[Group]:
+    """The groups of the sections that were asked for, all where none was. Raises UserError for one that is not there."""
+    if groups is None:
+        return list(GROUPS)
+    known = sorted({section for group in GROUPS for section in group.sections.split(", ")}, key=int)
+    asked = [word.strip() for word in groups.split(",")]
+    for word in asked:
+        if word not in known:
+            raise UserError(f"--groups: there is no group {word}; there are {', '.join(known)}")
+    return [group for group in GROUPS if set(asked) & set(group.sections.split(", "))]
+
+
+def table(run: Run, name: str, group: Group) -> int:
+    """Run the steps of a group into a table of the report; raises DoesNotHold. Returns how many held."""
+    rows, failed = [], None
+    for step in group.steps:
+        try:
+            rows.append([step.text, step.code, shown(check(step)), step.equals])
+        except DoesNotHold as error:
+            failed = error
+            break
+    run.table(name, [both("what", "内容"), both("code", "代码"), both("result", "结果"), both("equals", "应等于")], rows,
+              both(f"{group.sections}. {group.title.en}", f"{group.sections}. {group.title.zh}"))  # fmt: skip
+    if failed:
+        raise failed
+    return len(rows)
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    return {"steps": 1.0}
+    """Run all steps that were asked for, with the pictures after the groups that they belong to."""
+    groups, held = chosen(config.groups), 0
+    run.note(both("Each line of code runs as it stands here; its last line gives the result, and the last column gives "
+                  "the same another way, or names the error. One that does not hold makes the run fail.",
+                  "每段代码都照所示原样运行，最后一行给出结果；末列用另一种方法得到同样的结果，或写明应出现的错误。"
+                  "有一步不成立，整个运行就失败。"))  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # old names that still work warn; the table at the end tells of them
+        for number, group in enumerate(groups, start=1):
+            held += table(run, f"group-{number:02}", group)
+            run.log(number, held=held)
+            for name in figures.AFTER.get(str(group.title.en), ()):
+                figures.draw(run, name)
+    rows = then_and_now.kept()
+    versions = then_and_now.VERSIONS
+    run.table("then-and-now", [both("call", "调用"), *versions], [[row["call"], *(row[v] for v in versions)] for row in rows],
+              both(f"Then and now: {len(rows)} calls, each run on both.", f"今昔对照：{len(rows)} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
+    return {"steps": float(held)}
 
 
 if __name__ == "__main__":

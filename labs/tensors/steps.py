@@ -1,0 +1,101 @@
+"""What a step of this lab is: code as it runs, what it gives, and something else that must give the same."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from dataclasses import dataclass
+from typing import Any, Sequence
+
+import numpy as np
+import torch
+
+from labkit.base.language import Both
+
+SETUP = """
+import io
+import math
+import statistics
+
+import numpy as np
+import torch
+
+torch.manual_seed(0)
+"""
+
+
+@dataclass(frozen=True)
+class Step:
+    """The last line of `code` must give what `equals`, an expression that sees its names, gives."""
+
+    name: str
+    text: Both
+    code: str
+    equals: str  # NumPy, plain Python, or an identity; for a line that must fail, the error's name in quotes
+
+
+@dataclass(frozen=True)
+class Group:
+    """The steps of one section of the notes, or of a few."""
+
+    sections: str
+    title: Both
+    steps: Sequence[Step]
+
+
+class DoesNotHold(AssertionError):
+    """A step whose result is not what it must equal."""
+
+
+def step(name: str, text: Both, code: str, equals: str, then: str = "") -> Step:
+    """A step; `then` is the code for a PyTorch that does not have `torch.linalg` and `torch.fft` yet."""
+    chosen = then if then and not hasattr(torch, "linalg") else code
+    return Step(name, text, textwrap.dedent(chosen).strip(), equals)
+
+
+def run(one: Step) -> tuple[Any, Any]:
+    """What its code gives, or the error that it raises, and what that must equal."""
+    space: dict[str, Any] = {}
+    exec(SETUP, space)
+    module = ast.parse(one.code)
+    last = module.body.pop()
+    assert isinstance(last, ast.Expr), one.name
+    exec(compile(module, one.name, "exec"), space)
+    try:
+        result = eval(compile(ast.Expression(last.value), one.name, "eval"), space)
+    except Exception as error:
+        result = error
+    return result, eval(one.equals, space)
+
+
+def check(one: Step) -> Any:
+    """Run it and return what it gives; raises DoesNotHold, with its name, where that is something else."""
+    result, expected = run(one)
+    if not same(result, expected):
+        raise DoesNotHold(f"the step {one.name} does not hold: it gives {shown(result)}, and {one.equals} is "
+                          f"{shown(expected)}")  # fmt: skip
+    return result
+
+
+def same(result: Any, expected: Any) -> bool:
+    """Equal in shape, and numbers as near as float32 comes; an error equals its name."""
+    if isinstance(result, Exception):
+        return isinstance(expected, str) and expected in [kind.__name__ for kind in type(result).__mro__]
+    if isinstance(result, (list, tuple)) and isinstance(expected, (list, tuple)):
+        return len(result) == len(expected) and all(map(same, result, expected))
+    numbers = (torch.Tensor, np.ndarray, np.generic, list, tuple, int, float, complex)
+    if isinstance(result, numbers) and isinstance(expected, numbers):
+        one, other = np.asarray(result), np.asarray(expected)
+        close = one.shape == other.shape and np.allclose(one, other, rtol=1e-4, atol=1e-5, equal_nan=True)
+        return bool(close) and (one.dtype == bool) == (other.dtype == bool)
+    return type(result) is type(expected) and bool(result == expected)
+
+
+def shown(result: Any) -> str:
+    """A result as it is printed, errors by their first line."""
+    if isinstance(result, Exception):
+        return f"{type(result).__name__}: {(str(result).splitlines() or [''])[0]}"[:110]
+    if isinstance(result, float):
+        return f"{result:.6g}"
+    text = repr(result)
+    return text if len(text) <= 400 else text[:397] + "..."
