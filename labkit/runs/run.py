@@ -136,7 +136,7 @@ class Run:
             self._refresh()
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
-        """Save a table as tables/NAME.json and show it in the report. Cells are text or numbers."""
+        """Save a table as tables/NAME.json and show it in the report. Cells are text, `code`, or numbers."""
         content = Table([_cell(head) for head in columns], [[_cell(cell) for cell in row] for row in rows])
         typed.write(files.made(self.folder / "tables") / f"{name}.json", content)
         self._show(Item("table", name, contents.text(caption)))

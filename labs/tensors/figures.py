@@ -19,21 +19,23 @@ BLUE, ORANGE, GREEN = "#0072b2", "#e69f00", "#009e73"
 def cells(axes: Any, values: torch.Tensor, title: str, colours: torch.Tensor | None = None) -> None:
     """A matrix as a table: each number in its cell, coloured by `colours` (default: by itself)."""
     shade = values if colours is None else colours
-    axes.imshow(shade.numpy().astype(float), cmap="Blues", vmin=0, vmax=max(float(shade.max()) * 1.8, 1), aspect="equal")
+    axes.imshow(
+        shade.numpy().astype(float), cmap="Blues", vmin=0, vmax=max(float(shade.max()) * 1.8, 1), aspect="equal"
+    )
     for (i, j), value in np.ndenumerate(values.numpy()):
         axes.text(j, i, f"{value:g}", ha="center", va="center", fontsize=9)
     axes.set_title(title, fontsize=9)
-    axes.set_xticks([])
-    axes.set_yticks([])
-    axes.grid(False)
+    axes.set_xlim(-0.5, max(values.shape[1], 4) - 0.5)  # all cells of a figure are of one size
+    axes.set_ylim(max(values.shape[0], 4 if len(values) > 1 else 1) - 0.5, -0.5)
+    axes.set_axis_off()
 
 
 def broadcasting() -> Figure:
     figure, axes = plots.figure(1, 3, width=8, height=2.4)
     column, row = torch.arange(3).view(3, 1) * 10, torch.arange(4).view(1, 4)
-    cells(axes[0, 0], column.expand(3, 4), "(3, 1), expanded: stride 0 sideways", column.expand(3, 4))
-    cells(axes[0, 1], row.expand(3, 4), "(1, 4), expanded: stride 0 downwards", row.expand(3, 4))
-    cells(axes[0, 2], column + row, "their sum, (3, 4)")
+    cells(axes[0, 0], column.expand(3, 4), "(3, 1) as (3, 4)")
+    cells(axes[0, 1], row.expand(3, 4), "(1, 4) as (3, 4)")
+    cells(axes[0, 2], column + row, "the sum is (3, 4)")
     return figure
 
 
@@ -63,8 +65,8 @@ def gather() -> Figure:
     figure, axes = plots.figure(1, 3, width=8, height=2.6)
     x, index = torch.arange(12).view(3, 4), torch.tensor([[0, 3], [1, 1], [2, 0]])
     taken = torch.zeros(3, 4).scatter_(1, index, 1.0)
-    cells(axes[0, 0], x, "x: what is taken is dark", taken)
-    cells(axes[0, 1], index, "index: columns", torch.zeros(3, 2))
+    cells(axes[0, 0], x, "x", taken)
+    cells(axes[0, 1], index, "index", torch.zeros(3, 2))
     cells(axes[0, 2], x.gather(1, index), "x.gather(1, index)", torch.ones(3, 2))
     return figure
 

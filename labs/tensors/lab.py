@@ -33,10 +33,16 @@ GROUPS: tuple[Group, ...] = (
     *steps_basics.GROUPS, *steps_arithmetic.GROUPS, *steps_functions.GROUPS, *steps_algebra.GROUPS,
     *steps_shapes.GROUPS, *steps_signals.GROUPS,
 )  # fmt: skip
+HEADS = (both("what", "内容"), both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
+
+
+def code(text: str) -> str:
+    """A cell that the report shows as code."""
+    return f"`{text}`"
 
 
 def chosen(groups: str | None) -> list[Group]:
-    """The groups of the sections that were asked for, all where none was. Raises UserError for one that is not there."""
+    """The groups of the sections that were asked for, or all. Raises UserError for one that is not there."""
     if groups is None:
         return list(GROUPS)
     known = sorted({section for group in GROUPS for section in group.sections.split(", ")}, key=int)
@@ -52,12 +58,12 @@ def table(run: Run, name: str, group: Group) -> int:
     rows, failed = [], None
     for step in group.steps:
         try:
-            rows.append([step.text, step.code, shown(check(step)), step.equals])
+            rows.append([step.text, *map(code, (step.code, shown(check(step)), step.equals))])
         except DoesNotHold as error:
             failed = error
             break
-    run.table(name, [both("what", "内容"), both("code", "代码"), both("result", "结果"), both("equals", "应等于")], rows,
-              both(f"{group.sections}. {group.title.en}", f"{group.sections}. {group.title.zh}"))  # fmt: skip
+    title = both(f"{group.sections}. {group.title.en}", f"{group.sections}. {group.title.zh}")
+    run.table(name, HEADS, rows, title)
     if failed:
         raise failed
     return len(rows)
@@ -77,10 +83,11 @@ def main(config: Config, run: Run) -> dict[str, float]:
             run.log(number, held=held)
             for name in figures.AFTER.get(str(group.title.en), ()):
                 figures.draw(run, name)
-    rows = then_and_now.kept()
-    versions = then_and_now.VERSIONS
-    run.table("then-and-now", [both("call", "调用"), *versions], [[row["call"], *(row[v] for v in versions)] for row in rows],
-              both(f"Then and now: {len(rows)} calls, each run on both.", f"今昔对照：{len(rows)} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
+    versions, kept = then_and_now.VERSIONS, then_and_now.kept()
+    rows = [[code(row["call"]), *(code(row[version]) for version in versions)] for row in kept]
+    run.table("then-and-now", [both("call", "调用"), *versions], rows,
+              both(f"Then and now: {len(rows)} calls, each run on both.",
+                   f"今昔对照：{len(rows)} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
     return {"steps": float(held)}
 
 

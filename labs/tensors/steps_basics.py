@@ -13,7 +13,8 @@ GROUPS = (
              "x = torch.tensor([1, 2, 3])\n(x.dim(), tuple(x.shape))", "(np.ndim([1, 2, 3]), (3,))"),
         step("matrix", both("A matrix has rank 2.", "矩阵：2 阶。"),
              "x = torch.tensor([[1, 2, 3], [4, 5, 6]])\n(x.dim(), tuple(x.shape))", "(2, (2, 3))"),
-        step("picture", both("A colour picture has rank 3. PyTorch puts channels first: C x H x W (the notes: W x H x C).",
+        step("picture",
+             both("A colour picture has rank 3. PyTorch puts channels first: C x H x W (the notes: W x H x C).",
                              "彩色图片：3 阶。PyTorch 的次序是通道在前 C×H×W（笔记写成“宽×高×通道”）。"),
              "picture = np.zeros((4, 6, 3))  # as files are read: H x W x C\n"
              "x = torch.from_numpy(picture).permute(2, 0, 1)\ntuple(x.shape)", "(3, 4, 6)"),
@@ -33,7 +34,8 @@ GROUPS = (
              "(torch.tensor(1).dtype, torch.tensor(1.0).dtype, torch.tensor(True).dtype)",
              "(torch.int64, torch.float32, torch.bool)"),
         step("bytes", both("How many bytes a number of each type takes.", "各种类型的一个数占几个字节。"),
-             "kinds = [torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, torch.float64]\n"
+             "kinds = [torch.uint8, torch.int16, torch.int32, torch.int64, torch.float16, torch.float32, "
+             "torch.float64]\n"
              "[torch.zeros(1, dtype=kind).element_size() for kind in kinds]",
              "[np.dtype(t).itemsize for t in ('u1', 'i2', 'i4', 'i8', 'f2', 'f4', 'f8')]"),
         step("convert", both("Another type: a cut towards zero, no rounding.", "类型转换：向零截断，不是四舍五入。"),
@@ -57,7 +59,8 @@ GROUPS = (
         step("like", both("As another one: shape, type and device are its own.", "*_like：形状、类型、设备都照原样。"),
              "x = torch.ones(2, 3, dtype=torch.float64)\ny = torch.zeros_like(x)\n(y.dtype, y)",
              "(torch.float64, np.zeros((2, 3)))"),
-        step("rand", both("Uniform in [0, 1): the mean of many is near 1/2.", "[0, 1) 均匀分布：大量样本的均值接近 1/2。"),
+        step("rand",
+             both("Uniform in [0, 1): the mean of many is near 1/2.", "[0, 1) 均匀分布：大量样本的均值接近 1/2。"),
              "x = torch.rand(100000)\n(bool((x >= 0).all()), bool((x < 1).all()), abs(float(x.mean()) - 0.5) < 0.005)",
              "(True, True, True)"),
         step("randn", both("Standard normal: mean 0, deviation 1.", "标准正态分布：均值 0，标准差 1。"),
@@ -79,7 +82,8 @@ GROUPS = (
         step("place", both("Where (i, j) lies in the block: i * 4 + j * 1.", "(i, j) 在内存块中的位置：i·4 + j·1。"),
              "x = torch.arange(12).view(3, 4)\n[int(x[i, j]) for i in range(3) for j in range(4)]",
              "[i * x.stride(0) + j * x.stride(1) for i in range(3) for j in range(4)]"),
-        step("coo", both("Sparse: the coordinates of what is not 0, and the values.", "稀疏张量：记下非零元素的坐标和值。"),
+        step("coo",
+             both("Sparse: the coordinates of what is not 0, and the values.", "稀疏张量：记下非零元素的坐标和值。"),
              "x = torch.sparse_coo_tensor([[0, 1, 2], [1, 0, 2]], [3.0, 4.0, 5.0], (3, 3))\nx.to_dense()",
              "np.array([[0, 3, 0], [4, 0, 0], [0, 0, 5]])"),
         step("coalesce", both("The same coordinates twice: the values add up.", "坐标重复时，值相加。"),
@@ -87,7 +91,8 @@ GROUPS = (
              "(x._nnz(), x.to_dense())", "(1, [[0.0, 2.0 + 5.0]])"),
         step("to-sparse", both("There and back.", "稠密与稀疏互相转换。"),
              "x = torch.eye(3)\nx.to_sparse().to_dense()", "x"),
-        step("sparse-mm", both("Sparse times dense gives what dense times dense gives.", "稀疏乘稠密，与稠密乘稠密结果相同。"),
+        step("sparse-mm",
+             both("Sparse times dense gives what dense times dense gives.", "稀疏乘稠密，与稠密乘稠密结果相同。"),
              "a = torch.tensor([[0.0, 2.0], [0.0, 0.0]])\nb = torch.tensor([[1.0, 2.0], [3.0, 4.0]])\n"
              "torch.sparse.mm(a.to_sparse(), b)", "a.numpy() @ b.numpy()"),
         step("sparse-bytes", both("The saving: an n x n identity takes n * (2 * 8 + 4) bytes, dense n * n * 4.",

@@ -127,6 +127,15 @@ def render(folder):
     return path.read_text(encoding="utf-8")
 
 
+def test_a_cell_in_backticks_is_code_with_its_lines(make):
+    folder = make()
+    content = {"columns": ["code"], "rows": [["`a = 1\n    <b>`"], ["`"], ["no `code`"]]}
+    (folder / "tables" / "classes.json").write_text(json.dumps(content))
+    text = render(folder)
+    assert "<td><code>a = 1\n    &lt;b&gt;</code></td>" in text
+    assert "<td>`</td>" in text and "<td>no `code`</td>" in text
+
+
 def test_the_page_is_whole_and_needs_nothing_else(make):
     text = render(make())
     page = Page(text)

@@ -54,6 +54,14 @@ def two(text: str) -> Markup:
     return Markup(spans).format(said["en"], said["zh"])
 
 
+def cell(text: str) -> Markup:
+    """A cell of a table; one between backticks is code, whose line ends and indentation are kept."""
+    said = each(text)
+    if all(len(one) > 2 and one[0] == one[-1] == "`" for one in said.values()):
+        return Markup("<code>{}</code>").format(two(both(said["en"][1:-1], said["zh"][1:-1])))
+    return two(text)
+
+
 def address(name: str) -> str:
     """The relative `name` of a file as a link that no browser takes for anything else, as `javascript:`."""
     return ("./" if ":" in name else "") + quote(os.fsencode(name))
@@ -71,5 +79,6 @@ def fingerprint(script: str) -> str:
 
 ENGINE.filters["fingerprint"] = fingerprint
 ENGINE.filters["two"] = two
+ENGINE.filters["cell"] = cell
 ENGINE.globals["both"] = both
 ENGINE.globals["source"] = source
