@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 
 from labkit.base.errors import UserError
-from labkit.base.language import both
+from labkit.base.language import LANGUAGES, both, each
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.tensors import (
@@ -33,7 +33,7 @@ GROUPS: tuple[Group, ...] = (
     *steps_basics.GROUPS, *steps_arithmetic.GROUPS, *steps_functions.GROUPS, *steps_algebra.GROUPS,
     *steps_shapes.GROUPS, *steps_signals.GROUPS,
 )  # fmt: skip
-HEADS = (both("what", "内容"), both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
+HEADS = (both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
 
 
 def code(text: str) -> str:
@@ -58,7 +58,9 @@ def table(run: Run, name: str, group: Group) -> int:
     rows, failed = [], None
     for step in group.steps:
         try:
-            rows.append([step.text, *map(code, (step.code, shown(check(step)), step.equals))])
+            above = each(step.text)
+            said = both(*(code(f"# {above[language]}\n{step.code}") for language in LANGUAGES))
+            rows.append([said, code(shown(check(step))), code(step.equals)])
         except DoesNotHold as error:
             failed = error
             break
