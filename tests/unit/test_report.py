@@ -129,11 +129,12 @@ def render(folder):
 
 def test_a_cell_in_backticks_is_code_with_its_lines(make):
     folder = make()
-    content = {"columns": ["code"], "rows": [["`a = 1\n    <b>`"], ["`"], ["no `code`"]]}
+    content = {"columns": ["code"], "rows": [["`a = 1\n    <b>`"], ["`"], ["no `code`"], [{"en": "`# one`", "zh": "`# 一`"}]]}
     (folder / "tables" / "classes.json").write_text(json.dumps(content))
     text = render(folder)
     assert "<td><code>a = 1\n    &lt;b&gt;</code></td>" in text
     assert "<td>`</td>" in text and "<td>no `code`</td>" in text
+    assert '<td><code><span class="two"><span lang="en"># one</span><span lang="zh-CN"># 一</span></span></code></td>' in text
 
 
 def test_the_page_is_whole_and_needs_nothing_else(make):
