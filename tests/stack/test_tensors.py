@@ -78,7 +78,9 @@ def test_the_run_shows_all_and_counts_what_held(tmp_path):
     folder = newest(lab, tmp_path / "runs")
     assert summary(folder)["metrics"]["steps"] == len(STEPS)
     tables = [json.loads(path.read_text()) for path in sorted((folder / "tables").glob("group-*.json"))]
-    assert [row[0]["zh"] for table in tables for row in table["rows"]] == [f"`# {step.text.zh}\n{step.code}`" for step in STEPS]
+    assert [row[0]["zh"] for table in tables for row in table["rows"]] == [
+        f"`# {step.text.zh}\n{step.code}`" for step in STEPS
+    ]
     assert {path.stem for path in (folder / "plots").glob("*.png")} >= set(figures.FIGURES)
 
 
