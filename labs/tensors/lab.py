@@ -10,12 +10,11 @@ of it between PyTorch 1.5.0, which the notes use, and 2.11.0.
 
 from __future__ import annotations
 
-import warnings
-
 from labkit.base.errors import UserError
-from labkit.base.language import LANGUAGES, both, each
+from labkit.base.language import both
 from labkit.runs.run import Run
 from labkit.runs.start import start
+from labkit.runs.steps import Group, code, table
 from labs.tensors import (
     figures,
     steps_algebra,
@@ -27,18 +26,12 @@ from labs.tensors import (
     then_and_now,
 )
 from labs.tensors.config import PRESETS, Config
-from labs.tensors.steps import DoesNotHold, Group, check, shown
+from labs.tensors.steps_basics import SETUP
 
 GROUPS: tuple[Group, ...] = (
     *steps_basics.GROUPS, *steps_arithmetic.GROUPS, *steps_functions.GROUPS, *steps_algebra.GROUPS,
     *steps_shapes.GROUPS, *steps_signals.GROUPS,
 )  # fmt: skip
-HEADS = (both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
-
-
-def code(text: str) -> str:
-    """A cell that the report shows as code."""
-    return f"`{text}`"
 
 
 def chosen(groups: str | None) -> list[Group]:
@@ -53,24 +46,6 @@ def chosen(groups: str | None) -> list[Group]:
     return [group for group in GROUPS if set(asked) & set(group.sections.split(", "))]
 
 
-def table(run: Run, name: str, group: Group) -> int:
-    """Run the steps of a group into a table of the report; raises DoesNotHold. Returns how many held."""
-    rows, failed = [], None
-    for step in group.steps:
-        try:
-            above = each(step.text)
-            said = both(*(code(f"# {above[language]}\n{step.code}") for language in LANGUAGES))
-            rows.append([said, code(shown(check(step))), code(step.equals)])
-        except DoesNotHold as error:
-            failed = error
-            break
-    title = both(f"{group.sections}. {group.title.en}", f"{group.sections}. {group.title.zh}")
-    run.table(name, HEADS, rows, title)
-    if failed:
-        raise failed
-    return len(rows)
-
-
 def main(config: Config, run: Run) -> dict[str, float]:
     """Run all steps that were asked for, with the pictures after the groups that they belong to."""
     groups, held = chosen(config.groups), 0
@@ -78,13 +53,11 @@ def main(config: Config, run: Run) -> dict[str, float]:
                   "the same another way, or names the error. One that does not hold makes the run fail.",
                   "每段代码都照所示原样运行，最后一行给出结果；末列用另一种方法得到同样的结果，或写明应出现的错误。"
                   "有一步不成立，整个运行就失败。"))  # fmt: skip
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old names that still work warn; the table at the end tells of them
-        for number, group in enumerate(groups, start=1):
-            held += table(run, f"group-{number:02}", group)
-            run.log(number, held=held)
-            for name in figures.AFTER.get(str(group.title.en), ()):
-                figures.draw(run, name)
+    for number, group in enumerate(groups, start=1):
+        held += table(run, f"group-{number:02}", group, SETUP)
+        run.log(number, held=held)
+        for name in figures.AFTER.get(str(group.title.en), ()):
+            figures.draw(run, name)
     versions, kept = then_and_now.VERSIONS, then_and_now.kept()
     rows = [[code(row["call"]), *(code(row[version]) for version in versions)] for row in kept]
     run.table("then-and-now", [both("call", "调用"), *versions], rows,

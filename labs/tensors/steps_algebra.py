@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.base.language import both
-from labs.tensors.steps import Group, step
+from labkit.runs.steps import Group, step
 
 X = "x = torch.tensor([3.0, 0.0, -4.0])\n"
 M = "m = torch.tensor([[3.0, 0.0], [4.0, 5.0]])\n"

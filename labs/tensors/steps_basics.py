@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from labkit.base.language import both
-from labs.tensors.steps import Group, step
+from labkit.runs.steps import Group, step
+
+SETUP = """
+import io
+import math
+import statistics
+
+import numpy as np
+import torch
+
+torch.manual_seed(0)
+"""  # before each step of this lab
 
 GROUPS = (
     Group("6", both("Rank: how many indices a number needs", "阶数：取出一个数需要几个下标"), (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.base.language import both
-from labs.tensors.steps import Group, step
+from labkit.runs.steps import Group, step
 
 A_B = "a, b = torch.tensor([1.0, 2.0, 3.0]), torch.tensor([3.0, 2.0, 1.0])\n"
 X = "x = torch.tensor([3.0, 1.0, 2.0, 5.0])\n"

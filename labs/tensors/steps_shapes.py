@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.base.language import both
-from labs.tensors.steps import Group, step
+from labkit.runs.steps import Group, step
 
 X = "x = torch.arange(12).view(3, 4)\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from labkit.base.language import both
-from labs.tensors.steps import Group, step
+from labkit.runs.steps import Group, step
 
 # PyTorch 1.5 has no complex numbers: the last dimension holds real and imaginary part.
 TONES = """\

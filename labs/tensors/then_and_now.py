@@ -18,7 +18,8 @@ if __name__ == "__main__":
 
 import torch
 
-from labs.tensors.steps import SETUP, shown
+from labkit.runs.steps import shown
+from labs.tensors.steps_basics import SETUP
 
 VERSIONS = ("1.5.0", "2.11.0")
 FILE = Path(__file__).with_name("then_and_now.json")

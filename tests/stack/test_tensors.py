@@ -12,9 +12,11 @@ import torch
 from labruns import newest, run_here, summary
 
 from labkit.base.language import both
+from labkit.runs import steps
 from labkit.runs.practice.checker import Checker, value_of
 from labkit.runs.practice.sheet import FillIn, Predict
-from labs.tensors import figures, lab, practice, steps, then_and_now
+from labs.tensors import figures, lab, practice, then_and_now
+from labs.tensors.steps_basics import SETUP
 
 STEPS = [step for group in lab.GROUPS for step in group.steps]
 NAMES = [step.name for step in STEPS]
@@ -52,7 +54,7 @@ def test_every_section_of_the_notes_is_there():
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)
 def test_a_step_holds_and_another_result_would_not(step):
-    result, expected = steps.run(step)
+    result, expected = steps.run_step(step, SETUP)
     assert steps.same(result, expected), (steps.shown(result), steps.shown(expected))
     assert not steps.same(altered(result), expected)
     if isinstance(result, torch.Tensor) and result.numel():

@@ -1,27 +1,23 @@
-"""What a step of this lab is: code as it runs, what it gives, and something else that must give the same."""
+"""Lessons in steps: code as it runs, what it gives, and something else that must give the same.
+
+A lab keeps its steps as data, in groups as the notes have them, and its report shows them like a reference.
+"""
 
 from __future__ import annotations
 
 import ast
 import textwrap
+import warnings
 from dataclasses import dataclass
 from typing import Any, Sequence
 
 import numpy as np
 import torch
 
-from labkit.base.language import Both
+from labkit.base.language import LANGUAGES, Both, both, each
+from labkit.runs.run import Run
 
-SETUP = """
-import io
-import math
-import statistics
-
-import numpy as np
-import torch
-
-torch.manual_seed(0)
-"""
+HEADS = (both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
 
 
 @dataclass(frozen=True)
@@ -53,28 +49,56 @@ def step(name: str, text: Both, code: str, equals: str, then: str = "") -> Step:
     return Step(name, text, textwrap.dedent(chosen).strip(), equals)
 
 
-def run(one: Step) -> tuple[Any, Any]:
-    """What its code gives, or the error that it raises, and what that must equal."""
-    space: dict[str, Any] = {}
-    exec(SETUP, space)
-    module = ast.parse(one.code)
-    last = module.body.pop()
-    assert isinstance(last, ast.Expr), one.name
-    exec(compile(module, one.name, "exec"), space)
-    try:
-        result = eval(compile(ast.Expression(last.value), one.name, "eval"), space)
-    except Exception as error:
-        result = error
-    return result, eval(one.equals, space)
+def table(run: Run, name: str, group: Group, setup: str) -> int:
+    """Run the steps of a group, each after `setup`, into a table of the report; how many held.
+
+    Raises DoesNotHold at the first that does not, with those before it in the table.
+    """
+    rows, failed = [], None
+    for one in group.steps:
+        try:
+            result = check(one, setup)
+        except DoesNotHold as error:
+            failed = error
+            break
+        above = each(one.text)
+        said = both(*(code(f"# {above[language]}\n{one.code}") for language in LANGUAGES))
+        rows.append([said, code(shown(result)), code(one.equals)])
+    run.table(name, HEADS, rows, both(*(f"{group.sections}. {each(group.title)[language]}" for language in LANGUAGES)))
+    if failed:
+        raise failed
+    return len(rows)
 
 
-def check(one: Step) -> Any:
-    """Run it and return what it gives; raises DoesNotHold, with its name, where that is something else."""
-    result, expected = run(one)
+def code(text: str) -> str:
+    """A cell that the report shows as code."""
+    return f"`{text}`"
+
+
+def check(one: Step, setup: str) -> Any:
+    """Run the step and return what it gives; raises DoesNotHold, with its name, where that is something else."""
+    result, expected = run_step(one, setup)
     if not same(result, expected):
         raise DoesNotHold(f"the step {one.name} does not hold: it gives {shown(result)}, and {one.equals} is "
                           f"{shown(expected)}")  # fmt: skip
     return result
+
+
+def run_step(one: Step, setup: str) -> tuple[Any, Any]:
+    """What the step's code gives, or the error that it raises, and what that must equal."""
+    space: dict[str, Any] = {}
+    module = ast.parse(one.code)
+    last = module.body.pop()
+    assert isinstance(last, ast.Expr), one.name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of names that still work on one of the stacks, and are old
+        exec(setup, space)
+        exec(compile(module, one.name, "exec"), space)
+        try:
+            result = eval(compile(ast.Expression(last.value), one.name, "eval"), space)
+        except Exception as error:
+            result = error
+        return result, eval(one.equals, space)
 
 
 def same(result: Any, expected: Any) -> bool:
