@@ -275,8 +275,8 @@ def _be_the_child(judge: Callable[[], Verdict], writer: int, printed: int) -> No
         nothing = os.open(os.devnull, os.O_RDONLY)
         for number, stream in enumerate((nothing, printed, printed)):
             os.dup2(stream, number)
-        sys.stdin = open(0, encoding="utf-8", closefd=False)
-        sys.stdout = sys.stderr = open(1, "w", encoding="utf-8", closefd=False, buffering=1)
+        sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+        sys.stdout = sys.stderr = os.fdopen(1, "w", encoding="utf-8", closefd=False, buffering=1)
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # which Python ignores
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (PRINTED_BYTES, PRINTED_BYTES))
@@ -284,6 +284,7 @@ def _be_the_child(judge: Callable[[], Verdict], writer: int, printed: int) -> No
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
             limit = pages * resource.getpagesize() + MEMORY_BYTES
             resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        torch.set_num_threads(1)  # those of the parent are not here, and would be waited for
         try:
             verdict = judge()
         except MemoryError:

@@ -6,8 +6,6 @@ import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Sequence
 
-import torch
-
 from labkit.base import files
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
@@ -39,7 +37,6 @@ def tell(sheet: Sequence[Exercise], name: str, what: str, setup: str, lab: str) 
 
 def work(setup: str, sheet: Sequence[Exercise], run: Run) -> dict[str, float]:
     """Look at the run's sheet each time it is saved, until all is right; returns how much is."""
-    torch.set_num_threads(1)  # a process that forks must not have threads that compute
     state = run.restore() or {"attempt": 0}
     path, checker = run.folder / NAME, Checker(setup, sheet)
     if not path.exists():
