@@ -159,6 +159,23 @@ def text(value: str) -> Text:
     return str.__str__(value)  # also of a subclass, as NumPy has one
 
 
+def cell(value: Any) -> Cell:
+    """What a lab puts into a table, for its record."""
+    if isinstance(value, str):
+        return text(value)
+    return int(value) if isinstance(value, int) else plain_number(value)
+
+
+def plain_number(value: Any, whole: bool = False) -> Number:
+    """`value`, also of NumPy or a tensor with a gradient, as a number of JSON, which knows neither nan nor infinity.
+
+    It is a float, or as it is where it may be `whole` and is.
+    """
+    if whole and type(value) is int:
+        return value
+    return finite(float(value.item() if hasattr(value, "item") else value))
+
+
 def both_of(value: Text) -> Both:
     """A text of a record, as it was given to `text`."""
     return Both(value.en, value.zh) if isinstance(value, Words) else Both(value, value)

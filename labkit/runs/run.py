@@ -91,7 +91,7 @@ class Run:
         """Record values that the seed determines (never times) at `step`: train_loss=..., test_accuracy=..., lr=..."""
         began = time.monotonic()
         self._forget_later_rows()
-        values = {name: _number(value) for name, value in scalars.items()}
+        values = {name: contents.plain_number(value) for name, value in scalars.items()}
         for name, value in values.items():
             self._remember(name, int(step), math.nan if value is None else value)
         self._metrics.write(contents.line(int(step), values).encode())
@@ -113,7 +113,8 @@ class Run:
 
     def time(self, step: int, **measured: float) -> None:
         """Record seconds or rates at `step`, apart from the values that must repeat exactly."""
-        self._timings.write(contents.line(int(step), {name: _number(value) for name, value in measured.items()}))
+        values = {name: contents.plain_number(value) for name, value in measured.items()}
+        self._timings.write(contents.line(int(step), values))
 
     def progress(self, total: int, start: int = 0, unit: str = "img") -> Bar:
         """A bar over `total` units, `start` of them done before: `with run.progress(n) as bar: bar.advance(128)`."""
@@ -137,7 +138,7 @@ class Run:
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: str) -> None:
         """Save a table as tables/NAME.json and show it in the report. Cells are text, `code`, or numbers."""
-        content = Table([_cell(head) for head in columns], [[_cell(cell) for cell in row] for row in rows])
+        content = Table(list(map(contents.cell, columns)), [list(map(contents.cell, row)) for row in rows])
         typed.write(files.made(self.folder / "tables") / f"{name}.json", content)
         self._show(Item("table", name, contents.text(caption)))
 
@@ -285,7 +286,7 @@ class Run:
             metrics = {name: values[-1] for name, (_, values) in self._history.items()}
         summary = Summary(
             status=status,
-            metrics={name: value if type(value) is int else _number(value) for name, value in metrics.items()},
+            metrics={name: contents.plain_number(value, whole=True) for name, value in metrics.items()},
             seconds=round(self._seconds, 1),
             epoch_steps=self._epoch_steps or 0,
             # Of the time since this process began: in `log`, and of the processor for visdom's windows.
@@ -408,14 +409,3 @@ class Helper(Run):
     def close(self) -> None:
         super().close()
         self._temporary.cleanup()
-
-
-def _cell(value: Any) -> contents.Cell:
-    if isinstance(value, str):
-        return contents.text(value)
-    return int(value) if isinstance(value, int) else _number(value)
-
-
-def _number(value: Any) -> float | None:
-    """`value` as a number of JSON, which knows neither nan nor infinity."""
-    return contents.finite(float(value.item() if hasattr(value, "item") else value))  # also a tensor with a gradient

@@ -99,7 +99,7 @@ def show_summary(run: Run, width: int) -> int:
 
 def main(config: Config, run: Run) -> dict[str, float]:
     """Run every step, show what train() and eval() change, and sum a network up. Returns how much was checked."""
-    count = steps.show(run, GROUPS, SETUP)
+    count = sum(steps.table(run, f"steps-{k:02}", group, SETUP) for k, group in enumerate(GROUPS, start=1))
     run.figure("traps", draw(run.seed), both(
         "Left: BatchNorm measures while it trains, and stops at the dashed line, where eval() is called. Right: eval() "
         "reaches the layer nn.Dropout, and not the function F.dropout, which goes on dropping half.",

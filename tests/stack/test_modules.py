@@ -9,9 +9,8 @@ import torch
 from labruns import newest, run_here, summary
 from torch import nn
 
-from labkit.base import labs
 from labkit.runs import steps
-from labs.modules import lab, practice
+from labs.modules import lab
 from labs.modules.steps import GROUPS, SETUP
 from labs.modules.summary import count_by_hand, small_network, summarize
 
@@ -33,9 +32,8 @@ def test_a_step_that_does_not_hold_is_named():
     assert not steps.same(True, 1) and not steps.same(torch.ones(1, dtype=torch.bool), [1.0])
 
 
-def test_names_of_steps_and_of_exercises_are_their_own():
+def test_names_of_steps_are_their_own():
     assert len({one.name for one in STEPS}) == len(STEPS)
-    assert labs.find("modules").exercises == len(practice.SHEET)
 
 
 def test_the_whole_lab_and_its_report(tmp_path):
@@ -45,7 +43,7 @@ def test_the_whole_lab_and_its_report(tmp_path):
     assert summary(folder)["metrics"] == {"steps": len(STEPS), "parameters": count_by_hand(8)}
     rows = json.loads((folder / "tables" / "summary.json").read_text())["rows"]
     assert rows[-1][3] == count_by_hand(8)
-    tables = sorted((folder / "tables").glob("steps_*.json"))
+    tables = sorted((folder / "tables").glob("steps-*.json"))
     assert sum(len(json.loads(path.read_text())["rows"]) for path in tables) == len(STEPS)
     assert (folder / "plots" / "traps.png").exists()
 

@@ -254,6 +254,7 @@ def test_the_solutions_of_a_sheet_are_right_and_each_wrong_answer_is_caught(name
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sheet_reads_well_in_both_languages(name):
     setup, exercises = sheet_of(name)
+    assert labs.find(name).exercises == len(exercises)
     names = [exercise.name for exercise in exercises]
     assert len(set(names)) == len(names)
     for exercise in exercises:
