@@ -95,7 +95,7 @@ def graph(run: Run, checks: Checks) -> None:
         name, tensor = of.get(node) or (("w", w) if leaf is w else ("b", b))
         texts.append(f"{name}\n{type(node).__name__}\nvalue {tensor.item():g}, grad {float(tensor.grad):g}")
     depth = _layers(len(nodes), edges)
-    figure, axes = plots.figure(width=8.2, height=3.0)
+    figure, axes = plots.figure(width=8.2, height=2.2)
     axis = axes[0, 0]
     places = []
     for number, text in enumerate(texts):
@@ -105,9 +105,9 @@ def graph(run: Run, checks: Checks) -> None:
                   bbox={"boxstyle": "round", "facecolor": "#fff2d9" if "Accumulate" in text else "#e6f1fa", "edgecolor": "#999999"})  # fmt: skip
     for node, source in edges:
         axis.annotate("", places[source], places[node],
-                      arrowprops={"arrowstyle": "->", "color": "#777777", "shrinkA": 42, "shrinkB": 42})  # fmt: skip
+                      arrowprops={"arrowstyle": "->", "color": "#777777", "shrinkA": 34, "shrinkB": 34})  # fmt: skip
     axis.set_xlim(-max(depth) - 0.6, 0.6)
-    axis.set_ylim(-1.1, 1.1)
+    axis.set_ylim(-0.85, 0.85)
     axis.axis("off")
     run.figure("graph", figure, both(
         "The graph of loss = (w x + b - y)² with w = 0.5, x = 3, b = 1, y = 1, read from grad_fn.next_functions. The "

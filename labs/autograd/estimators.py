@@ -66,7 +66,7 @@ def estimators(run: Run, checks: Checks, draws: int) -> float:
         f"d/dm E f(x)，x ~ N(m, 1)，m = {m}，抽样 {draws:,} 次。对 x² 两种估计平均都对，但得分函数的方差大得多。对阶跃函数只有它是对的：梯度穿不过阶跃。"))  # fmt: skip
     figure, axes = plots.figure(width=6.5, height=3.2)
     for name, values in found.items():
-        axes[0, 0].hist(values, bins=np.linspace(-15, 25, 121), density=True, histtype="step", linewidth=1.5, label=name)
+        axes[0, 0].hist(values, bins=np.linspace(-6, 20, 105), density=True, histtype="step", linewidth=1.5, label=name)
     axes[0, 0].axvline(2 * m, color="#333333", linestyle="--", linewidth=1, label="true gradient")
     axes[0, 0].set_xlabel("estimate of the gradient from one draw")
     axes[0, 0].set_ylabel("density")

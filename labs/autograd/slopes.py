@@ -44,8 +44,8 @@ def secants(run: Run, checks: Checks) -> None:
     axes[0, 0].set_ylabel("error of the slope")
     axes[0, 0].invert_xaxis()
     axes[0, 0].legend(fontsize=8)
-    axes[0, 0].annotate("truncation", (0.2, 3e-3), fontsize=8)
-    axes[0, 0].annotate("rounding", (2e-10, 1e-9), fontsize=8)
+    axes[0, 0].annotate("truncation", (0.7, 1e-6), fontsize=8)
+    axes[0, 0].annotate("rounding", (3e-10, 3e-10), fontsize=8)
     run.figure("secant", figure, both(
         "The slope of the secant of sin at 1, against its derivative cos 1. A smaller h helps until the two values of "
         "sin agree in nearly all digits; from there the difference is mostly rounding, and dividing by h enlarges it.",
@@ -101,6 +101,8 @@ def directions(run: Run, checks: Checks) -> None:
     left.axhline(float(gradient.norm()), color="#888888", linewidth=0.9, label="its length")
     left.set_xlabel("direction, degrees")
     left.set_ylabel("slope")
+    left.set_xticks(range(0, 361, 90))
+    left.set_ylim(-1.05, 0.75)
     left.legend(fontsize=7.5, loc="lower left")
     _contours(right, hill, (-0.2, 1.8), (-1.5, 0.5))
     right.annotate("", (POINT[0] + float(gradient[0]) / 2, POINT[1] + float(gradient[1]) / 2), POINT,
@@ -125,16 +127,20 @@ def directions(run: Run, checks: Checks) -> None:
 
 
 def _contours(axis: Any, f: Any, x: tuple[float, float], y: tuple[float, float]) -> None:
-    """The lines of equal height of `f` in a rectangle."""
+    """The lines of equal height of `f` in a rectangle, wider apart in height where it is high."""
     a, b = np.meshgrid(np.linspace(*x, 120), np.linspace(*y, 120))
     heights = f(torch.from_numpy(np.stack([a.ravel(), b.ravel()]))).reshape(a.shape).numpy()
-    axis.contour(a, b, heights, levels=18, cmap="Greys", linewidths=0.8)
+    levels = heights.min() + (heights.max() - heights.min()) * np.linspace(0.04, 1, 20) ** 2
+    axis.contour(a, b, heights, levels=levels, colors="#b0b0b0", linewidths=0.7)
+    axis.set_xlim(*x)
+    axis.set_ylim(*y)
     axis.set_aspect("equal")
+    axis.grid(False)
 
 
 # ---- section 33: the way down ----
 
-STEPS = 60
+STEPS, START = 60, (-1.5, 2.4)
 
 
 def data(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,8 +152,8 @@ def data(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def descend(inputs: torch.Tensor, targets: torch.Tensor, rate: float) -> torch.Tensor:
-    """The weights on the way, (STEPS + 1, 2), from (-1, -1)."""
-    w = torch.tensor([-1.0, -1.0], dtype=torch.float64, requires_grad=True)
+    """The weights on the way, (STEPS + 1, 2), from START."""
+    w = torch.tensor(START, dtype=torch.float64, requires_grad=True)
     path = [w.detach().clone()]
     for _ in range(STEPS):
         loss = ((inputs @ w - targets) ** 2).mean()
@@ -167,10 +173,9 @@ def descents(run: Run, checks: Checks) -> None:
     paths = {name: descend(inputs, targets, share * limit).numpy() for name, share in shares.items()}
     figure, axes = plots.figure(1, 2, width=8.4, height=3.8)
     left, right = axes[0]
-    _contours(left, lambda w: ((inputs @ w - targets.unsqueeze(1)) ** 2).mean(dim=0), (-1.6, 3.6), (-1.8, 4.4))
+    _contours(left, lambda w: ((inputs @ w - targets.unsqueeze(1)) ** 2).mean(dim=0), (-2, 4), (-1, 5))
     for name, path in paths.items():
-        inside = path[: 14 if "1.02" in name else None]
-        left.plot(*inside.T, "o-", markersize=2.5, linewidth=1.1, label=f"rate: {name}")
+        left.plot(*path[:20].T, "o-", markersize=2.5, linewidth=1.1)
         right.semilogy(np.linalg.norm(path - best, axis=1) + 1e-17, label=name)
     left.plot(*best, "k+", markersize=11)
     left.set_xlabel("w0")
