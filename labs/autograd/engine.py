@@ -24,7 +24,7 @@ class Array:
         self.data = np.asarray(data, dtype=np.float64)
         self.shape = self.data.shape
         self.inputs = [(array, rule) for array, rule in inputs if array.requires_grad]
-        self.requires_grad = requires_grad or bool(self.inputs)
+        self.requires_grad: bool = requires_grad or bool(self.inputs)
         self.keeps_grad = not self.inputs  # a leaf does
         self.grad: np.ndarray | None = None
 

@@ -91,38 +91,77 @@ def passes(f: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> bool:
 
 
 def functions(run: Run, checks: Checks) -> None:
-    x = torch.tensor([-2.0, -0.6, 0.3, 1.7], dtype=torch.float64)  # no number at an edge of clamp, where there is no slope
-    cases = [("Exp", Exp.apply, True), ("Scale", lambda x: Scale.apply(x, 3.0), True), ("Clamp", Clamp.apply, True),
-             ("ClampStraightThrough", ClampStraightThrough.apply, False), ("WrongSquare", WrongSquare.apply, False)]  # fmt: skip
+    x = torch.tensor(
+        [-2.0, -0.6, 0.3, 1.7], dtype=torch.float64
+    )  # no number at an edge of clamp, where there is no slope
+    cases = [
+        ("Exp", Exp.apply, True),
+        ("Scale", lambda x: Scale.apply(x, 3.0), True),
+        ("Clamp", Clamp.apply, True),
+        ("ClampStraightThrough", ClampStraightThrough.apply, False),
+        ("WrongSquare", WrongSquare.apply, False),
+    ]
     rows = []
     for name, f, right in cases:
         leaf = x.clone().requires_grad_(True)
         f(leaf).sum().backward()
         found = passes(f, x)
-        rows.append([name, str([round(float(g), 4) for g in leaf.grad]), both("passes", "通过") if found else both("fails", "不通过")])
-        checks.hold("37", both(f"gradcheck judges {name} as it should.", f"gradcheck 对 {name} 的判断正确。"), found == right)
-    run.table("functions", ["Function", both("gradient at -2, -0.6, 0.3, 1.7", "在 -2、-0.6、0.3、1.7 处的梯度"), "gradcheck"], rows, both(
-        "gradcheck compares backward with secants, in float64. ClampStraightThrough fails by intention: its gradient is "
-        "no derivative. WrongSquare forgot a factor of 2, which nothing else would tell.",
-        "gradcheck 用 float64 把 backward 与差商对照。ClampStraightThrough 不通过是有意为之：它的梯度本来就不是导数。"
-        "WrongSquare 漏了系数 2，除此之外没有任何提示。"))  # fmt: skip
-    checks.hold("37", both("Exp can be differentiated twice.", "Exp 可以求二阶导。"),
-                torch.autograd.gradgradcheck(Exp.apply, (x.clone().requires_grad_(True),)))  # fmt: skip
+        rows.append(
+            [
+                name,
+                str([round(float(g), 4) for g in leaf.grad]),
+                both("passes", "通过") if found else both("fails", "不通过"),
+            ]
+        )
+        checks.hold(
+            "37", both(f"gradcheck judges {name} as it should.", f"gradcheck 对 {name} 的判断正确。"), found == right
+        )
+    run.table(
+        "functions",
+        ["Function", both("gradient at -2, -0.6, 0.3, 1.7", "在 -2、-0.6、0.3、1.7 处的梯度"), "gradcheck"],
+        rows,
+        both(
+            "gradcheck compares backward with secants, in float64. ClampStraightThrough fails by intention: its "
+            "gradient is "
+            "no derivative. WrongSquare forgot a factor of 2, which nothing else would tell.",
+            "gradcheck 用 float64 把 backward 与差商对照。ClampStraightThrough 不通过是有意为之：它的梯度本来就不"
+            "是导数。"
+            "WrongSquare 漏了系数 2，除此之外没有任何提示。",
+        ),
+    )
+    checks.hold(
+        "37",
+        both("Exp can be differentiated twice.", "Exp 可以求二阶导。"),
+        torch.autograd.gradgradcheck(Exp.apply, (x.clone().requires_grad_(True),)),
+    )
     single = x.float().requires_grad_(True)
     step = 1e-6
     with torch.no_grad():
         slope = (Exp.apply(single + step) - Exp.apply(single - step)) / (2 * step)
-    checks.hold("37", both("In float32 the secants themselves are off by more than 1 %: gradcheck needs float64.",
-                           "在 float32 中差商本身的误差就超过 1%：gradcheck 必须用 float64。"),
-                ((slope - torch.exp(single)).abs() / torch.exp(single)).max() > 0.01)  # fmt: skip
+    checks.hold(
+        "37",
+        both(
+            "In float32 the secants themselves are off by more than 1 %: gradcheck needs float64.",
+            "在 float32 中差商本身的误差就超过 1%：gradcheck 必须用 float64。",
+        ),
+        ((slope - torch.exp(single)).abs() / torch.exp(single)).max() > 0.01,
+    )
     leaf = torch.tensor([3.0], requires_grad=True)
     (given,) = torch.autograd.grad(WrongSquare.apply(leaf), leaf, torch.tensor([10.0]))
-    checks.hold("37", both("backward receives the gradient of the scalar for the outputs (the notes have it the other "
-                           "way round), and returns that for the inputs.",
-                           "backward 收到的是标量对输出的梯度（笔记把方向写反了），返回的是标量对输入的梯度。"),
-                float(given) == 30.0)  # fmt: skip
-    checks.hold("37", both("apply comes down from _FunctionBase.", "apply 来自 _FunctionBase。"),
-                hasattr(torch._C._FunctionBase, "apply") and issubclass(torch.autograd.Function, torch._C._FunctionBase))  # fmt: skip
+    checks.hold(
+        "37",
+        both(
+            "backward receives the gradient of the scalar for the outputs (the notes have it the other "
+            "way round), and returns that for the inputs.",
+            "backward 收到的是标量对输出的梯度（笔记把方向写反了），返回的是标量对输入的梯度。",
+        ),
+        float(given) == 30.0,
+    )
+    checks.hold(
+        "37",
+        both("apply comes down from _FunctionBase.", "apply 来自 _FunctionBase。"),
+        hasattr(torch._C._FunctionBase, "apply") and issubclass(torch.autograd.Function, torch._C._FunctionBase),
+    )
 
 
 # ---- section 34: Variable is Tensor; freezing ----
@@ -166,24 +205,64 @@ def freezing(run: Run, checks: Checks) -> None:
     made = torch.__version__.partition("+")[0]
     ways = ((0, "zero_grad"), (10, "zero_grad"), (10, "zeros"), (10, "none"))
     found = {name: [moved(make, after, zero) for after, zero in ways] for name, make in OPTIMIZERS.items()}
-    run.table("freezing", [both("optimizer", "优化器"), both("frozen from the start", "一开始就冻结"),
-                           both(f"after 10 steps; zero_grad() of {made}", f"10 步后冻结；{made} 的 zero_grad()"),
-                           both("after 10 steps; gradients set to 0", "10 步后冻结；梯度置 0"),
-                           both("after 10 steps; gradients set to None", "10 步后冻结；梯度置 None")],
-              [[name, *(f"{value:.2g}" for value in values)] for name, values in found.items()], both(
-        "How far a weight of a frozen layer moves in 10 more steps. An optimizer passes over a weight whose grad is None; "
-        "one whose grad is 0 still has momentum, or weight decay. Up to PyTorch 1.13 zero_grad leaves zeros, so a layer "
-        "frozen in the middle of a training goes on moving there. Take its grad away, or give the optimizer only the rest.",
-        "冻结之后再训练 10 步，权重移动了多少。grad 为 None 的权重会被优化器跳过；grad 为 0 的仍有动量或权重衰减在推它。PyTorch 1.13 及以前的"
-        " zero_grad 留下的是 0，所以训练中途冻结的层会继续移动。把它的 grad 设为 None，或者只把其余参数交给优化器。"))  # fmt: skip
-    checks.hold("34", both("A layer frozen from the start keeps every bit, also with weight decay.", "一开始就冻结的层，一个比特都不变，有权重衰减也一样。"),
-                all(values[0] == 0 for values in found.values()))  # fmt: skip
-    checks.hold("34", both("Frozen in the middle, with gradients of None, it keeps every bit, too.", "中途冻结且梯度为 None，同样一个比特都不变。"),
-                all(values[3] == 0 for values in found.values()))  # fmt: skip
-    checks.hold("34", both("With gradients of 0 momentum, weight decay and Adam go on moving it.", "梯度为 0 时，动量、权重衰减和 Adam 会继续移动它。"),
-                found["SGD"][2] == 0 and all(values[2] > 1e-4 for name, values in found.items() if name != "SGD"))  # fmt: skip
+    run.table(
+        "freezing",
+        [
+            both("optimizer", "优化器"),
+            both("frozen from the start", "一开始就冻结"),
+            both(f"after 10 steps; zero_grad() of {made}", f"10 步后冻结；{made} 的 zero_grad()"),
+            both("after 10 steps; gradients set to 0", "10 步后冻结；梯度置 0"),
+            both("after 10 steps; gradients set to None", "10 步后冻结；梯度置 None"),
+        ],
+        [[name, *(f"{value:.2g}" for value in values)] for name, values in found.items()],
+        both(
+            "How far a weight of a frozen layer moves in 10 more steps. An optimizer passes over a weight whose "
+            "grad is None; "
+            "one whose grad is 0 still has momentum, or weight decay. Up to PyTorch 1.13 zero_grad leaves zeros, "
+            "so a layer "
+            "frozen in the middle of a training goes on moving there. Take its grad away, or give the optimizer "
+            "only the rest.",
+            "冻结之后再训练 10 步，权重移动了多少。grad 为 None 的权重会被优化器跳过；grad 为 0 的仍有动量或权重"
+            "衰减在推它。PyTorch 1.13 及以前的"
+            " zero_grad 留下的是 0，所以训练中途冻结的层会继续移动。把它的 grad 设为 None，或者只把其余参数交给优"
+            "化器。",
+        ),
+    )
+    checks.hold(
+        "34",
+        both(
+            "A layer frozen from the start keeps every bit, also with weight decay.",
+            "一开始就冻结的层，一个比特都不变，有权重衰减也一样。",
+        ),
+        all(values[0] == 0 for values in found.values()),
+    )
+    checks.hold(
+        "34",
+        both(
+            "Frozen in the middle, with gradients of None, it keeps every bit, too.",
+            "中途冻结且梯度为 None，同样一个比特都不变。",
+        ),
+        all(values[3] == 0 for values in found.values()),
+    )
+    checks.hold(
+        "34",
+        both(
+            "With gradients of 0 momentum, weight decay and Adam go on moving it.",
+            "梯度为 0 时，动量、权重衰减和 Adam 会继续移动它。",
+        ),
+        found["SGD"][2] == 0 and all(values[2] > 1e-4 for name, values in found.items() if name != "SGD"),
+    )
     same_as = 3 if int(made.partition(".")[0]) >= 2 else 2
-    checks.hold("34", both("zero_grad of PyTorch 2 is as None, of older ones as 0.", "PyTorch 2 的 zero_grad 等同于置 None，更早的等同于置 0。"),
-                all(values[1] == values[same_as] for values in found.values()))  # fmt: skip
-    checks.hold("34", both("Variable makes a Tensor, and nothing else.", "Variable 得到的就是 Tensor，别无其他。"),
-                type(torch.autograd.Variable(torch.ones(1))) is torch.Tensor)  # fmt: skip
+    checks.hold(
+        "34",
+        both(
+            "zero_grad of PyTorch 2 is as None, of older ones as 0.",
+            "PyTorch 2 的 zero_grad 等同于置 None，更早的等同于置 0。",
+        ),
+        all(values[1] == values[same_as] for values in found.values()),
+    )
+    checks.hold(
+        "34",
+        both("Variable makes a Tensor, and nothing else.", "Variable 得到的就是 Tensor，别无其他。"),
+        type(torch.autograd.Variable(torch.ones(1))) is torch.Tensor,
+    )

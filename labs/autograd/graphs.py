@@ -93,7 +93,7 @@ def draw(random: np.random.RandomState) -> Program:
 
 @dataclass(frozen=True)
 class Apart:
-    """The largest difference between the engine and PyTorch on one graph, as a share of the larger of 1 and the number."""
+    """The largest differences between the engine and PyTorch on one graph, as shares of max(1, number)."""
 
     value: float
     gradient: float  # after one backward call
@@ -124,7 +124,8 @@ def compare(program: Program) -> Apart:
         mine.backward()
         node.backward(retain_graph=True)
         gradients.append(max(_grad_apart(a, b) for a, b in zip(ours[: len(program.leaves)], theirs)))
-    return Apart(value, *gradients, steps=tuple(name for name, _, _ in program.steps))
+    once, twice, shared = gradients
+    return Apart(value, once, twice, shared, tuple(name for name, _, _ in program.steps))
 
 
 def _grad_apart(mine: Array, leaf: torch.Tensor) -> float:

@@ -16,14 +16,15 @@ from labs.autograd.beside import engine
 from labs.autograd.chain import accumulation, chain_rule, graph
 from labs.autograd.checks import Checks
 from labs.autograd.config import PRESETS, Config
+from labs.autograd.descents import descents
 from labs.autograd.errors import errors
 from labs.autograd.estimators import estimators
 from labs.autograd.functions import freezing, functions
-from labs.autograd.slopes import descents, directions, secants
+from labs.autograd.slopes import directions, secants
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Go through the sections in the order of the notes. Returns how many claims held; one that did not fails the run."""
+    """Go through the sections in the order of the notes. A claim that does not hold fails the run."""
     checks = Checks()
     secants(run, checks)
     directions(run, checks)

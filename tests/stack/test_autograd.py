@@ -131,4 +131,10 @@ def test_the_lab_runs_and_every_claim_holds(tmp_path):
     (folder,) = (tmp_path / "autograd").iterdir()
     shown = json.loads((folder / "tables" / "checks.json").read_text())["rows"]
     assert json.loads((folder / "summary.json").read_text())["metrics"]["checks"] == len(shown) == 61
-    assert {path.stem for path in (folder / "plots").glob("*.png")} == {"secant", "directions", "descent", "graph", "estimators"}
+    assert {path.stem for path in (folder / "plots").glob("*.png")} == {
+        "secant",
+        "directions",
+        "descent",
+        "graph",
+        "estimators",
+    }

@@ -75,7 +75,10 @@ def test_a_line_that_fails_is_called_error():
 @pytest.mark.parametrize(
     "body, said",
     [
-        ("return x", "for tensor([-0.4168, -0.05627]): tensor([-0.05627, -0.4168]), and not tensor([-0.4168, -0.05627])"),
+        (
+            "return x",
+            "for tensor([-0.4168, -0.05627]): tensor([-0.05627, -0.4168]), and not tensor([-0.4168, -0.05627])",
+        ),
         ("return x[torch.arange(len(x) - 1, -1, -1)].float()", "(0,) float64, and not (0,) float32"),
         ("return list(x)[::-1]", "and not []"),
         ("return None", "and not None"),
