@@ -118,8 +118,10 @@ def graph(run: Run, checks: Checks) -> None:
     }
     texts = []
     for node in nodes:
-        leaf = getattr(node, "variable", None)  # of an AccumulateGrad
-        name, tensor = of.get(node) or (("w", w) if leaf is w else ("b", b))
+        if hasattr(node, "variable"):  # an AccumulateGrad
+            name, tensor = ("w", w) if node.variable is w else ("b", b)
+        else:
+            name, tensor = of[node]
         texts.append(f"{name}\n{type(node).__name__}\nvalue {tensor.item():g}, grad {float(tensor.grad):g}")
     depth = _layers(len(nodes), edges)
     figure, axes = plots.figure(width=8.2, height=2.2)
