@@ -13,17 +13,18 @@ import torch
 def gradients(f: Any, gradient: Any, *inputs: np.ndarray) -> tuple[np.ndarray, ...]:
     """The gradients of the inputs that autograd finds for `f`, whose result has `gradient`."""
     leaves = [torch.tensor(each, requires_grad=True) for each in inputs]
-    found = torch.autograd.grad(f(*leaves), leaves, torch.as_tensor(gradient))
+    # Of a scalar: where it is given a gradient to begin with, PyTorch 2 first imports sympy, which takes half a second.
+    found = torch.autograd.grad((f(*leaves) * torch.as_tensor(gradient)).sum(), leaves)
     return tuple(each.numpy().copy() for each in found)
 
 
 def descended(a: np.ndarray, b: np.ndarray, rate: float, steps: int) -> np.ndarray:
     x = torch.zeros(len(b), dtype=torch.float64, requires_grad=True)
-    optimizer = torch.optim.SGD([x], lr=rate)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        (0.5 * x @ (torch.from_numpy(a) @ x) - torch.from_numpy(b) @ x).backward()
-        optimizer.step()
+    for _ in range(steps):  # by hand: the first step of an optimizer imports half of PyTorch 2, which takes a second
+        loss = 0.5 * x @ (torch.from_numpy(a) @ x) - torch.from_numpy(b) @ x
+        (gradient,) = torch.autograd.grad(loss, x)
+        with torch.no_grad():
+            x -= rate * gradient
     return np.asarray(x.detach().numpy())
 
 
@@ -69,8 +70,8 @@ def by_score(values: np.ndarray, draws: np.ndarray, mean: float) -> float:
 
 def shapes(random: np.random.RandomState, size: int) -> tuple[np.ndarray, tuple[int, ...]]:
     """A gradient and the shape of an array that broadcasts to it."""
-    whole = tuple(random.randint(1, size + 2, size=random.randint(1, 4)))
-    shape = tuple(1 if random.rand() < 0.4 else int(n) for n in whole)[random.randint(len(whole)) :]
+    whole = tuple(random.randint(1, 4, size=random.randint(1, min(size + 2, 4))))
+    shape = tuple(1 if random.rand() < 0.5 else int(n) for n in whole)[random.randint(len(whole)) :]
     return random.randn(*whole), shape
 
 

@@ -64,6 +64,7 @@ PARTS = (
             random.randn(size, size + 1),
             random.randn(size + 1, size + 2),
         ),
+        sizes=(1, 2, 3, 5),
         tolerance=1e-9,
         solution="return gradient @ b.T, a.T @ gradient",
         hint=both("Only one product of each pair has the right shape.", "形状能对上的乘法只有一种。"),

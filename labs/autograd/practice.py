@@ -11,9 +11,12 @@ from labs.autograd.parts import PARTS
 
 SETUP = """
 import math
+import warnings
 
 import numpy as np
 import torch
+
+warnings.simplefilter("ignore")  # PyTorch warns of just what some of these lines ask about
 """
 
 SHEET = (
