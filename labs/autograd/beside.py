@@ -85,10 +85,10 @@ def engine(run: Run, checks: Checks, count: int) -> float:
         ],
         rows,
         both(
-            "x.grad of z = (3 x)² at x = 2. An engine whose inner nodes keep their gradient, as micrograd's do, passes "
-            "the old ones on again: right once, wrong from the second call on.",
-            "z = (3 x)² 在 x = 2 处的 x.grad。若中间节点保留自己的梯度（micrograd 就是这样），旧梯度会再传一遍："
-            "第一次对，从第二次起就错了。",
+            "x.grad of z = (3 x)² at x = 2. An engine whose inner nodes keep their gradient, as micrograd's do, "
+            "passes the old ones on again: right once, wrong from the second call on.",
+            "z = (3 x)² 在 x = 2 处的 x.grad。若中间节点保留自己的梯度（micrograd 就是这样），旧梯度会再传一遍：第一"
+            "次对，从第二次起就错了。",
         ),
     )
     checks.hold(

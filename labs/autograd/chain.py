@@ -46,8 +46,8 @@ def chain_rule(run: Run, checks: Checks) -> None:
         ],
         rows,
         both(
-            "The chain rule on z = log(1 + sin(x²)) at x = 0.9: derivatives of single steps, multiplied from "
-            "the end to the beginning.",
+            "The chain rule on z = log(1 + sin(x²)) at x = 0.9: derivatives of single steps, multiplied from the end "
+            "to the beginning.",
             "链式法则：z = log(1 + sin(x²))，x = 0.9。每一步的局部导数，从终点往起点连乘。",
         ),
     )
@@ -156,14 +156,11 @@ def graph(run: Run, checks: Checks) -> None:
         "graph",
         figure,
         both(
-            "The graph of loss = (w x + b - y)² with w = 0.5, x = 3, b = 1, y = 1, read from "
-            "grad_fn.next_functions. The "
-            "arrows are the way of backward; it ends at the leaves (yellow), where the gradient is added to "
-            "grad. x and y "
-            "are not in it: nobody asked for their gradient.",
-            "loss = (w x + b - y)² 的计算图（w = 0.5，x = 3，b = 1，y = 1），由 grad_fn.next_functions 读出。箭头"
-            "是反向传播的方向，"
-            "终点是叶子（黄色），梯度在那里累加到 grad。x、y 不在图中：没有人要它们的梯度。",
+            "The graph of loss = (w x + b - y)² with w = 0.5, x = 3, b = 1, y = 1, read from grad_fn.next_functions. "
+            "The arrows are the way of backward; it ends at the leaves (yellow), where the gradient is added to "
+            "grad. x and y are not in it: nobody asked for their gradient.",
+            "loss = (w x + b - y)² 的计算图（w = 0.5，x = 3，b = 1，y = 1），由 grad_fn.next_functions 读出。箭头是反"
+            "向传播的方向，终点是叶子（黄色），梯度在那里累加到 grad。x、y 不在图中：没有人要它们的梯度。",
         ),
     )
     checks.hold(
@@ -218,11 +215,10 @@ def accumulation(run: Run, checks: Checks) -> None:
         rows,
         both(
             "backward adds to grad. Zero it before each step, as the notes say, unless the sum is what you want: "
-            "several "
-            "small batches for one step, for example. zero_grad left zeros up to PyTorch 1.13 and leaves None "
-            "since 2.0.",
-            "backward 只做累加。笔记说每次都要先归零；除非要的正是累加，例如几个小 batch 合成一步。zero_grad 在 "
-            "1.13 及以前留下 0，2.0 起留下 None。",
+            "several small batches for one step, for example. zero_grad left zeros up to PyTorch 1.13 and leaves "
+            "None since 2.0.",
+            "backward 只做累加。笔记说每次都要先归零；除非要的正是累加，例如几个小 batch 合成一步。zero_grad 在 1.13 "
+            "及以前留下 0，2.0 起留下 None。",
         ),
     )
     checks.hold(
@@ -265,8 +261,7 @@ def accumulation(run: Run, checks: Checks) -> None:
             f"{float(one.grad):g}"
             + (
                 ", where 2 is right: this version let both leaves share the memory of their grad. It was mended "
-                "later; here "
-                "the random graphs of this lab found it."
+                "later; here the random graphs of this lab found it."
                 if shared
                 else ". In PyTorch 1.5.0 it is 3: there both leaves share the memory of their grad."
             ),

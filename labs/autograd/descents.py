@@ -65,12 +65,10 @@ def descents(run: Run, checks: Checks) -> None:
         figure,
         both(
             "Gradient descent on loss(w) = mean (w0 + w1 x - y)². Every step is at a right angle to the line it "
-            "begins on. "
-            f"The curvature sets the limit: rates above {limit:.3f} lead away (the cross is the solution of the normal "
-            "equation).",
-            "在 loss(w) = mean (w0 + w1 x - y)² 上做梯度下降。每一步都与出发处的等高线垂直。学习率的上限由曲率决"
-            f"定：超过 {limit:.3f} 就会"
-            "越走越远（十字是正规方程的解）。",
+            f"begins on. The curvature sets the limit: rates above {limit:.3f} lead away (the cross is the solution "
+            "of the normal equation).",
+            "在 loss(w) = mean (w0 + w1 x - y)² 上做梯度下降。每一步都与出发处的等高线垂直。学习率的上限由曲率决定："
+            f"超过 {limit:.3f} 就会越走越远（十字是正规方程的解）。",
         ),
     )
     rows = [

@@ -96,10 +96,9 @@ def estimators(run: Run, checks: Checks, draws: int) -> float:
         rows,
         both(
             f"d/dm E f(x), x ~ N(m, 1), m = {m}, {draws:,} draws. Both are right on average for x², and the score "
-            "function "
-            "scatters far more. For a step only it is right: no gradient goes through a step.",
-            f"d/dm E f(x)，x ~ N(m, 1)，m = {m}，抽样 {draws:,} 次。对 x² 两种估计平均都对，但得分函数的方差大得多"
-            "。对阶跃函数只有它是对的：梯度穿不过阶跃。",
+            "function scatters far more. For a step only it is right: no gradient goes through a step.",
+            f"d/dm E f(x)，x ~ N(m, 1)，m = {m}，抽样 {draws:,} 次。对 x² 两种估计平均都对，但得分函数的方差大得多。对"
+            "阶跃函数只有它是对的：梯度穿不过阶跃。",
         ),
     )
     figure, axes = plots.figure(width=6.5, height=3.2)

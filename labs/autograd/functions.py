@@ -122,11 +122,9 @@ def functions(run: Run, checks: Checks) -> None:
         rows,
         both(
             "gradcheck compares backward with secants, in float64. ClampStraightThrough fails by intention: its "
-            "gradient is "
-            "no derivative. WrongSquare forgot a factor of 2, which nothing else would tell.",
-            "gradcheck 用 float64 把 backward 与差商对照。ClampStraightThrough 不通过是有意为之：它的梯度本来就不"
-            "是导数。"
-            "WrongSquare 漏了系数 2，除此之外没有任何提示。",
+            "gradient is no derivative. WrongSquare forgot a factor of 2, which nothing else would tell.",
+            "gradcheck 用 float64 把 backward 与差商对照。ClampStraightThrough 不通过是有意为之：它的梯度本来就不是导"
+            "数。WrongSquare 漏了系数 2，除此之外没有任何提示。",
         ),
     )
     checks.hold(
@@ -151,8 +149,8 @@ def functions(run: Run, checks: Checks) -> None:
     checks.hold(
         "37",
         both(
-            "backward receives the gradient of the scalar for the outputs (the notes have it the other "
-            "way round), and returns that for the inputs.",
+            "backward receives the gradient of the scalar for the outputs (the notes have it the other way round), "
+            "and returns that for the inputs.",
             "backward 收到的是标量对输出的梯度（笔记把方向写反了），返回的是标量对输入的梯度。",
         ),
         float(given) == 30.0,
@@ -209,23 +207,21 @@ def freezing(run: Run, checks: Checks) -> None:
         "freezing",
         [
             both("optimizer", "优化器"),
-            both("frozen from the start", "一开始就冻结"),
-            both(f"after 10 steps; zero_grad() of {made}", f"10 步后冻结；{made} 的 zero_grad()"),
-            both("after 10 steps; gradients set to 0", "10 步后冻结；梯度置 0"),
-            both("after 10 steps; gradients set to None", "10 步后冻结；梯度置 None"),
+            both("from the start", "一开始就冻结"),
+            both(f"zero_grad() of {made}", f"{made} 的 zero_grad()"),
+            both("grad 0", "grad 置 0"),
+            both("grad None", "grad 置 None"),
         ],
         [[name, *(f"{value:.2g}" for value in values)] for name, values in found.items()],
         both(
-            "How far a weight of a frozen layer moves in 10 more steps. An optimizer passes over a weight whose "
-            "grad is None; "
-            "one whose grad is 0 still has momentum, or weight decay. Up to PyTorch 1.13 zero_grad leaves zeros, "
-            "so a layer "
-            "frozen in the middle of a training goes on moving there. Take its grad away, or give the optimizer "
-            "only the rest.",
-            "冻结之后再训练 10 步，权重移动了多少。grad 为 None 的权重会被优化器跳过；grad 为 0 的仍有动量或权重"
-            "衰减在推它。PyTorch 1.13 及以前的"
-            " zero_grad 留下的是 0，所以训练中途冻结的层会继续移动。把它的 grad 设为 None，或者只把其余参数交给优"
-            "化器。",
+            "How far a weight of a frozen layer moves in 10 more steps: frozen from the start, or after 10 steps, "
+            "with three ways to zero gradients. An optimizer passes over a weight whose grad is None; one whose grad "
+            "is 0 still has momentum, or weight decay. Up to PyTorch 1.13 zero_grad leaves zeros, so a layer frozen "
+            "in the middle of a training goes on moving there. Take its grad away, or give the optimizer only the "
+            "rest.",
+            "冻结之后再训练 10 步，权重移动了多少：一开始就冻结，或先训练 10 步再冻结并用三种方式归零。grad 为 None "
+            "的权重会被优化器跳过；grad 为 0 的仍有动量或权重衰减在推它。PyTorch 1.13 及以前的 zero_grad 留下的是 0，"
+            "所以训练中途冻结的层会继续移动。把它的 grad 设为 None，或者只把其余参数交给优化器。",
         ),
     )
     checks.hold(

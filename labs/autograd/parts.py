@@ -153,11 +153,10 @@ PARTS = (
     fill_in(
         "backward",
         both(
-            "Reverse mode. Node k is a sum of its inputs: inputs[k] lists (node, local derivative), all smaller "
-            "than k. "
-            "Return the derivative of the last node with respect to each, as a list.",
-            "反向模式。inputs[k] 列出节点 k 的输入 (节点, 局部导数)，编号都小于 k。返回最后一个节点对每个节点的导"
-            "数（列表）。",
+            "Reverse mode. Node k is a sum of its inputs: inputs[k] lists (node, local derivative), all smaller than "
+            "k. Return the derivative of the last node with respect to each, as a list.",
+            "反向模式。inputs[k] 列出节点 k 的输入 (节点, 局部导数)，编号都小于 k。返回最后一个节点对每个节点的导数（"
+            "列表）。",
         ),
         "def backward(inputs):",
         oracle=back,
@@ -182,11 +181,10 @@ PARTS = (
     fill_in(
         "in_order",
         both(
-            "All nodes that `last` came from and itself, each after its inputs: depth first, inputs[k] from left "
-            "to right. "
-            "Also for a chain of 5,000 nodes.",
-            "列出 `last` 及其所有来源，每个节点都排在输入之后：深度优先，inputs[k] 从左到右。5000 个节点连成的链"
-            "也要能处理。",
+            "All nodes that `last` came from and itself, each after its inputs: depth first, inputs[k] from left to "
+            "right. Also for a chain of 5,000 nodes.",
+            "列出 `last` 及其所有来源，每个节点都排在输入之后：深度优先，inputs[k] 从左到右。5000 个节点连成的链也要"
+            "能处理。",
         ),
         "def in_order(inputs, last):",
         oracle=depth_first,

@@ -54,12 +54,10 @@ def secants(run: Run, checks: Checks) -> None:
         figure,
         both(
             "The slope of the secant of sin at 1, against its derivative cos 1. A smaller h helps until the two "
-            "values of "
-            "sin agree in nearly all digits; from there the difference is mostly rounding, and dividing by h "
-            "enlarges it.",
-            "sin 在 1 处割线的斜率与导数 cos 1 之差。h 变小，误差先减小；等到两个函数值几乎所有数位都相同，差值里"
-            "剩下的主要是舍入误差，"
-            "再除以 h 就被放大。",
+            "values of sin agree in nearly all digits; from there the difference is mostly rounding, and dividing by "
+            "h enlarges it.",
+            "sin 在 1 处割线的斜率与导数 cos 1 之差。h 变小，误差先减小；等到两个函数值几乎所有数位都相同，差值里剩下"
+            "的主要是舍入误差，再除以 h 就被放大。",
         ),
     )
     rows = [[f"{h:.0e}", *(f"{error[k]:.1e}" for error in errors.values())] for k, h in enumerate(WIDTHS)]
@@ -85,8 +83,8 @@ def secants(run: Run, checks: Checks) -> None:
     checks.hold(
         "32",
         both(
-            "Then rounding takes over: the best h is near the root of the rounding error for the one, "
-            "near its cube root for the other, and in float32 it is far larger.",
+            "Then rounding takes over: the best h is near the root of the rounding error for the one, near its cube "
+            "root for the other, and in float32 it is far larger.",
             "再往后舍入误差占上风：单侧的最佳 h 约为机器精度的平方根，双侧约为立方根，float32 的则大得多。",
         ),
         1e-9 <= best["one-sided, float64"] <= 1e-7
@@ -156,8 +154,7 @@ def directions(run: Run, checks: Checks) -> None:
         figure,
         both(
             "Left: the slope at one point in 360 directions. Right: the point on the map; the arrow is half the "
-            "gradient, "
-            "at a right angle to the line of equal height.",
+            "gradient, at a right angle to the line of equal height.",
             "左：同一点沿 360 个方向的斜率。右：该点在等高线图上的位置，箭头是梯度的一半，与等高线垂直。",
         ),
     )
