@@ -282,7 +282,6 @@ def test_every_exercise_has_wrong_answers_and_the_manifest_counts_them(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_a_sheet_reads_well_in_both_languages(name):
     setup, exercises = sheet_of(name)
-    assert labs.find(name).exercises == len(exercises)
     names = [exercise.name for exercise in exercises]
     assert len(set(names)) == len(names)
     for exercise in exercises:
