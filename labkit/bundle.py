@@ -23,11 +23,11 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import digest, link, locked, megabytes, require_space, writing
 from labkit.base.paths import shown
-from labkit.base.programs import pip_environment
+from labkit.base.programs import output_of, pip_environment
 from labkit.base.typed import Record
 from labkit.data import archives, importing, registry, samples, store
 from labkit.data.arrived import Member
-from labkit.stacks import catalog, detectron2_wheel, native
+from labkit.stacks import builds, catalog, detectron2_wheel, native, selection, wheels
 
 MANIFEST = "manifest.json"
 
@@ -196,10 +196,12 @@ def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
 
     pip does it, run by the stack's own Python, since it has to choose the wheels that fit that one.
     """
-    build = stack.build()
-    if build.pending:
-        raise UserError(f"{stack.name}/{build.name} has no recorded hashes", f"scripts/lock.py --complete {stack.name}")
-    native.ensure(stack, build)
+    choice = builds.settled(selection.choose([], "", asked=stack.name))
+    if choice.build.pending:
+        raise UserError(f"{choice.label} has no recorded hashes", f"scripts/lock.py --complete {stack.name}")
+    build = builds.make(choice, native.ensure).build
+    python_version = output_of(str(native.python_of(stack)), "-c", "import sys; print('%d.%d' % sys.version_info[:2])")
+    pytorch = wheels.fetch(stack, build, python_version)
     for python, lock in (
         (native.python_of(stack), build.lock),
         (native.python_of(stack), catalog.LOCKS / "build.txt"),
@@ -209,28 +211,31 @@ def _download_wheels(stack: catalog.Stack, folder: Path) -> None:
         say(f"fetching the packages of {lock.name}")
         pip = [sys.executable, "-I", "-m", "pip", "--python", str(python), "download", "--quiet", "--no-deps"]
         pip += ["--require-hashes", "--disable-pip-version-check", "--no-build-isolation", "-r", str(lock)]
+        pip += ["--find-links", str(pytorch)] if pytorch else []
         if subprocess.run([*pip, "--dest", str(folder)], stdout=sys.stderr, env=pip_environment()).returncode:
             raise UserError(f"pip could not fetch the packages of {lock.name} (its own message is above)")
+    wheels.forget(build)
     if stack.detectron2:
         shutil.copy(str(detectron2_wheel.fetch_source(stack)), str(folder))
 
 
-def _use_stacks(names: Sequence[str], wheels: Path) -> list[str]:
+def _use_stacks(names: Sequence[str], brought: Path) -> list[str]:
     """Make the environments of these stacks from the wheels alone; where one cannot be made, none of them is left."""
     if not names:
         return []
     stacks = [catalog.load(name) for name in names]
     kept, linked, made = native.VENV / "wheels", [], []
     try:
-        for wheel in wheels.iterdir():
+        for wheel in brought.iterdir():
             if not (kept / wheel.name).exists():
                 linked.append(kept / wheel.name)
             link(wheel, kept / wheel.name)
-        settings.use(wheels=str(kept))
+        settings.use(packages=str(kept))
         for stack in stacks:
-            if not native.ready(stack, stack.build()):
+            choice = builds.settled(selection.choose([], "", asked=stack.name))
+            if not native.ready(stack, choice.build):
                 made.append(native.VENV / stack.name)
-            native.ensure(stack, stack.build())
+            builds.make(choice, native.ensure)
     except BaseException:
         for folder in made:
             shutil.rmtree(str(folder), ignore_errors=True)

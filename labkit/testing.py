@@ -23,7 +23,7 @@ from typing import Callable, Sequence
 from labkit.base import hardware, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
-from labkit.stacks import catalog, native, runner, selection, visdom_page
+from labkit.stacks import builds, catalog, native, runner, selection, visdom_page
 from labkit.stacks.machine import Machine, probe
 
 PARTS = ("unit", "faults", "containers", "stack", "browser")
@@ -98,7 +98,7 @@ def browser(wanted: Wanted) -> Count:
         return left_out("browser", f"there is no {BROWSERS[0]}", "browser" in wanted.required)
     try:
         for name in FAMILIES:
-            if native.ready(catalog.load(name), catalog.load(name).build()):
+            if native.ready(catalog.load(name), builds.made(catalog.load(name))):
                 visdom_page.ensure(catalog.load(name))
     except UserError as error:
         return left_out("browser", str(error), "browser" in wanted.required)
@@ -130,12 +130,11 @@ def nothing_skipped(count: Count, name: str, wanted: Wanted) -> Count:
 
 def inside(name: str, wanted: Wanted, insist: bool) -> Count:
     """The tests inside the native environment of one stack."""
-    stack = catalog.load(name)
+    choice = selection.choose([], "", asked=name)
     try:
-        native.ensure(stack, stack.build())
+        choice = builds.make(builds.settled(choice), native.ensure)
     except UserError as error:
         return left_out(name, str(error), insist or name in wanted.required)
-    choice = selection.choose([], "", asked=name)
     python = runner.python_command([], choice, "venv", wanted.machine)
     return pytest(name, python, ["tests/stack", *wanted.arguments], at_once(wanted.machine))
 

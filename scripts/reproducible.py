@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from labkit.base import settings
-from labkit.stacks import catalog, images
+from labkit.stacks import builds, catalog, images, selection
 from labkit.stacks import engine as engines
 from labkit.stacks.engine import Engine
 
@@ -41,9 +41,9 @@ def build(engine: Engine, stack: catalog.Stack, build: catalog.Build, name: str)
 
 
 def main() -> int:
-    stack = catalog.load(sys.argv[1] if len(sys.argv) > 1 else "cpu")
     engine = engines.find()
-    first, second = (build(engine, stack, stack.build(), f"torch-labs-twice:{number}") for number in (1, 2))
+    choice = builds.settled(selection.choose([], "", asked=sys.argv[1] if len(sys.argv) > 1 else "cpu"), engine)
+    first, second = (build(engine, choice.stack, choice.build, f"torch-labs-twice:{number}") for number in (1, 2))
     differing = sorted(path for path in first.keys() | second.keys() if first.get(path) != second.get(path))
     unknown = [path for path in differing if not path.startswith(KNOWN)]
     print(f"{len(first)} files, {len(differing)} differ, {len(unknown)} of them unexpectedly")

@@ -34,8 +34,8 @@ def package_index() -> str:
 def variables() -> dict[str, str]:
     """What uv and npm are told in their environment."""
     mirror, told = chosen(), {}
-    if settings.current().wheels:
-        return {"UV_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_FIND_LINKS": settings.current().wheels}
+    if settings.current().packages:
+        return {"UV_NO_INDEX": "1", "UV_OFFLINE": "1", "UV_FIND_LINKS": settings.current().packages}
     if package_index():
         told["UV_DEFAULT_INDEX"] = package_index()
     for variable, key in (("UV_PYTHON_INSTALL_MIRROR", "python"), ("NPM_CONFIG_REGISTRY", "npm")):

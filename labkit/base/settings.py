@@ -26,6 +26,7 @@ FILE = ROOT / "settings.toml"
 HANDED_ON = "LAB_SETTINGS"
 
 
+_PLACE = r"(https?://[^/\s]+\S*|file:///\S*.*|(?!\w+://).+)?"
 _MIRROR = r"cn|https?://[^/\s]+\S*|file:///\S*.*|[\w-]*\.[\w.-]*"
 
 
@@ -57,6 +58,8 @@ class Settings:
     lang: str = kept("language of what labs say: en or zh; default: that of the system", can_be="en|zh", so="en or zh")
     visdom_port: str = kept("port of visdom", "8097", "[1-9][0-9]{0,4}", "a number from 1 to 65535")
     registry: str = kept("registry to pull base images from first, such as mirror.example.com")
+    wheels: str = kept("address or folder to ask first for PyTorch's own wheels", can_be=_PLACE,
+                       so="an address (http://..., https://..., file:///...) or a folder")  # fmt: skip
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
     base_image: str = kept("image to build on instead of the stack's own", only_kept=True)
     detectron2: str = kept("wheel, or requirement of pip, to install instead of our own detectron2", only_kept=True)
@@ -67,7 +70,7 @@ class Settings:
     launch: str = ""  # "--gpus=2": how several processes were asked for
     command: str = can_be("invoke|inv")  # how the user calls ./inv, where that is not so
     visdom_server: str = "127.0.0.1"
-    wheels: str = ""  # folder of packages that is the only source of them, as from a bundle
+    packages: str = ""  # folder of packages that is the only source of them, as from a bundle
 
     @property
     def data_dir(self) -> Path:
@@ -95,6 +98,7 @@ class System:
     preload: str  # what every program loads first
     pyenv: Path
     index: str  # package index that the user set for uv or pip
+    python_mirror: str  # where the user has uv get interpreters
     configuration: Path  # ~/.config
     compose_project: str
     processes: int  # that train together
@@ -156,6 +160,7 @@ def check(name: str, value: str, source: str, base: Path | None = None) -> str:
         raise UserError(f"{source} must be {about['so']}, not {value or 'empty'}", remedy)
     try:
         is_path = name in ("data", "runs") or (name == "detectron2" and Path(value).expanduser().is_file())
+        is_path = is_path or (name == "wheels" and "://" not in value)
         return str((base or Path.cwd()) / Path(value).expanduser()) if is_path else value
     except (OSError, RuntimeError) as error:  # a name that no disk takes; a ~user that there is not
         raise UserError(f"{source} is no path that can be used: {error}", remedy) from None
@@ -264,6 +269,7 @@ def system() -> System:
         preload=environment.get("LD_PRELOAD", ""),
         pyenv=Path(environment.get("PYENV_ROOT") or home / ".pyenv"),
         index=installers.index_of(environment),
+        python_mirror=environment.get("UV_PYTHON_INSTALL_MIRROR", ""),
         configuration=Path(environment.get("XDG_CONFIG_HOME") or home / ".config"),
         compose_project=environment.get("COMPOSE_PROJECT_NAME", ""),
         processes=_number(environment, "WORLD_SIZE", 1),

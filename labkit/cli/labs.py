@@ -76,7 +76,7 @@ def start_lab(
         problem = f"lab {name} trains in one process only; --gpus and --nodes are for {able}"
         raise UserError(problem, f"./inv lab {name}")
     machine = machines.probe()
-    choice = choose(machine, stack)
+    choice = choose(machine, stack, where)
     if group and len(group.machines) > 1 and not where and not settings.current().image:
         where = "venv"
     place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
@@ -89,7 +89,7 @@ def start_lab(
     if wanted and sample_will_do:
         request, wanted = dataclasses.replace(request, sample=True), ""
     if not dry:
-        place, machine = prepare(place, where, choice, machine)
+        place, choice, machine = prepare(place, where, choice, machine)
         if place == "docker":
             refuse_second(machine.engine, name)
         if not prepare_data(wanted, f"./inv lab {name}"):
@@ -170,11 +170,11 @@ def prepare_data(name: str, command: str) -> bool:
 
 def shell(stack: str, where: str, dry: bool) -> None:
     machine = machines.probe()
-    choice = choose(machine, stack)
+    choice = choose(machine, stack, where)
     place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
         print(runner.shell_command(choice, place, machine).shown())
         return
-    place, machine = prepare(place, where, choice, machine)
+    place, choice, machine = prepare(place, where, choice, machine)
     runner.shell_command(choice, place, machine).replace_process()

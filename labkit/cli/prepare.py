@@ -14,7 +14,7 @@ from rich.text import Text
 from labkit.base import paths, settings
 from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
-from labkit.stacks import catalog, containers, images, native, runner, selection, visdom_page
+from labkit.stacks import builds, catalog, containers, images, native, runner, selection, visdom_page, wheels
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
@@ -27,8 +27,8 @@ def passed_on() -> list[str]:
     return sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
 
 
-def choose(machine: machines.Machine, asked: str) -> selection.Choice:
-    """The stack for this machine, said aloud with its reason; inside an image, the image's own."""
+def choose(machine: machines.Machine, asked: str, where: str = "") -> selection.Choice:
+    """The stack for this machine and this --where, said aloud with its reason; inside an image, the image's own."""
     if machine.hidden and not machine.gpus:
         say("CUDA_VISIBLE_DEVICES leaves no GPU")
     image = settings.current().image
@@ -38,21 +38,26 @@ def choose(machine: machines.Machine, asked: str) -> selection.Choice:
             raise UserError(f"this image holds stack {stack.name}, not {asked}", "leave --stack out")
         return selection.choose(list(machine.gpus), machine.driver, machine.wsl, image)
     choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked)
+    choice = builds.settled(choice, None if where == "venv" else machine.engine)
     say(f"stack: {choice.label}, {choice.stack.title} ({choice.reason})")
     return choice
 
 
 def prepare(
     place: runner.Place, asked: str, choice: selection.Choice, machine: machines.Machine
-) -> tuple[runner.Place, machines.Machine]:
+) -> tuple[runner.Place, selection.Choice, machines.Machine]:
     """Have the stack ready at `place`; natively where no image can be had and the user did not insist on one.
 
-    Returns the place and the machine, whose engine may have got a Compose.
+    Returns the place, the choice, with another build where the wheels of the first could not be had, and the machine,
+    whose engine may have got a Compose.
     """
     if place == "docker":
         try:
             engine = containers.ensure_compose(machine.engine)
-            images.ensure(engine, choice.stack, choice.build, images.Sources.of(settings.current()))
+            sources = images.Sources.of(settings.current())
+            choice = builds.make(choice, lambda stack, build: images.ensure(engine, stack, build, sources))
+        except wheels.Missing:  # nor could they be had for a native environment
+            raise
         except UserError as error:
             if asked == "docker":
                 raise
@@ -63,13 +68,14 @@ def prepare(
                 folder.mkdir(parents=True, exist_ok=True)
             if os.getuid() == 0 and not engine.rootless:
                 warn("you are root, so the container runs as root too; as an ordinary user it would not")
-            return "docker", dataclasses.replace(machine, engine=engine)
-    if place == "venv" and native.ensure(choice.stack, choice.build):
+            return "docker", choice, dataclasses.replace(machine, engine=engine)
+    if place == "venv" and not native.ready(choice.stack, choice.build):
+        choice = builds.make(choice, native.ensure)
         try:
             visdom_page.ensure(choice.stack)
         except UserError as error:
             warn(f"{error.message}. Everything else works, and `./inv visdom` will try again.")
-    return place, machine
+    return place, choice, machine
 
 
 def usable(machine: machines.Machine) -> Engine:

@@ -45,12 +45,12 @@ def service(
         if found and public and not login.password():
             raise UserError("visdom is already running, for this machine only", "./inv visdom --stop, then retry")
         if not found or shown_again:
-            choice = choose(machine, stack)
+            choice = choose(machine, stack, where)
         if not found:
             place, why = runner.where(where, bool(settings.current().image), machine.engine)
             say(f"where: {place} ({why})")
             control.require_free(name, wanted)
-            place, machine = prepare(place, where, choice, machine)
+            place, choice, machine = prepare(place, where, choice, machine)
             address = "0.0.0.0" if public else "127.0.0.1"
             token = secrets.token_urlsafe(16) if name == "notebook" else ""
             if place == "venv" and name == "visdom":

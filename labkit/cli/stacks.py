@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from rich.table import Table
@@ -19,7 +20,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.cli.prepare import OUT, choose, passed_on, prepare, usable
 from labkit.services import control
-from labkit.stacks import catalog, containers, images, native, runner
+from labkit.stacks import builds, catalog, containers, images, native, runner
 from labkit.stacks import doctor as doctors
 from labkit.stacks import export as exports
 from labkit.stacks import machine as machines
@@ -32,7 +33,7 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
         mirrors.find(mirror)
         settings.use(mirror=mirror)
     machine = machines.probe()
-    choice = choose(machine, stack)
+    choice = choose(machine, stack, where)
     place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
     say(f"where: {place} ({why})")
     if dry:
@@ -40,7 +41,10 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
             print(shlex.join(images.planned(machine.engine, choice.stack, choice.build)))
         print(runner.python_command([SELFTEST], choice, place, machine).shown())
         return None
-    place, machine = prepare(place, where, choice, machine)
+    place, choice, machine = prepare(place, where, choice, machine)
+    for build in choice.stack.builds:
+        if build.pending and not choice.exact:
+            say(f"{catalog.label(choice.stack, build)} is used only when asked for: nobody recorded its wheels' hashes")
     status = runner.python_command([SELFTEST], choice, place, machine).run()
     if status == 0:
         flag = f" --stack {stack}" if stack else ""
@@ -56,9 +60,9 @@ def devcontainer(stack: str) -> None:
         raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}", "./inv doctor")
     choice = choose(machine, stack)
     if choice.stack.editor_base and not settings.current().base_image:
-        settings.use(base_image=choice.stack.editor_base)
         say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
-    _, machine = prepare("docker", "docker", choice, machine)
+        choice = dataclasses.replace(choice, stack=choice.stack.for_editor)
+    _, choice, machine = prepare("docker", "docker", choice, machine)
     variables = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.variables(machine.engine, choice)}
     lines = [compose_line(name, value) for name, value in variables.items()]
     (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
@@ -73,8 +77,9 @@ def compose_line(name: str, value: str) -> str:
 
 def image_build(stack: str) -> None:
     machine = machines.probe()
-    name = images.ensure(usable(machine), *asked_build(machine, stack), images.Sources.of(settings.current()))
-    print(name)
+    engine, sources = usable(machine), images.Sources.of(settings.current())
+    choice = builds.make(choose(machine, stack), lambda stack, build: images.ensure(engine, stack, build, sources))
+    print(images.tag(choice.stack, choice.build))
 
 
 def image_test(stack: str) -> int:
@@ -102,9 +107,7 @@ def image_sbom(stack: str, output: str) -> None:
 
 
 def image_prune() -> None:
-    engine = usable(machines.probe())
-    every = [(stack, build) for stack in map(catalog.load, catalog.names()) for build in stack.builds]
-    removed = images.prune(engine, every)
+    removed = images.prune(usable(machines.probe()))
     say(f"removed: {', '.join(removed)}" if removed else "no image is older than its stack")
 
 
@@ -126,7 +129,8 @@ def doctor(stack: str, json: bool) -> int | None:
     machine = machines.examine()
     running = [control.find(name, machine.engine) for name in ports.SERVICES]
     ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
-    groups = doctors.diagnose(dataclasses.replace(machine, ports={**machine.ports, **ours}), stack)
+    machine = dataclasses.replace(machine, ports={**machine.ports, **ours})
+    groups = doctors.diagnose(machine, stack, partial(builds.settled, engine=machine.engine))
     findings = [finding for group in groups.values() for finding in group]
     if json:
         print(doctors.as_json(groups))
@@ -154,7 +158,7 @@ def doctor(stack: str, json: bool) -> int | None:
 
 
 def export(format: str, stack: str, mirror: str, output: str) -> None:
-    choice = choose(machines.probe(), stack)
+    choice = choose(machines.probe(), stack, "venv")
     path = runner.caller_folder() / Path(output).expanduser()
     if output and path.exists():
         raise UserError(f"{paths.shown(path)} already exists", f"rm {output}, or choose another name with --output")
@@ -168,7 +172,7 @@ def export(format: str, stack: str, mirror: str, output: str) -> None:
 
 
 def detectron2_install(python: str, stack: str) -> None:
-    choice = choose(machines.probe(), stack)
+    choice = choose(machines.probe(), stack, "venv")
     interpreter = runner.caller_folder() / Path(python).expanduser()
     if not os.access(interpreter, os.X_OK) or interpreter.is_dir():
         raise UserError(f"{paths.shown(interpreter)} is not a Python interpreter", "./inv --help detectron2.install")

@@ -27,6 +27,7 @@ class Build(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     cuda: str  # "" without CUDA
     lock: Path  # in docker/locks
+    disk_gb: float  # of the installed packages
     cudnn: str = ""  # major.minor, where it was seen
     wheels: str = ""  # address of a wheel index beside the package index; "" where the package index has them
 
@@ -49,15 +50,22 @@ class Stack(Record, frozen=True, forbid_unknown_fields=True):
     torch: str
     torchvision: str
     requirements: Path  # in docker/locks
-    disk_gb: float
     builds: Tuple[Build, ...] = msgspec.field(name="build")
     detectron2: str = ""  # the lock of its source, which becomes a wheel (labkit/stacks/detectron2_wheel.py)
     editor_base: str = ""  # base of the devcontainer, where the stack's own is too old for VS Code
+    editor_digest: str = ""
 
     @property
-    def image_gb(self) -> float:
-        """Disk that building the image takes: the build stage, its copy in the image, and the cache."""
-        return 2.5 * self.disk_gb
+    def for_editor(self) -> "Stack":
+        """The stack on the base of its devcontainer."""
+        if not self.editor_base:
+            return self
+        return msgspec.structs.replace(self, base=self.editor_base, digest=self.editor_digest)
+
+    @property
+    def locked(self) -> List[Build]:
+        """The builds with recorded hashes, the preferred one first."""
+        return [build for build in self.builds if not build.pending]
 
     @property
     def targets(self) -> List[str]:
@@ -75,12 +83,17 @@ class Stack(Record, frozen=True, forbid_unknown_fields=True):
                     return build
             hint = nearest(name, [build.name for build in self.builds])
             raise UserError(f"stack {self.name} has no build '{name}' ({hint})", "./inv doctor")
-        return next((build for build in self.builds if not build.pending), self.builds[0])
+        return [*self.locked, self.builds[0]][0]
 
 
 def label(stack: Stack, build: Build) -> str:
     """How a build is named for the reader and for `--stack`."""
     return f"{stack.name}/{build.name}"
+
+
+def pins(lock: Path) -> str:
+    """What a lock says, without its comments: fingerprints are made of this text."""
+    return re.sub(r"^[ ]*#.*\n|[ ]+#.*", "", lock.read_text(encoding="utf-8"), flags=re.MULTILINE)
 
 
 def names() -> List[str]:
@@ -103,8 +116,9 @@ def load_facts() -> Dict[str, Any]:
 def check(stack: Stack, facts: Dict[str, Any]) -> List[str]:
     """What is wrong with `stack` in the light of `facts`, one sentence each; an empty list where nothing is."""
     wrong = []
-    if stack.digest != "pending" and not re.fullmatch(r"sha256:[0-9a-f]{64}", stack.digest):
-        wrong.append(f"{stack.name}: digest is neither a sha256 nor 'pending'")
+    for base, digest in ((stack.base, stack.digest), (stack.editor_base, stack.editor_digest)):
+        if base and digest != "pending" and not re.fullmatch(r"sha256:[0-9a-f]{64}", digest):
+            wrong.append(f"{stack.name}: the digest of {base} is neither a sha256 nor 'pending'")
     if not stack.builds:
         wrong.append(f"{stack.name}: no [[build]]")
     if stack.python not in stack.native_python:

@@ -18,7 +18,7 @@ from labkit.base.errors import UserError
 from labkit.base.files import locked
 from labkit.base.programs import last_words, uv, uv_environment
 from labkit.data import download
-from labkit.stacks.catalog import LOCKS, Stack
+from labkit.stacks.catalog import LOCKS, Stack, pins
 
 MAKER = paths.ROOT / "docker" / "detectron2" / "make_wheel.py"
 PANOPTICAPI = LOCKS / "panopticapi.txt"
@@ -47,8 +47,8 @@ def recipe(stack: Stack) -> bytes:
     if not stack.detectron2:
         return b""
     wheel = asked_file()
-    files = [LOCKS / stack.detectron2, MAKER, PANOPTICAPI, *([wheel] if wheel else [])]
-    return b"\0".join([*(file.read_bytes() for file in files), asked().encode()])
+    locks = [pins(lock).encode() for lock in (LOCKS / stack.detectron2, PANOPTICAPI)]
+    return b"\0".join([*locks, *(file.read_bytes() for file in (MAKER, *([wheel] if wheel else []))), asked().encode()])
 
 
 def fetch_source(stack: Stack) -> Path:

@@ -10,12 +10,12 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from typing import Any, Literal, Sequence
+from typing import Any, Callable, Literal, Sequence
 
 from labkit.base import paths, ports
 from labkit.base.command import as_typed
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, images, selection
+from labkit.stacks import catalog, images, selection, sizes
 from labkit.stacks import engine as engines
 from labkit.stacks.machine import UNKNOWN, Machine, host_of
 
@@ -46,20 +46,25 @@ class Finding:
     next_command: str = ""
 
 
-def diagnose(machine: Machine, asked: str = "") -> dict[str, list[Finding]]:
-    """The findings for `machine` in groups, in the order a person would check them. `asked`: as in selection.choose."""
+def diagnose(
+    machine: Machine, asked: str = "", settle: Callable[[selection.Choice], selection.Choice] = lambda choice: choice
+) -> dict[str, list[Finding]]:
+    """The findings for `machine` in groups, in the order a person would check them. `asked`: as in selection.choose.
+
+    `settle` gives the choice with the build that is made already (labkit/stacks/builds.py).
+    """
     facts = catalog.load_facts()
-    choice = selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside)
+    choice = settle(selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside))
     groups = {
         "computer": [
             system(machine),
             user(machine),
-            disk(machine, choice.stack),
+            disk(machine, choice),
             data_folder(machine),
             shared_memory(machine),
             clock(machine, facts),
         ],
-        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked)],
+        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked), hashes()],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
         "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
@@ -106,10 +111,10 @@ def user(machine: Machine) -> Finding:
     return Finding("user", "note", "user", what, "work as an ordinary user in the group docker")
 
 
-def disk(machine: Machine, stack: catalog.Stack) -> Finding:
+def disk(machine: Machine, choice: selection.Choice) -> Finding:
     what = f"{machine.disk_free_gb:.0f} GB free in {paths.shown(paths.ROOT)}"
-    if machine.disk_free_gb < stack.disk_gb:
-        what += f", and stack {stack.name} takes {stack.disk_gb:g} GB"
+    if machine.disk_free_gb < choice.build.disk_gb:
+        what += f", and {choice.label} takes {choice.build.disk_gb:g} GB"
         return Finding("disk", "problem", "disk", what, "./inv clean")
     return Finding("disk", "ok", "disk", what)
 
@@ -230,6 +235,14 @@ def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, ask
     return Finding("stack", "note", "stack", what, ", or ".join(offers))
 
 
+def hashes() -> Finding:
+    """The builds that are pinned by versions alone."""
+    stacks = map(catalog.load, catalog.names())
+    pending = [catalog.label(stack, build) for stack in stacks for build in stack.builds if build.pending]
+    what = "recorded for the packages of every build" + (f" but {', '.join(pending)}" if pending else "")
+    return Finding("hashes", "ok", "hashes", what)
+
+
 # --- network ---------------------------------------------------------------------------------------------------------
 
 
@@ -299,16 +312,19 @@ def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
 
 def image(machine: Machine, choice: selection.Choice) -> Finding:
     """Today's image of the stack: there, older, or yet to be built, and then whether it would fit the disk."""
-    free, needed = machine.engine_free_gb, choice.stack.image_gb
+    size, free = sizes.of(choice.stack, choice.build), machine.engine_free_gb
+    needed = size.building / 1e9
     if images.tag(choice.stack, choice.build) in machine.images:
         return Finding("image", "ok", "image", f"of stack {choice.stack.name}: built")
-    older = any(name.startswith(f"{images.REPOSITORY}/{choice.stack.name}:") for name in machine.images)
+    ours = {name for name in machine.images if name.startswith(f"{images.REPOSITORY}/{choice.stack.name}:")}
+    older = bool(ours - images.todays(choice.stack))
     what = f"of stack {choice.stack.name}: {'older than its definition' if older else 'not built yet'}"
     if free is not None and free < needed:
-        what += f"; {free:.0f} GB free in {machine.engine.folder}, and building takes {needed:g} GB"
+        what += f"; {free:.0f} GB free in {machine.engine.folder}, and building takes {needed:.1f} GB"
         return Finding("image", "problem", "image", what, "docker system prune, or ./inv setup --where venv")
     room = f", {free:.0f} GB free in {machine.engine.folder}" if free is not None else ""
-    return Finding("image", "ok", "image", f"{what} (the first run does it){room}")
+    what += f" (the first run does it: {size.image / 1e9:.1f} GB, with the cache of the builds {needed:.1f} GB){room}"
+    return Finding("image", "ok", "image", what)
 
 
 def toolkit(machine: Machine, choice: selection.Choice) -> Finding:

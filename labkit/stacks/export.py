@@ -75,7 +75,7 @@ def sources(build: Build, place: dict[str, Any]) -> list[str]:
     """The options of pip that say where packages come from; none where the package index has them all."""
     options = [f"--index-url {place['index']}"] if place else []
     if build.wheels and build.name in place.get("builds", []):
-        options.append(f"--find-links {place['wheels'].replace('BUILD', build.name)}")
+        options.append(f"--find-links {place['wheels'][0].replace('BUILD', build.name)}")
     elif build.wheels:
         options.append(f"--extra-index-url {build.wheels}")
     return options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,17 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from labkit.base import mirrors, paths, settings
+from labkit.base import files, mirrors, paths, settings
 from labkit.base.console import say, warn
-from labkit.base.errors import UserError
+from labkit.base.errors import UserError, harmless
 from labkit.base.programs import output_of, uv
-from labkit.stacks import detectron2_wheel, native, visdom_page
-from labkit.stacks.catalog import LOCKS, STACKS, Build, Stack
+from labkit.stacks import catalog, detectron2_wheel, native, sizes, visdom_page, wheels
+from labkit.stacks.catalog import LOCKS, Build, Stack, label, pins
 from labkit.stacks.engine import Engine
 from labkit.stacks.machine import free_gb
 
 DOCKER = paths.ROOT / "docker"
+HELPERS = ("apt-install", "compile.py")  # of the Dockerfile
 REPOSITORY = "torch-labs"
+# PyTorch and what it needs, by name: a layer of an image that seldom changes and is larger than all others.
+WITH_PYTORCH = (
+    r"(torch|torchvision|triton|(nvidia|cuda)-[\w-]+|numpy|pillow|future|filelock|fsspec|jinja2|markupsafe|networkx|"
+    r"sympy|mpmath|setuptools|typing-extensions)(\[|==)"
+)
 
 
 @dataclass(frozen=True)
@@ -43,15 +50,28 @@ class Sources:
 
 
 def fingerprint(stack: Stack, build: Build) -> str:
-    """sha256 of what decides the content of the image: stack file, locks, Dockerfile, its helpers, another base."""
+    """sha256 of what decides the content of the image: base, Python, packages, Dockerfile and its helpers.
+
+    A comment in a stack's file or in a lock decides nothing.
+    """
     content = hashlib.sha256()
-    lock = stack.requirements if build.pending else build.lock
-    recipe = [DOCKER / "Dockerfile", DOCKER / "apt-install", LOCKS / "build.txt", *visdom_page.FILES]
-    for path in (STACKS / f"{stack.name}.toml", lock, *recipe):
+    base = settings.current().base_image or f"{stack.base} {stack.digest}"
+    content.update("\0".join([stack.name, build.name, base, stack.python, *parts(stack, build)]).encode())
+    content.update(pins(LOCKS / "build.txt").encode())
+    for path in (DOCKER / "Dockerfile", *(DOCKER / name for name in HELPERS), *visdom_page.FILES):
         content.update(path.read_bytes())
     content.update(detectron2_wheel.recipe(stack))
-    content.update(f"{build.name} {settings.current().base_image}".encode())
     return content.hexdigest()
+
+
+def parts(stack: Stack, build: Build) -> tuple[str, str]:
+    """The requirements of PyTorch's layer in the image, and of the layer of all other packages."""
+    text = native.requirements(stack, build, windows=True)
+    if build.pending:
+        text += f"torch=={stack.torch}+{build.name}\ntorchvision=={stack.torchvision}+{build.name}\n"
+    entries = re.findall(r"^\S.*\n(?:[ ]+.*\n)*", text, re.MULTILINE)
+    first = [entry for entry in entries if re.match(WITH_PYTORCH, entry)] if not build.pending else entries
+    return "".join(first), "".join(entry for entry in entries if entry not in first)
 
 
 def tag(stack: Stack, build: Build) -> str:
@@ -64,37 +84,48 @@ def present(engine: Engine, name: str) -> bool:
     return bool(output_of(engine.client, "image", "inspect", "--format", "{{.Id}}", name))
 
 
-def older(engine: Engine, stack: Stack, build: Build) -> list[str]:
+def todays(stack: Stack) -> set[str]:
+    """The names of all images that the stack can have today, its devcontainer's among them."""
+    return {tag(each, build) for each in (stack, stack.for_editor) for build in stack.builds}
+
+
+def older(engine: Engine, stack: Stack) -> list[str]:
     """The images of this stack that were built from an earlier version of it."""
     names = "{{.Repository}}:{{.Tag}}"
     listed = output_of(engine.client, "image", "ls", "--format", names, f"{REPOSITORY}/{stack.name}")
-    return [name for name in listed.splitlines() if name != tag(stack, build)]
+    return [name for name in listed.splitlines() if name not in todays(stack)]
 
 
 def base_sources(stack: Stack, sources: Sources) -> list[str]:
-    """The images to build on, in the order in which they are tried."""
+    """The images to build on, in the order in which they are tried: by digest from everywhere, then by tag."""
     if sources.base:
         return [sources.base]
-    pinned = stack.base if stack.digest == "pending" else f"{stack.base.partition(':')[0]}@{stack.digest}"
-    names = [sources.registry + pinned] if sources.registry else []
-    names.append(pinned)
-    if stack.base.startswith("nvidia/"):
-        names.append(f"nvcr.io/{pinned}")  # NVIDIA's own registry has the same images
-    return names
+    name = stack.base.partition(":")[0]
+    pinned = [] if stack.digest == "pending" else [f"{name}@{stack.digest}"]
+    return [address for image in (*pinned, stack.base) for address in registries(image, sources)]
+
+
+def registries(image: str, sources: Sources) -> list[str]:
+    """The addresses of an image of Docker Hub: in the user's registry, there, and at NVIDIA's own registry."""
+    official = "" if "/" in image else "library/"  # how Docker Hub itself calls it, and so do most that mirror it
+    names = [f"{sources.registry}{prefix}{image}" for prefix in dict.fromkeys((official, "")) if sources.registry]
+    return [*names, image, *([f"nvcr.io/{image}"] if image.startswith("nvidia/") else [])]
 
 
 def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
     """The first base image that is here or can be pulled. Raises UserError with what each source answered."""
     failures = []
     for name in base_sources(stack, sources):
-        if present(engine, name):
-            return name
-        say(f"pulling {name}")
-        pulled = subprocess.run([engine.client, "pull", name], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
-        if pulled.returncode == 0:
-            return name
-        reason = (pulled.stderr.strip().splitlines() or ["no answer"])[-1]
-        failures.append(f"{name} ({reason.removeprefix('Error response from daemon: ')})")
+        if not present(engine, name):
+            say(f"pulling {name}")
+            pulled = subprocess.run([engine.client, "pull", name], stdout=sys.stderr, stderr=subprocess.PIPE, text=True)
+            if pulled.returncode != 0:
+                reason = (pulled.stderr.strip().splitlines() or ["no answer"])[-1]
+                failures.append(f"{name} ({harmless(reason).removeprefix('Error response from daemon: ')})")
+                continue
+        if not sources.base and stack.digest != "pending" and "@" not in name:
+            warn(f"no registry has {stack.base} as it was recorded, so {name} is taken as it is today: {failures[0]}")
+        return name
     raise UserError(
         f"no base image for stack {stack.name}: {'; '.join(failures)}",
         "./inv config set registry mirror.example.com, or without a container: --where venv",
@@ -104,6 +135,7 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
 def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources: Sources, context: Path) -> list[str]:
     """The command that builds the image: a pure function of what is given and of the proxies in the environment."""
     options = "--require-hashes" if not build.pending else f"--index {build.wheels} --index-strategy unsafe-best-match"
+    interpreters = mirrors.variables().get("UV_PYTHON_INSTALL_MIRROR") or settings.system().python_mirror
     arguments = {
         "BASE_IMAGE": base,
         "PYTHON": stack.python,
@@ -112,6 +144,7 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
         "LAB_IMAGE": f"{stack.name}/{build.name}",
         "FINGERPRINT": fingerprint(stack, build),
         "UV_DEFAULT_INDEX": sources.index,
+        "UV_PYTHON_INSTALL_MIRROR": interpreters,
         "APT_MIRROR": sources.apt,
     }
     proxies = [name for name in settings.system().proxies if name.lower() != "all_proxy"]
@@ -133,15 +166,20 @@ def planned(engine: Engine, stack: Stack, build: Build) -> list[str]:
 
 
 def make_context(stack: Stack, build: Build) -> Path:
-    """The folder that the build sees: requirements, locks of the build tools and of detectron2, uv, visdom's page."""
+    """The folder that the build sees: requirements, PyTorch's wheels, uv, the Dockerfile's helpers, visdom's page.
+
+    Raises Missing where those wheels cannot be had.
+    """
     context = native.VENV / "context" / stack.name
     shutil.rmtree(context, ignore_errors=True)
     context.mkdir(parents=True)
-    requirements = native.requirements(stack, build, windows=True)
-    if build.pending:
-        requirements += f"torch=={stack.torch}+{build.name}\ntorchvision=={stack.torchvision}+{build.name}\n"
-    (context / "requirements.txt").write_text(requirements, encoding="utf-8")
-    for source in (LOCKS / "build.txt", detectron2_wheel.PANOPTICAPI, DOCKER / "apt-install", Path(uv())):
+    pytorch = wheels.fetch(stack, build, stack.python)
+    (context / "wheels").mkdir()
+    for wheel in sorted(pytorch.iterdir()) if pytorch else ():
+        files.link(wheel, context / "wheels" / wheel.name)
+    for name, requirements in zip(("pytorch.txt", "packages.txt"), parts(stack, build)):
+        (context / name).write_text(requirements, encoding="utf-8")
+    for source in (LOCKS / "build.txt", detectron2_wheel.PANOPTICAPI, *(DOCKER / name for name in HELPERS), Path(uv())):
         shutil.copy(source, context / source.name)
     detectron2_wheel.make(stack, context / "detectron2")
     visdom_page.fetch(context / "visdom")
@@ -153,7 +191,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     name = tag(stack, build)
     if present(engine, name):
         return name
-    if older(engine, stack, build):
+    if older(engine, catalog.load(stack.name)):
         say(f"the image of stack {stack.name} is older than its definition: rebuilding it")
     if not engine.builder:
         raise UserError(
@@ -161,19 +199,27 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
             "sudo apt install docker-buildx (Docker's own packages: docker-buildx-plugin), or --where venv",
         )
     root = output_of(engine.client, "info", "--format", "{{.DockerRootDir}}")
-    needed_gb = stack.image_gb
+    size = sizes.of(stack, build)
+    needed_gb = size.building / 1e9
     if root and Path(root).exists() and free_gb(Path(root)) < needed_gb:
         free = f"only {free_gb(Path(root)):.1f} GB are free in {root}"
-        raise UserError(f"building stack {stack.name} takes about {needed_gb:g} GB and {free}", "docker system prune")
+        problem = f"building {label(stack, build)} takes about {needed_gb:.1f} GB and {free}"
+        raise UserError(problem, "docker system prune")
     if build.pending:
         warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
+    say(f"making the image of {label(stack, build)}, once")
+    for line in size.announcement(f"{size.image / 1e9:.1f} GB, with the cache of the builds {needed_gb:.1f} GB"):
+        say(line)
+    context = make_context(stack, build)
     base = get_base(engine, stack, sources)
-    command = build_command(engine, stack, build, base, sources, make_context(stack, build))
+    command = build_command(engine, stack, build, base, sources, context)
     started = time.monotonic()
     say(f"building {name} on {base} with {engine.builder}")
     environment = settings.child_environment({"DOCKER_BUILDKIT": "1"})
     if subprocess.run(command, stdout=sys.stderr, env=environment).returncode != 0:
         raise UserError(f"building stack {stack.name} failed (the engine's own message is above)", "./inv doctor")
+    wheels.forget(build)
+    shutil.rmtree(context, ignore_errors=True)
     say(f"{name} is ready after {time.monotonic() - started:.0f} s")
     return name
 
@@ -218,10 +264,9 @@ def asked(command: list[str]) -> str:
     return done.stdout
 
 
-def prune(engine: Engine, today: list[tuple[Stack, Build]]) -> list[str]:
+def prune(engine: Engine) -> list[str]:
     """Remove the images of earlier versions of the stacks; their names."""
-    kept = {tag(stack, build) for stack, build in today}
-    names = sorted({name for stack, build in today for name in older(engine, stack, build)} - kept)
+    names = sorted(name for stack in catalog.names() for name in older(engine, catalog.load(stack)))
     for name in names:
         subprocess.run([engine.client, "image", "rm", name], stdout=subprocess.DEVNULL)
     return names

@@ -13,12 +13,6 @@ from typing import Mapping
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from labkit.base.console import console
-from labkit.base.files import megabytes
-from labkit.base.programs import uv, uv_environment
-
-ASKING_S = 30.0  # for the sizes of all packages; half a second where the index is near
-MBIT_100 = 12.5e6  # bytes per second
-UNPACKING_S = 60.0
 
 
 def quietly(
@@ -49,39 +43,6 @@ def quietly(
         for line in re.findall(r"(?m)^warning:.*", text):
             print(line, file=sys.stderr)
     return process.returncode == 0
-
-
-def announcement(lock: str, python: Path | str, disk_gb: float) -> list[str]:
-    """What is ahead before the packages of `lock` (its text) are there for `python`: download, disk, time."""
-    size_bytes = download_bytes(lock, python)
-    seconds = size_bytes / MBIT_100 + UNPACKING_S
-    download = f"{megabytes(size_bytes)}, less what uv has kept of it from before" if size_bytes else "not known"
-    return [
-        f"  download  {download}",
-        f"  disk      about {disk_gb:g} GB",
-        f"  time      about {max(1, round(seconds / 60))} min at 100 Mbit/s" if size_bytes else "  time      minutes",
-        "  You may stop it with Ctrl-C: the same command goes on with what has arrived.",
-    ]
-
-
-def download_bytes(lock: str, python: Path | str) -> int:
-    """How many bytes the files come to that uv would fetch, as the package index says; 0 where it does not."""
-    command = [uv(), "pip", "compile", "-", "--quiet", "--no-deps", "--no-header", "--format", "pylock.toml"]
-    command += ["--python", str(python)]
-    try:
-        done = subprocess.run(
-            command, input=lock, capture_output=True, text=True, env=uv_environment(), timeout=ASKING_S
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    total = 0
-    for package in done.stdout.split("[[packages]]")[1:] if done.returncode == 0 else ():
-        wheels = package.partition("wheels = ")[2] or package
-        sizes = [int(size) for size in re.findall(r"\bsize = ([0-9]{1,15})\b", wheels)]
-        if not sizes:
-            return 0
-        total += max(sizes)
-    return total
 
 
 def _bar() -> Progress:

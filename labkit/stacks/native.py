@@ -19,8 +19,8 @@ from labkit.base.errors import UserError
 from labkit.base.files import locked
 from labkit.base.programs import output_of, uv, uv_environment
 from labkit.base.typed import Record
-from labkit.stacks import detectron2_wheel, installing
-from labkit.stacks.catalog import LOCKS, Build, Stack
+from labkit.stacks import detectron2_wheel, installing, sizes, wheels
+from labkit.stacks.catalog import LOCKS, Build, Stack, label, pins
 from labkit.stacks.machine import free_gb, has_library
 
 VENV = paths.ROOT / ".venv"
@@ -68,7 +68,7 @@ def requirements(stack: Stack, build: Build, windows: bool) -> str:
     """
     source = stack.requirements if build.pending else build.lock
     unused = "opencv-python-headless" if windows else "opencv-python"
-    return re.sub(rf"^{unused}[=<].*\n(?:[ ]+--hash.*\n)*", "", source.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return re.sub(rf"^{unused}[=<].*\n(?:[ ]+--hash.*\n)*", "", pins(source), flags=re.MULTILINE)
 
 
 def find_python(versions: tuple[str, ...]) -> str:
@@ -118,29 +118,32 @@ def ensure(stack: Stack, build: Build) -> bool:
 def make(stack: Stack, build: Build) -> None:
     """Make the environment from nothing. The stamp that says it is complete is written last."""
     folder = VENV / stack.name
-    if free_gb(VENV) < stack.disk_gb:
+    if free_gb(VENV) < build.disk_gb:
         free = f"only {free_gb(VENV):.1f} GB are free in {VENV}"
-        raise UserError(f"stack {stack.name} takes {stack.disk_gb:g} GB and {free}", "./inv clean")
+        raise UserError(f"{label(stack, build)} takes {build.disk_gb:g} GB and {free}", "./inv clean")
     started = time.monotonic()
     python = find_python(stack.native_python)
     said = output_of(python, "--version")
-    lock = requirements(stack, build, has_library(LIBGL))
+    version = said.partition(" ")[2].rpartition(".")[0]
     say(f"making .venv/{stack.name}, once: {said}, torch {stack.torch}")
-    for line in installing.announcement(lock, python, stack.disk_gb):
+    for line in sizes.of(stack, build, version).announcement(f"{build.disk_gb:g} GB"):
         say(line)
+    pytorch = wheels.fetch(stack, build, version)
     run_uv("venv", "--quiet", "--clear", "--no-project", "--python", python, str(folder))
-    install(python_of(stack), lock, pinned=not build.pending, size_gb=stack.disk_gb)
+    lock = requirements(stack, build, has_library(LIBGL))
+    install(python_of(stack), lock, pytorch, pinned=not build.pending, size_gb=build.disk_gb)
     if build.pending:
         warn(f"the wheels of {stack.name}/{build.name} have no recorded hashes: {build.wheels} is trusted unchecked")
-        pytorch = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
+        versions = [f"torch=={stack.torch}+{build.name}", f"torchvision=={stack.torchvision}+{build.name}"]
         options = ["--python", str(python_of(stack)), "--index", build.wheels, "--index-strategy", "unsafe-best-match"]
-        run_uv("pip", "install", *options, *pytorch)
+        run_uv("pip", "install", *options, *versions)
     if stack.detectron2:
         add_detectron2(python_of(stack), stack)
     where = "import sysconfig; print(sysconfig.get_paths()['purelib'])"
     packages = output_of(str(python_of(stack)), "-I", "-c", where)
     (Path(packages) / "labkit.pth").write_text(f"{paths.ROOT}\n", encoding="utf-8")
-    typed.write(folder / STAMP, Stamp(fingerprint(stack, build), f"{stack.name}/{build.name}", said))
+    typed.write(folder / STAMP, Stamp(fingerprint(stack, build), label(stack, build), said))
+    wheels.forget(build)
     say(f".venv/{stack.name} is ready after {time.monotonic() - started:.0f} s")
 
 
@@ -153,13 +156,17 @@ def add_detectron2(python: Path, stack: Stack) -> None:
         run_uv("pip", "install", *options, *detectron2_wheel.arguments(folder))
 
 
-def install(python: Path, lock: str, pinned: bool = True, size_gb: float = 0) -> None:
-    """Install what `lock` (its text) pins into the environment of `python`; with its size there is a bar."""
+def install(python: Path, lock: str, pytorch: Path | None = None, pinned: bool = True, size_gb: float = 0) -> None:
+    """Install what `lock` (its text) pins into the environment of `python`; with its size there is a bar.
+
+    `pytorch`: the folder with PyTorch's own wheels, where the package index does not have them.
+    """
     with tempfile.NamedTemporaryFile("w", suffix=".txt", encoding="utf-8") as file:
         file.write(lock)
         file.flush()
         # Compiled once here: where PYTHONDONTWRITEBYTECODE is set, every import of torch would compile it again (8 s).
         options = ["--compile-bytecode", *(["--require-hashes"] if pinned else [])]
+        options += ["--find-links", str(pytorch)] if pytorch else []
         options += ["--build-constraints", str(LOCKS / "build.txt"), "--python", str(python), "-r", file.name]
         run_uv("pip", "install", *options, size_gb=size_gb)
 

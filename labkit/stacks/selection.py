@@ -30,6 +30,7 @@ class Choice:
     gpus: tuple[Gpu, ...]
     reason: str
     recommended: str
+    exact: bool = False  # the user named the build too
 
     @property
     def use_gpu(self) -> bool:
@@ -140,7 +141,7 @@ def choose(gpus: list[Gpu], driver: str, wsl: bool = False, asked: str = "") -> 
         used, why = fitting(stack, build, gpus, driver, wsl, facts)
         why = why or obstacle(stack, build, gpus, driver, wsl, facts) if not used else why
         reason = "you asked for it" + (f"; {'left out' if used else 'on the CPU'}, since {why}" if why else "")
-        return Choice(stack, build, tuple(used), reason, recommended)
+        return Choice(stack, build, tuple(used), reason, recommended, exact=bool(build_name))
     if found and not found[1].pending:
         used, why = fitting(*found, gpus, driver, wsl, facts)
         reason = f"driver {driver}, {used[0].name} ({used[0].capability})" + (f"; {why}" if why else "")

@@ -16,7 +16,7 @@ import pytest
 
 from labkit import testing
 from labkit.base import paths
-from labkit.stacks import catalog, native
+from labkit.stacks import builds, catalog, native
 
 ON_THIS_MACHINE = ("127.0.0.1", "localhost")
 
@@ -88,7 +88,7 @@ def page(context):
 def stack(request):
     """A stack that is installed natively."""
     found = catalog.load(request.param)
-    if not native.ready(found, found.build()):
+    if not native.ready(found, builds.made(found)):
         pytest.skip(f"stack {found.name} is not installed: ./inv setup --where venv --stack {found.name}")
     return found.name
 

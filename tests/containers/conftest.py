@@ -13,7 +13,7 @@ import pytest
 
 from labkit.base import paths
 from labkit.base.programs import output_of
-from labkit.stacks import catalog, containers, engine, images, machine, selection
+from labkit.stacks import builds, catalog, containers, engine, images, machine, selection
 
 # What the interpreters of pyenv are linked with.
 LIBRARIES = "ca-certificates,libssl3,libsqlite3-0,libffi8,libreadline8,libbz2-1.0,liblzma5,libuuid1,libtirpc3,libnsl2"
@@ -63,9 +63,16 @@ class Image:
     """One stack's image and how to run things in it, through the front door or directly."""
 
     def __init__(self, docker: engine.Engine, stack: str, base: str) -> None:
-        self.docker, self.base = docker, base
-        self.choice = selection.choose([], "", asked=stack)
-        self.tag = images.tag(self.choice.stack, self.choice.build)
+        self.docker, self.stack, self.base = docker, stack, base
+
+    @property
+    def choice(self) -> selection.Choice:
+        """With the build that there is an image of: where PyTorch's wheels cannot be had, another than the first."""
+        return builds.settled(selection.choose([], "", asked=self.stack), self.docker)
+
+    @property
+    def tag(self) -> str:
+        return images.tag(self.choice.stack, self.choice.build)
 
     def environment(self, folder: Path) -> dict[str, str]:
         """The environment for ./inv, with data and runs under `folder`."""

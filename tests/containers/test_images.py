@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 
+import pytest
+
 from labkit.stacks import images
 
 
@@ -64,7 +66,7 @@ def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):
     docker = image.docker.client
     older = image.tag.partition(":")[0] + ":0123456789ab"
     subprocess.run([docker, "tag", image.base, older], check=True)
-    assert older in images.older(image.docker, image.choice.stack, image.choice.build)
+    assert older in images.older(image.docker, image.choice.stack)
     done = image.inv("image.prune", folder=tmp_path)
     assert done.returncode == 0 and older in done.stderr
     assert images.present(image.docker, image.tag) and not images.present(image.docker, older)
@@ -75,3 +77,35 @@ def test_a_base_that_cannot_be_pulled_names_what_was_tried(image, tmp_path):
     arguments = ("setup", "--stack", image.choice.stack.name, "--where", "docker")
     done = image.inv(*arguments, folder=tmp_path, **more)
     assert done.returncode == 2 and "no base image" in done.stderr and "localhost:9/nothing:1 (" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("certificates", "secret", "scheme", "option"),
+    [
+        (False, False, "http", ""),
+        (True, False, "https", ""),
+        (False, True, "https", "-o Acquire::https::CaInfo=/run/secrets/ca "),
+    ],
+    ids=["a bare Ubuntu", "a base with certificates", "certificates of the user's network"],
+)
+def test_apt_asks_a_mirror_over_https_only_where_it_can_trust_it(docker, base_images, certificates, secret, scheme, option):
+    """The script in a container without a network, where two programs that only repeat their arguments stand for apt."""
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    script = f"""
+        echo "deb http://archive.ubuntu.com/ubuntu noble main" > /etc/apt/sources.list
+        {"touch" if certificates else "rm -f"} {bundle}
+        {"mkdir -p /run/secrets && touch /run/secrets/ca" if secret else ""}
+        printf '#!/bin/sh\\necho "asked $*"\\n' > /usr/local/bin/apt-get
+        printf '#!/bin/sh\\necho "Candidate: 1"\\n' > /usr/local/bin/apt-cache
+        chmod +x /usr/local/bin/apt-*
+        sh /apt-install https://mirror.example git
+        cat /etc/apt/sources.list"""
+    mount = ["--volume", f"{images.DOCKER}/apt-install:/apt-install:ro", "--network", "none"]
+    command = [docker.client, "run", "--rm", *mount, base_images["3.12"], "sh", "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert f"deb {scheme}://mirror.example/ubuntu noble main" in done.stdout, done.stderr
+    assert f"asked {option}update -q" in done.stdout and f"asked {option}install " in done.stdout
+
+
+def test_drivers_are_compared_by_us_and_not_by_the_base(image):
+    assert image.run("printenv", "NVIDIA_DISABLE_REQUIRE").stdout == "1\n"

@@ -24,11 +24,11 @@ native_python = ["{python}"]
 torch = "0"
 torchvision = "0"
 requirements = "dev.in"
-disk_gb = {disk_gb}
 [[build]]
 name = "index"
 cuda = ""
 lock = "dev.txt"
+disk_gb = {disk_gb}
 """
 MAKE = "from labkit.stacks import catalog, native; s = catalog.load('small'); native.ensure(s, s.build())"
 WORKS = "import pytest, mypy, labkit; from labkit.stacks import catalog; print(catalog.load('small').name)"
@@ -85,8 +85,13 @@ def test_two_at_once_make_it_once(tree):
 def test_a_ready_one_is_left_alone_and_a_changed_lock_remakes_it(tree):
     assert "making .venv/small" in start(tree).communicate(timeout=120)[1]
     assert "making" not in start(tree).communicate(timeout=120)[1]
-    with open(tree / "docker" / "locks" / "dev.txt", "a") as lock:
-        lock.write("# changed\n")
+    locks = tree / "docker" / "locks"
+    with open(locks / "dev.txt", "a") as lock:
+        lock.write("# a comment, which changes nothing\n")
+    assert "making" not in start(tree).communicate(timeout=120)[1]
+    another = re.search(r"^six==.*\n(?:[ ]+.*\n)*", (locks / "modern-cpu.txt").read_text(), re.MULTILINE)[0]
+    with open(locks / "dev.txt", "a") as lock:
+        lock.write(another)
     assert "making .venv/small" in start(tree).communicate(timeout=120)[1]
 
 

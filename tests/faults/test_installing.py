@@ -38,18 +38,3 @@ def test_ctrl_c_ends_what_was_started(tmp_path):
     started.wait(timeout=20)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
-
-
-def test_the_download_is_announced_in_bytes_that_the_index_tells():
-    if not installing.download_bytes("six==1.17.0\n", sys.executable):
-        pytest.skip("the package index tells no sizes, or cannot be reached")
-    assert 10_000 < installing.download_bytes("six==1.17.0\n", sys.executable) < 12_000
-    lines = "\n".join(installing.announcement("six==1.17.0\n", sys.executable, 6))
-    assert "11.1 kB" in lines and "about 6 GB" in lines and "min at 100 Mbit/s" in lines and "Ctrl-C" in lines
-
-
-def test_without_an_index_it_is_not_known(monkeypatch):
-    monkeypatch.setenv("UV_DEFAULT_INDEX", "http://127.0.0.1:1/simple")
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
-    assert installing.download_bytes("six==1.17.0\n", sys.executable) == 0
-    assert "not known" in installing.announcement("six==1.17.0\n", sys.executable, 6)[0]

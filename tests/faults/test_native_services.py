@@ -20,7 +20,7 @@ from labkit import testing
 from labkit.base import paths
 from labkit.base.errors import UserError
 from labkit.services import control
-from labkit.stacks import catalog, native, visdom_page
+from labkit.stacks import builds, catalog, native, selection, visdom_page
 
 
 class Inv:
@@ -48,7 +48,7 @@ class Inv:
 def family(request):
     stack = catalog.load(request.param)
     try:
-        native.ensure(stack, stack.build())
+        builds.make(builds.settled(selection.choose([], "", asked=stack.name)), native.ensure)
     except UserError as error:
         pytest.skip(str(error))
     visdom_page.ensure(stack)

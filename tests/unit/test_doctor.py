@@ -33,6 +33,7 @@ GOOD = Machine(
     ports={"visdom": "", "tensorboard": "", "notebook": ""}, images=(images.tag(CPU, CPU.build()),), engine_free_gb=100,
 )  # fmt: skip
 A100 = {"gpus": (Gpu("A100", "8.0"),), "driver": "580.1"}
+T4 = {"gpus": (Gpu("T4", "7.5"),), "driver": "418.67"}
 RTX4090 = {"gpus": (Gpu("RTX 4090", "8.9"),), "driver": "580.65"}
 WITH_TOOLKIT = dataclasses.replace(DOCKER, gpu="runtime")
 
@@ -56,7 +57,7 @@ def test_a_good_machine_with_a_gpu_has_nothing_to_mend():
 
 IDS = {
     "system": "system", "user": "user", "disk": "disk", "data folder": "data-folder", "shared memory": "shared-memory",
-    "clock": "clock", "GPU": "gpu", "driver": "gpu-driver", "code for it": "gpu-code", "stack": "stack",
+    "clock": "clock", "GPU": "gpu", "driver": "gpu-driver", "code for it": "gpu-code", "stack": "stack", "hashes": "hashes",
     "package index": "package-index", "proxy": "proxy", "engine": "container-engine", "builder": "image-builder",
     "Compose": "compose", "image": "image", "GPU inside": "gpu-in-container", "allocator": "allocator",
     "OpenCV": "opencv", "detectron2": "detectron2", "ports": "ports", "visdom": "port-visdom",
@@ -72,7 +73,7 @@ def test_ids_stay():
 
 
 def test_as_json_the_findings_say_the_same():
-    groups = doctor.diagnose(dataclasses.replace(GOOD, memory_gb=3, disk_free_gb=3))
+    groups = doctor.diagnose(dataclasses.replace(GOOD, memory_gb=3, disk_free_gb=1))
     told = json.loads(doctor.as_json(groups))
     assert told["format"] == 1 and list(told) == ["format", "findings"]
     assert len(told["findings"]) == sum(map(len, groups.values()))
@@ -84,7 +85,7 @@ def test_as_json_the_findings_say_the_same():
 
 def test_in_json_too_commands_read_as_they_were_started(monkeypatch):
     monkeypatch.setenv("LAB_COMMAND", "invoke")
-    told = json.loads(doctor.as_json(doctor.diagnose(dataclasses.replace(GOOD, disk_free_gb=3))))
+    told = json.loads(doctor.as_json(doctor.diagnose(dataclasses.replace(GOOD, disk_free_gb=1))))
     assert [row["next_command"] for row in told["findings"] if row["id"] == "disk"] == ["invoke clean"]
 
 
@@ -121,7 +122,7 @@ def proxied(address, **engine):
         ({"memory_gb": 3}, "system", "note", "little memory", ""),
         ({"root": True}, "user", "note", "as root too", "ordinary user"),
         ({"root": True, **without(rootless=True)}, "user", "ok", "root", ""),
-        ({"disk_free_gb": 3}, "disk", "problem", "3 GB free", "./inv clean"),
+        ({"disk_free_gb": 1}, "disk", "problem", "1 GB free", "./inv clean"),
         ({"data_free_gb": 0.5}, "data folder", "note", "too little", "./inv config set data "),
         ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
         ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
@@ -131,14 +132,16 @@ def proxied(address, **engine):
         ({"clock_ahead_s": None}, "clock", "ok", "not compared", ""),
         ({"card": True}, "GPU", "note", "driver does not answer", "ubuntu-drivers"),
         ({"wsl": True}, "GPU", "ok", "is installed in Windows", ""),
-        ({**A100, "driver": "530.1"}, "stack", "note", "--stack cu126", "or upgrade the driver to 580"),
+        ({**A100, "driver": "530.1"}, "stack", "ok", "cu126/cu126", ""),
+        (T4, "stack", "note", "--stack notes/cu101", "or upgrade the driver to 580"),
+        ({}, "hashes", "ok", "every build but notes/cu101", ""),
         ({**A100, "driver": "418.1"}, "driver", "note", "older than the 418.39", "upgrade"),
         ({**A100, "wsl": True}, "driver", "ok", "580.1 (of Windows) runs CUDA 10.1, 10.2, 11.8, 12.6, 13.0", ""),
         ({**A100, "driver": "450.80.02"}, "driver", "ok", "450.80.02 runs CUDA 10.1, 10.2, 11.8", ""),
         ({"gpus": (Gpu("GTX 480", "2.0"),), "driver": "390.1"}, "code for it", "note", "no stack has code", "--stack cpu"),
         (A100, "code for it", "ok", "in stack cu130, cu126, cu118", ""),
         (A100, "GPU inside", "problem", "Toolkit is missing", "nvidia-ctk runtime configure"),
-        ({**A100, "driver": "530.1"}, "GPU inside", "note", "Toolkit is missing", "nvidia-ctk"),
+        (T4, "GPU inside", "note", "Toolkit is missing", "nvidia-ctk"),
         ({**A100, **without(gpu="CDI")}, "GPU inside", "ok", "by CDI (tested once", ""),
         ({**A100, **without(gpu="CDI"), "gpu_in_container": "no device"}, "GPU inside", "problem", "no device", "cdi generate"),
         ({**A100, "engine": WITH_TOOLKIT, "gpu_in_container": "x"}, "GPU inside", "problem", "does not see it", "--runtime=docker"),
@@ -158,9 +161,9 @@ def proxied(address, **engine):
         ({"inside": "notes/index"}, "stack", "ok", "notes/index: The notes", ""),
         (without(builder=""), "builder", "note", "cannot be built", "docker-buildx"),
         (without(compose=()), "Compose", "ok", "pinned one is fetched", ""),
-        ({"images": ()}, "image", "ok", "not built yet (the first run does it), 100 GB free", ""),
+        ({"images": ()}, "image", "ok", "not built yet (the first run does it: 2.3 GB, with the cache of the builds 4.0 GB), 100 GB free", ""),
         ({"images": ("torch-labs/cpu:0123",)}, "image", "ok", "older than its definition", ""),
-        ({"images": (), "engine_free_gb": 3.0}, "image", "problem", "3 GB free in /var/lib/docker, and building takes 15 GB", "prune"),
+        ({"images": (), "engine_free_gb": 3.0}, "image", "problem", "3 GB free in /var/lib/docker, and building takes 4.0 GB", "prune"),
         ({"images": (), "engine_free_gb": None}, "image", "ok", "not built yet", ""),
         ({}, "allocator", "ok", "tcmalloc is in use", ""),
         ({"tcmalloc": ""}, "allocator", "note", "tcmalloc", "apt install"),
@@ -187,8 +190,8 @@ def test_notes_on_a_new_gpu_is_refused_with_two_offers():
 
 
 def test_a_build_without_hashes_is_noted_when_asked_for():
-    finding = findings("cu126", **RTX4090)["stack"]
-    assert finding.level == "note" and finding.next_command == "python scripts/lock.py --complete cu126"
+    finding = findings("notes/cu101", **T4)["stack"]
+    assert finding.level == "note" and finding.next_command == "python scripts/lock.py --complete notes"
 
 
 def program(folder, name, script):

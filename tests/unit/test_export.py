@@ -39,15 +39,16 @@ def test_every_form_pins_what_the_lock_pins(stack, build):
     name, channels, conda, pip = parsed(export.render("conda", stack, build))
     assert (name, channels) == (f"torch-labs-{stack.name}", ["conda-forge", "nodefaults"])
     assert conda == [f"python={stack.python}", "pip", "pip:"]
-    assert names_and_versions("\n".join(pip)) == pinned and len(pip) == len(pinned)
+    assert names_and_versions("\n".join(pip)) == pinned and len(pip) == len(pinned) + bool(build.wheels)
 
 
 @pytest.mark.parametrize(("stack", "build"), LOCKED, ids=lambda part: part.name)
-def test_requirements_hold_every_hash_and_no_address(stack, build):
+def test_requirements_hold_every_hash_and_the_address_of_pytorchs_wheels_alone(stack, build):
     text = export.render("pip", stack, build)
     hashes = re.findall(r"--hash=sha256:[0-9a-f]{64}", text)
     assert hashes == re.findall(r"--hash=sha256:[0-9a-f]{64}", native.requirements(stack, build, windows=True))
-    assert len(hashes) > len(names_and_versions(text)) and "https://" not in text
+    assert len(hashes) > len(names_and_versions(text))
+    assert re.findall(r"https://\S+", text) == [build.wheels] * bool(build.wheels)
 
 
 def test_the_versions_in_the_two_files_are_those_of_the_stack():
@@ -76,10 +77,10 @@ def test_in_china_everything_that_a_mirror_has_comes_from_it(label, options):
 
 
 def test_a_build_without_hashes_is_exported_with_its_wheel_server_and_says_so(capsys):
-    stack, build = build_of("cu126")
+    stack, build = build_of("notes/cu101")
     text = export.render("pip", stack, build)
-    assert "--extra-index-url https://download.pytorch.org/whl/cu126\n" in text
-    assert "\ntorch==2.11.0+cu126\ntorchvision==0.26.0+cu126\n" in text and "--hash" not in text
+    assert "--extra-index-url https://download.pytorch.org/whl/cu101\n" in text
+    assert "\ntorch==1.5.0+cu101\ntorchvision==0.6.0+cu101\n" in text and "--hash" not in text
     assert "no recorded hashes" in capsys.readouterr().err
 
 

@@ -166,7 +166,7 @@ def test_a_process_is_handed_everything_in_one_variable(monkeypatch):
     variables = containers.variables(Engine("/usr/bin/docker", "27"), cpu, "visdom", "--gpus=2")
     assert "'" not in variables["LAB_SETTINGS_INSIDE"]  # it stands between them in docker/.env
     handed = settings.read({"LAB_SETTINGS": variables["LAB_SETTINGS_INSIDE"]}, paths.ROOT / "none")
-    assert (handed.data, handed.device, handed.stack) == ("/it's here", "cpu", "cpu/index")
+    assert (handed.data, handed.device, handed.stack) == ("/it's here", "cpu", "cpu/cpu")
     assert (handed.visdom_server, handed.launch) == ("visdom", "--gpus=2")
     child = settings.child_environment({"LAB_SETTINGS": settings.handed_on(device="cuda")})
     assert "LAB_DEVICE" not in child and "PATH" in child and json.loads(child["LAB_SETTINGS"])["device"] == "cuda"

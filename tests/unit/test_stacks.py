@@ -26,7 +26,7 @@ def test_a_stack_at_odds_with_the_facts_is_named():
     said = "\n".join(catalog.check(wrong, FACTS))
     assert "digest" in said and "no wheel of torch 2.10.0" in said and "3.15" in said
     other = msgspec.structs.replace(stack, torchvision="0.25.0")
-    assert catalog.check(other, FACTS) == ["cu126/cu126: torch 2.11.0 goes with torchvision 0.26.0"]
+    assert catalog.check(other, FACTS)[0] == "cu126/cu126: torch 2.11.0 goes with torchvision 0.26.0"
 
 
 def test_a_lock_that_pins_another_torch_is_named(tmp_path):
@@ -68,18 +68,18 @@ ASK = "ask for it with --stack"
 # then the stack taken, whether it uses the GPU, the stack that fits best, and words of the reason.
 MACHINES = [
     # no GPU
-    ([], "", False, "", "cpu/index", False, "cpu/index", "no NVIDIA GPU was found"),
-    ([], "", True, "", "cpu/index", False, "cpu/index", "no NVIDIA GPU was found"),
-    ([], "", False, "notes", "notes/index", False, "cpu/index", "on the CPU, since no NVIDIA GPU"),
-    ([], "", False, "cu130", "cu130/index", False, "cpu/index", "on the CPU, since no NVIDIA GPU"),
+    ([], "", False, "", "cpu/cpu", False, "cpu/cpu", "no NVIDIA GPU was found"),
+    ([], "", True, "", "cpu/cpu", False, "cpu/cpu", "no NVIDIA GPU was found"),
+    ([], "", False, "notes", "notes/index", False, "cpu/cpu", "on the CPU, since no NVIDIA GPU"),
+    ([], "", False, "cu130", "cu130/index", False, "cpu/cpu", "on the CPU, since no NVIDIA GPU"),
     # Blackwell: CUDA 13 or nothing
     (["RTX 5090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "driver 580.65.06, RTX 5090 (12.0)"),
     (["RTX 5060"], "610.10", False, "", "cu130/index", True, "cu130/index", "RTX 5060"),
     (["B200"], "580.82.07", False, "", "cu130/index", True, "cu130/index", "B200"),
-    (["RTX 5090"], "575.51", False, "", "cpu/index", False, "cpu/index", "upgrade the driver to 580"),
-    (["RTX 5090"], "570.86.10", False, "", "cpu/index", False, "cpu/index", "upgrade the driver to 580"),
+    (["RTX 5090"], "575.51", False, "", "cpu/cpu", False, "cpu/cpu", "upgrade the driver to 580"),
+    (["RTX 5090"], "570.86.10", False, "", "cpu/cpu", False, "cpu/cpu", "upgrade the driver to 580"),
     (["RTX 5090"], "596.49", True, "", "cu130/index", True, "cu130/index", "RTX 5090"),
-    (["RTX 5090"], "572.16", True, "", "cpu/index", False, "cpu/index", "upgrade the Windows driver to 580"),
+    (["RTX 5090"], "572.16", True, "", "cpu/cpu", False, "cpu/cpu", "upgrade the Windows driver to 580"),
     (["RTX 5090"], "580.65.06", False, "cu126", "cu126/cu126", False, "cu130/index", "has no code for RTX 5090 (12.0)"),
     # Turing to Hopper: CUDA 13 with a new driver, else what the driver allows
     (["T4"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "T4 (7.5)"),
@@ -87,58 +87,58 @@ MACHINES = [
     (["A100"], "610.10", False, "", "cu130/index", True, "cu130/index", "A100 (8.0)"),
     (["RTX 4060"], "581.15", True, "", "cu130/index", True, "cu130/index", "RTX 4060 (8.9)"),
     (["H100", "H100"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "H100 (9.0)"),
-    (["RTX 3090"], "535.183.01", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126, or {UPGRADE}"),
+    (["RTX 3090"], "535.183.01", False, "", "cu126/cu126", True, "cu126/cu126", "RTX 3090 (8.6)"),
     (["RTX 3090"], "535.183.01", False, "cu126", "cu126/cu126", True, "cu126/cu126", "you asked for it"),
-    (["RTX 4090"], "550.54", False, "", "cpu/index", False, "cu126/cu126", UPGRADE),
-    (["H100"], "535.183", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["L40S"], "525.60.13", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["L40S"], "525.60.12", False, "", "cpu/index", False, "cu118/cu118", f"{ASK} cu118/cu118"),
-    (["RTX 3060"], "528.33", True, "", "cpu/index", False, "cu126/cu126", "upgrade the Windows driver to 580"),
-    (["RTX 3060"], "528.24", True, "", "cpu/index", False, "cu118/cu118", f"{ASK} cu118/cu118"),
-    (["A100"], "470.57.02", False, "", "cpu/index", False, "cu118/cu118", f"{ASK} cu118/cu118, or {UPGRADE}"),
-    (["A100"], "450.80.02", False, "", "cpu/index", False, "cu118/cu118", f"{ASK} cu118/cu118"),
-    (["A100"], "450.51.06", False, "", "cpu/index", False, "cpu/index", f"needs: {UPGRADE}"),
+    (["RTX 4090"], "550.54", False, "", "cu126/cu126", True, "cu126/cu126", "RTX 4090 (8.9)"),
+    (["H100"], "535.183", False, "", "cu126/cu126", True, "cu126/cu126", "H100 (9.0)"),
+    (["L40S"], "525.60.13", False, "", "cu126/cu126", True, "cu126/cu126", "L40S (8.9)"),
+    (["L40S"], "525.60.12", False, "", "cu118/cu118", True, "cu118/cu118", "L40S (8.9)"),
+    (["RTX 3060"], "528.33", True, "", "cu126/cu126", True, "cu126/cu126", "RTX 3060 (8.6)"),
+    (["RTX 3060"], "528.24", True, "", "cu118/cu118", True, "cu118/cu118", "RTX 3060 (8.6)"),
+    (["A100"], "470.57.02", False, "", "cu118/cu118", True, "cu118/cu118", "A100 (8.0)"),
+    (["A100"], "450.80.02", False, "", "cu118/cu118", True, "cu118/cu118", "A100 (8.0)"),
+    (["A100"], "450.51.06", False, "", "cpu/cpu", False, "cpu/cpu", f"needs: {UPGRADE}"),
     (["RTX 2080 Ti"], "450.51.06", False, "", "notes/index", True, "notes/index", "RTX 2080 Ti (7.5)"),
-    (["T4"], "418.67", False, "", "cpu/index", False, "notes/cu101", f"{ASK} notes/cu101, or {UPGRADE}"),
+    (["T4"], "418.67", False, "", "cpu/cpu", False, "notes/cu101", f"{ASK} notes/cu101, or {UPGRADE}"),
     # Maxwell, Pascal, Volta: never CUDA 13, however new the driver is
-    (["GTX 1080 Ti"], "580.65.06", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
+    (["GTX 1080 Ti"], "580.65.06", False, "", "cu126/cu126", True, "cu126/cu126", "GTX 1080 Ti (6.1)"),
     (["GTX 1080 Ti"], "580.65.06", False, "cu126", "cu126/cu126", True, "cu126/cu126", "you asked for it"),
     (["GTX 1080 Ti"], "580.65.06", False, "cu130", "cu130/index", False, "cu126/cu126", "no code for GTX 1080 Ti (6.1)"),
     (["GTX 1080 Ti"], "535.104", False, "notes", "notes/index", True, "cu126/cu126", "you asked for it"),
-    (["V100"], "580.65.06", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["P100"], "525.60.13", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["GTX 980"], "535.161", False, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["GTX 750 Ti"], "470.256", False, "", "cpu/index", False, "cu118/cu118", "upgrade the driver to 525.60.13"),
+    (["V100"], "580.65.06", False, "", "cu126/cu126", True, "cu126/cu126", "V100 (7.0)"),
+    (["P100"], "525.60.13", False, "", "cu126/cu126", True, "cu126/cu126", "P100 (6.0)"),
+    (["GTX 980"], "535.161", False, "", "cu126/cu126", True, "cu126/cu126", "GTX 980 (5.2)"),
+    (["GTX 750 Ti"], "470.256", False, "", "cu118/cu118", True, "cu118/cu118", "GTX 750 Ti (5.0)"),
     (["M60"], "440.33.01", False, "", "notes/index", True, "notes/index", "M60 (5.2)"),
-    (["GTX 1050"], "418.39", False, "", "cpu/index", False, "notes/cu101", f"{ASK} notes/cu101"),
-    (["GTX 1050"], "536.23", True, "", "cpu/index", False, "cu126/cu126", f"{ASK} cu126/cu126"),
-    (["GTX 980"], "536.23", True, "", "cpu/index", False, "cpu/index", "no code for GTX 980 (5.2)"),
+    (["GTX 1050"], "418.39", False, "", "cpu/cpu", False, "notes/cu101", f"{ASK} notes/cu101"),
+    (["GTX 1050"], "536.23", True, "", "cu126/cu126", True, "cu126/cu126", "GTX 1050 (6.1)"),
+    (["GTX 980"], "536.23", True, "", "cpu/cpu", False, "cpu/cpu", "no code for GTX 980 (5.2)"),
     # Kepler: the stack of the notes only
     (["K80"], "470.57.02", False, "", "notes/index", True, "notes/index", "K80 (3.7)"),
     (["K80"], "440.33", False, "", "notes/index", True, "notes/index", "K80 (3.7)"),
-    (["K80"], "430.50", False, "", "cpu/index", False, "notes/cu101", f"{ASK} notes/cu101"),
+    (["K80"], "430.50", False, "", "cpu/cpu", False, "notes/cu101", f"{ASK} notes/cu101"),
     (["K80"], "430.50", False, "notes/cu101", "notes/cu101", True, "notes/cu101", "you asked for it"),
-    (["K80"], "418.38", False, "", "cpu/index", False, "cpu/index", "upgrade the driver to 440.33"),
-    (["K80"], "470.57.02", True, "", "cpu/index", False, "cpu/index", "no code for K80 (3.7)"),
-    (["K40"], "470.256", False, "", "cpu/index", False, "notes/cu101", f"{ASK} notes/cu101"),
-    (["GT 710"], "390.157", False, "", "cpu/index", False, "cpu/index", "upgrade the driver to 418.39"),
+    (["K80"], "418.38", False, "", "cpu/cpu", False, "cpu/cpu", "upgrade the driver to 440.33"),
+    (["K80"], "470.57.02", True, "", "cpu/cpu", False, "cpu/cpu", "no code for K80 (3.7)"),
+    (["K40"], "470.256", False, "", "cpu/cpu", False, "notes/cu101", f"{ASK} notes/cu101"),
+    (["GT 710"], "390.157", False, "", "cpu/cpu", False, "cpu/cpu", "upgrade the driver to 418.39"),
     # older still, and drivers that do not tell
-    (["GTX 680"], "470.256", False, "", "cpu/index", False, "cpu/index", "no code for GTX 680 (3.0)"),
-    (["GTX 480"], "390.157", False, "", "cpu/index", False, "cpu/index", "no code for GTX 480 (2.0)"),
-    (["GT 1234"], "390.157", False, "", "cpu/index", False, "cpu/index", "does not report the compute capability of GT 1234"),
+    (["GTX 680"], "470.256", False, "", "cpu/cpu", False, "cpu/cpu", "no code for GTX 680 (3.0)"),
+    (["GTX 480"], "390.157", False, "", "cpu/cpu", False, "cpu/cpu", "no code for GTX 480 (2.0)"),
+    (["GT 1234"], "390.157", False, "", "cpu/cpu", False, "cpu/cpu", "does not report the compute capability of GT 1234"),
     # several: those that fit are used, and a card that does not is named
     (["T4", "GTX 1080 Ti"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "no code for GTX 1080 Ti (6.1)"),
     (["GT 710", "RTX 4090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "RTX 4090 (8.9); torch 2.11"),
     (["GT 710", "RTX 4090"], "580.65.06", False, "cu130", "cu130/index", True, "cu130/index", "left out, since torch"),
     (["GT 1234", "RTX 4090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "capability of GT 1234"),
     (["GT 1234", "K80"], "470.57.02", False, "", "notes/index", True, "notes/index", "capability of GT 1234"),
-    (["GTX 680", "GTX 480"], "470.256", False, "", "cpu/index", False, "cpu/index", "no code for GTX 680 (3.0)"),
+    (["GTX 680", "GTX 480"], "470.256", False, "", "cpu/cpu", False, "cpu/cpu", "no code for GTX 680 (3.0)"),
     (["RTX 5090", "RTX 3090"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "RTX 5090"),
     (["RTX 5090", "GTX 1080 Ti"], "580.65.06", False, "", "cu130/index", True, "cu130/index", "no code for GTX 1080 Ti"),
     # what is asked for is taken, on the CPU where the GPU cannot run it
     (["RTX 4090"], "580.65.06", False, "notes", "notes/index", False, "cu130/index", "no code for RTX 4090 (8.9)"),
     (["T4"], "580.65.06", False, "notes", "notes/index", True, "cu130/index", "you asked for it"),
-    (["T4"], "580.65.06", False, "cpu", "cpu/index", False, "cu130/index", "this stack is for the CPU"),
+    (["T4"], "580.65.06", False, "cpu", "cpu/cpu", False, "cu130/index", "this stack is for the CPU"),
     (["T4"], "550.54", False, "cu130", "cu130/index", False, "cu126/cu126", "driver 550.54 is older than the 580"),
     (["RTX 4090"], "580.65.06", False, "cu118", "cu118/cu118", True, "cu130/index", "you asked for it"),
 ]  # fmt: skip
@@ -176,8 +176,8 @@ def test_the_card_with_the_most_memory_decides():
 
 
 def test_under_wsl_the_number_is_the_windows_driver():
-    assert not selection.choose([T4], "579.99", wsl=True).use_gpu
-    assert selection.choose([T4], "580.10", wsl=True).use_gpu
+    assert selection.choose([T4], "579.99", wsl=True).label == "cu126/cu126"
+    assert selection.choose([T4], "580.10", wsl=True).label == "cu130/index"
     notes = catalog.load("notes")
     assert "418.96" in selection.obstacle(notes, notes.builds[0], [T4], "418.50", True, FACTS)
     assert selection.obstacle(notes, notes.builds[0], [T4], "418.50", False, FACTS) == ""
