@@ -130,7 +130,7 @@ def doctor(stack: str, json: bool) -> int | None:
     running = [control.find(name, machine.engine) for name in ports.SERVICES]
     ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
     machine = dataclasses.replace(machine, ports={**machine.ports, **ours})
-    groups = doctors.diagnose(machine, stack, partial(builds.settled, engine=machine.engine))
+    groups = doctors.diagnose(machine, stack, partial(builds.settled, engine=machine.engine), native.installed_python)
     findings = [finding for group in groups.values() for finding in group]
     if json:
         print(doctors.as_json(groups))

@@ -15,7 +15,7 @@ from typing import Any, Callable, Literal, Sequence
 from labkit.base import paths, ports
 from labkit.base.command import as_typed
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, images, selection, sizes
+from labkit.stacks import catalog, images, native, selection, sizes
 from labkit.stacks import engine as engines
 from labkit.stacks.machine import UNKNOWN, Machine, host_of
 
@@ -47,11 +47,15 @@ class Finding:
 
 
 def diagnose(
-    machine: Machine, asked: str = "", settle: Callable[[selection.Choice], selection.Choice] = lambda choice: choice
+    machine: Machine,
+    asked: str = "",
+    settle: Callable[[selection.Choice], selection.Choice] = lambda choice: choice,
+    python_for: Callable[[tuple[str, ...]], str] = lambda versions: f"python{versions[0]}",
 ) -> dict[str, list[Finding]]:
     """The findings for `machine` in groups, in the order a person would check them. `asked`: as in selection.choose.
 
-    `settle` gives the choice with the build that is made already (labkit/stacks/builds.py).
+    `settle` gives the choice with the build that is made already (labkit/stacks/builds.py), `python_for` an interpreter
+    of one of these versions, "" where none is installed (labkit/stacks/native.py).
     """
     facts = catalog.load_facts()
     choice = settle(selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside))
@@ -64,7 +68,8 @@ def diagnose(
             shared_memory(machine),
             clock(machine, facts),
         ],
-        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked), hashes()],
+        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked), 
+                          python(machine, choice, python_for(choice.stack.native_python)), hashes()],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
         "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
@@ -233,6 +238,17 @@ def stack(machine: Machine, facts: dict[str, Any], choice: selection.Choice, ask
     advice = selection.upgrade(list(machine.gpus), machine.driver, machine.wsl, facts)
     offers += [advice] if advice else []
     return Finding("stack", "note", "stack", what, ", or ".join(offers))
+
+
+def python(machine: Machine, choice: selection.Choice, found: str) -> Finding:
+    """The interpreter of the stack's environment: it need not be the one that runs this program."""
+    versions = choice.stack.native_python
+    if machine.inside:
+        return Finding("python", "ok", "Python", "comes with the image")
+    if found:
+        return Finding("python", "ok", "Python", found)
+    what = f"stack {choice.stack.name} needs Python {' or '.join(versions)}, and none is installed: uv downloads one"
+    return Finding("python", "note", "Python", what, native.python_remedy(versions))
 
 
 def hashes() -> Finding:

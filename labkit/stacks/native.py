@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import ContextManager
 
-from labkit.base import paths, settings, typed
+from labkit.base import mirrors, paths, settings, typed
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.files import locked
@@ -71,11 +71,10 @@ def requirements(stack: Stack, build: Build, windows: bool) -> str:
     return re.sub(rf"^{unused}[=<].*\n(?:[ ]+--hash.*\n)*", "", pins(source), flags=re.MULTILINE)
 
 
-def find_python(versions: tuple[str, ...]) -> str:
-    """An interpreter of one of these versions, the earliest listed first; uv may download the first as a last resort.
+def installed_python(versions: tuple[str, ...]) -> str:
+    """An interpreter of one of these versions, the earliest listed first; "" where none is here.
 
-    Looked for on PATH, in pyenv's folder (its shims answer only for the active version) and among uv's own. Raises
-    UserError where none is found and none can be had.
+    Looked for on PATH, in pyenv's folder (its shims answer only for the active version) and among uv's own.
     """
     pyenv = settings.system().pyenv / "versions"
     for version in versions:
@@ -86,14 +85,31 @@ def find_python(versions: tuple[str, ...]) -> str:
         for candidate in candidates:
             if candidate and output_of(candidate, "-I", "-c", OWN_VERSION) == f"{version} True":
                 return candidate
+    return ""
+
+
+def find_python(versions: tuple[str, ...]) -> str:
+    """An interpreter of one of these versions; where none is installed, uv downloads the first.
+
+    Raises UserError where that cannot be had either.
+    """
+    here = installed_python(versions)
+    if here:
+        return here
     say(f"Python {versions[0]} is not installed here; asking uv to download it")
     install = [uv(), "python", "install", versions[0]]
     if subprocess.run(install, stdout=sys.stderr, env=uv_environment()).returncode == 0:
         return output_of(uv(), "python", "find", versions[0])
     raise UserError(
         f"this stack needs Python {' or '.join(versions)}, none is installed and none could be downloaded",
-        f"install one (pyenv install {versions[0]}, or your distribution's python{versions[0]}), then the same command",
+        f"{python_remedy(versions)}; then the same command",
     )
+
+
+def python_remedy(versions: tuple[str, ...]) -> str:
+    """How to come by an interpreter where uv cannot download one from GitHub."""
+    own = f"install your distribution's python{versions[0]}, or pyenv install {versions[0]}"
+    return own if mirrors.chosen() else f"./inv config set mirror cn (a mirror in mainland China), or {own}"
 
 
 def one_at_a_time(name: str) -> ContextManager[None]:

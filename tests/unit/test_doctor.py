@@ -20,7 +20,7 @@ import pytest
 
 from labkit.base import hardware, paths, ports
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, doctor, engine, images, machine
+from labkit.stacks import catalog, doctor, engine, images, machine, native
 from labkit.stacks.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, PODMAN, SILENT, Engine
 from labkit.stacks.machine import Machine
 
@@ -58,6 +58,7 @@ def test_a_good_machine_with_a_gpu_has_nothing_to_mend():
 IDS = {
     "system": "system", "user": "user", "disk": "disk", "data folder": "data-folder", "shared memory": "shared-memory",
     "clock": "clock", "GPU": "gpu", "driver": "gpu-driver", "code for it": "gpu-code", "stack": "stack", "hashes": "hashes",
+    "Python": "python",
     "package index": "package-index", "proxy": "proxy", "engine": "container-engine", "builder": "image-builder",
     "Compose": "compose", "image": "image", "GPU inside": "gpu-in-container", "allocator": "allocator",
     "OpenCV": "opencv", "detectron2": "detectron2", "ports": "ports", "visdom": "port-visdom",
@@ -104,6 +105,15 @@ def test_no_password_is_shown(login, scheme):
     )
     told = doctor.as_json(groups)
     assert "secret" not in told and "@" not in told and told.count("proxy.example:3128") == 4
+
+
+def test_a_python_that_is_missing_is_told_of_before_anything_is_made(monkeypatch):
+    (missing,) = [finding for group in doctor.diagnose(GOOD, "notes", python_for=lambda versions: "").values()
+                  for finding in group if finding.id == "python"]  # fmt: skip
+    assert missing.level == "note" and "stack notes needs Python 3.8, and none is installed" in missing.what
+    assert "./inv config set mirror cn" in missing.next_command and "pyenv install 3.8" in missing.next_command
+    monkeypatch.setenv("LAB_MIRROR", "cn")
+    assert native.python_remedy(("3.8",)) == "install your distribution's python3.8, or pyenv install 3.8"
 
 
 def without(**changes):
