@@ -43,6 +43,33 @@ def main() -> int:
         return fail(f"cannot write {HOST.parent}: {error.strerror}.", "run ./inv from a folder that you may write to")
 
 
+def proxy() -> tuple[str, str]:
+    """The variable that leads pip through a proxy, and the address without a password; ("", "") where there is none."""
+    for name in ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        if os.environ.get(name):
+            scheme, separator, rest = os.environ[name].rpartition("://")
+            return name, scheme + separator + rest.rpartition("@")[2]
+    return "", ""
+
+
+def through() -> str:
+    """What is to be said of the way that pip took."""
+    name, address = proxy()
+    if address.lower().startswith("socks"):
+        return f": it does not know SOCKS, and {name} is {address}"
+    own = " (its own message is above)"
+    return f", through the proxy {address} of {name}{own}" if name else own
+
+
+def remedy() -> str:
+    name, address = proxy()
+    if address.lower().startswith("socks"):
+        return f"the same command after {name}= and HTTPS_PROXY=http://HOST:PORT, the HTTP port of the same proxy"
+    if name:
+        return f"check that the proxy runs, or take it away: unset {name}"
+    return "check the network; in mainland China: LAB_MIRROR=cn ./inv config set mirror cn"
+
+
 def make() -> int:
     finished = HOST / "lock.txt"
     if finished.exists() and finished.read_bytes() == LOCK.read_bytes():
@@ -63,10 +90,7 @@ def make() -> int:
     pip += ["--index-url", index] if index else []
     installed = subprocess.run([*pip, "--only-binary=:all:", "-r", str(LOCK)], stdout=sys.stderr, env=clean)
     if installed.returncode != 0:
-        return fail(
-            "pip could not install the packages of docker/locks/host.txt (its own message is above).",
-            "check the network; in mainland China: LAB_MIRROR=cn ./inv config set mirror cn",
-        )
+        return fail(f"pip could not install the packages of docker/locks/host.txt{through()}.", remedy())
     tried = subprocess.run([*ours, "-c", "import invoke, rich, msgspec, jinja2"], env=clean)
     if tried.returncode != 0 or not (HOST / "bin" / "uv").exists():
         return fail("what pip installed into .venv/host does not work.", "rm -r .venv/host, then ./inv")

@@ -241,6 +241,22 @@ def test_the_launcher_makes_its_environment_and_repairs_a_half_made_one(copy):
     assert again.returncode == 0 and "making" not in again.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "address", "says", "does_not"),
+    [
+        ("ALL_PROXY", "socks5://me:secret@127.0.0.1:1", "does not know SOCKS, and ALL_PROXY is socks5://127.0.0.1:1", "mainland"),
+        ("HTTPS_PROXY", "http://me:secret@127.0.0.1:1", "through the proxy http://127.0.0.1:1 of HTTPS_PROXY", "mainland"),
+    ],
+)
+def test_a_proxy_that_is_in_the_way_is_named(variable, address, says, does_not, copy):
+    settings = {name: value for name, value in os.environ.items() if "proxy" not in name.lower()}
+    command = ["sh", str(copy / "inv"), "--list"]
+    done = subprocess.run(command, env={**settings, variable: address, "PIP_RETRIES": "0"}, capture_output=True, text=True)
+    last = done.stderr.partition("inv: pip could")[2]
+    assert done.returncode == 2 and says in last and variable in last.partition("next: ")[2], done.stderr
+    assert does_not not in last and "secret" not in last
+
+
 def test_line_ends_of_windows_are_named(copy):
     """As in a zip made on Windows; `./inv` itself then ends in the kernel, which looks for a /bin/sh with a CR."""
     (copy / "inv").write_bytes((copy / "inv").read_bytes().replace(b"\n", b"\r\n"))
