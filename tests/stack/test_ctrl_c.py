@@ -1,0 +1,26 @@
+"""Ctrl-C at any moment on the way from the front door to a lab that trains."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from labkit.base.paths import ROOT
+from labkit.runs import compat
+
+
+@pytest.mark.parametrize("delay_s", [0.03, 0.15, 0.4, 1.2, 3.0])
+def test_ctrl_c_at_any_moment_is_no_traceback(delay_s, tmp_path):
+    settings = {**os.environ, "LAB_RUNS": str(tmp_path), "LAB_DATA": str(tmp_path), "LAB_VISDOM_PORT": "1"}
+    stack = "cpu" if compat.MODERN else "notes"
+    command = [str(ROOT / "inv"), "lab", "dashboards", "--where", "venv", "--stack", stack]
+    started = subprocess.Popen(command, env=settings, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    time.sleep(delay_s)
+    os.killpg(started.pid, signal.SIGINT)
+    said = started.communicate(timeout=100)[1]
+    # An interpreter that is interrupted while it starts, before any line of ours, ends with 1.
+    assert started.returncode in (130, -signal.SIGINT, 1) and "Traceback" not in said, said
