@@ -68,7 +68,7 @@ def diagnose(
             shared_memory(machine),
             clock(machine, facts),
         ],
-        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked), 
+        "GPU and stack": [*gpu(machine, facts, choice), stack(machine, facts, choice, asked),
                           python(machine, choice, python_for(choice.stack.native_python)), hashes()],
         "network": [index(machine, facts), proxy(machine)],
         "containers": containers(machine, choice),
