@@ -197,11 +197,12 @@ def course(c: Context) -> None:
     hint="print a hint for an exercise",
     solution="print the solution of an exercise",
 )
-def practice(c: Context, name: str, hint: str = "", solution: str = "", resume: str = "",
+def practice(c: Context, name: str, hint: str = "", solution: str = "", notebook: bool = False, resume: str = "",
              stack: str = "", where: str = "", dry: bool = False) -> None:  # fmt: skip
     """Exercises that check themselves: a sheet of your own, looked at each time you save it.
 
     ./inv practice tensors                      a new sheet, answers.py; Ctrl-C ends, and nothing is lost
+    ./inv practice tensors --notebook           the same sheet as a notebook
     ./inv practice tensors --resume=latest      go on with it
     ./inv practice tensors --hint rounding
     """
@@ -281,13 +282,13 @@ def tensorboard(
     call("services.service", name="tensorboard", **locals())
 
 
-@command()
-def notebook(
-    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
-) -> None:
-    """Write notebooks on a stack: JupyterLab.
+@command(lab="a lab in steps, to be opened as a notebook")
+def notebook(c: Context, lab: str = "", port: str = "", stop: bool = False, status: bool = False,
+             stack: str = "", where: str = "") -> None:  # fmt: skip
+    """Write notebooks on a stack: JupyterLab. The address that is printed holds the token that opens it.
 
-    The address that is printed holds the token that opens it.
+    ./inv notebook             JupyterLab
+    ./inv notebook tensors     a lab in steps, as a notebook of yours: notebooks/tensors.ipynb
     """
     call("services.service", name="notebook", **locals())
 

@@ -40,6 +40,7 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
     hours: float = 2  # an estimate: to read the guide, run the lab and try what it proposes
     needs: Tuple[str, ...] = ()  # labs to do before
     exercises: int = 0  # in its practice.py, which only the lab's stack can read
+    steps: bool = False  # whether its lab.py is a lesson in steps, of which a notebook can be made
     expect: Tuple[Dict[str, Any], ...] = ()  # results of real runs
 
     @property

@@ -70,6 +70,7 @@ class Settings:
     launch: str = ""  # "--gpus=2": how several processes were asked for
     command: str = can_be("invoke|inv")  # how the user calls ./inv, where that is not so
     visdom_server: str = "127.0.0.1"
+    jupyter: str = ""  # address of JupyterLab with its token, where exercises are a notebook
     packages: str = ""  # folder of packages that is the only source of them, as from a bundle
 
     @property

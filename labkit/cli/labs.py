@@ -10,6 +10,7 @@ from typing import Any
 from labkit.base import labs, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError
+from labkit.cli import services
 from labkit.cli.prepare import OUT, choose, passed_on, prepare, table
 from labkit.data import obtain, registry
 from labkit.data.addresses import Unreachable
@@ -36,13 +37,13 @@ def lab(name: str, **asked: Any) -> int | None:
     return start_lab(name, passed_on(), **asked)
 
 
-def practice(name: str, hint: str, solution: str, **asked: Any) -> int | None:
+def practice(name: str, hint: str, solution: str, notebook: bool, **asked: Any) -> int | None:
     """The exercises of the lab `name`, or a `hint` or the `solution` of one."""
     if not labs.find(name).has_practice:
         able = ", ".join(other.name for other in labs.table() if other.has_practice)
         raise UserError(f"the lab {name} has no exercises; {able} have", f"./inv lab {name}")
     told = [word for flag, value in (("--hint", hint), ("--solution", solution)) if value for word in (flag, value)]
-    return start_lab(name, ["--practice", *told, *passed_on()], **asked)
+    return start_lab(name, ["--practice", *told, *passed_on()], notebook=notebook and not told, **asked)
 
 
 def detectron2(task: str, stack: str, where: str, dry: bool, resume: str = "", **options: str) -> int | None:
@@ -64,8 +65,12 @@ def start_lab(
     stack: str = "",
     where: str = "",
     dry: bool = False,
+    notebook: bool = False,
 ) -> int | None:
-    """Have everything ready that the lab needs and become its process; `words` are the lab's own options."""
+    """Have everything ready that the lab needs and become its process; `words` are the lab's own options.
+
+    With `notebook` its exercises are one, in JupyterLab.
+    """
     lab = labs.find(name)
     name = lab.name  # CIFAR10 finds it too
     flags = ["--smoke"] * smoke + ["--sample"] * sample + [f"--resume={resume}"] * bool(resume)
@@ -96,6 +101,8 @@ def start_lab(
             request = dataclasses.replace(request, sample=True)
         for published, parts in options.downloads(config).items():
             obtain.ensure(published, wanted=registry.Wanted(parts))
+        if notebook:
+            settings.use(jupyter=services.jupyter(place, choice, machine, f"./inv practice {name}"))
     visdom = None if place == "docker" else control.find_native("visdom")  # in a container it has a fixed address
     if visdom:
         settings.use(visdom_port=str(visdom.port))

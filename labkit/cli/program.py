@@ -12,7 +12,7 @@ import re
 import shlex
 import sys
 from types import MappingProxyType
-from typing import Any, Mapping
+from typing import Any, Collection, Mapping
 
 from invoke import Exit, Program, __version__
 from invoke.exceptions import ParseError
@@ -23,7 +23,7 @@ from labkit.base.errors import UserError, nearest
 from labkit.cli.prepare import passed_on
 
 # Task -> the options that its optional positional arguments stand for; the last takes all that follow.
-OPTIONAL_NAMES = {"report": ("--run",), "config": ("--action", "--name", "--value")}
+OPTIONAL_NAMES = {"report": ("--run",), "config": ("--action", "--name", "--value"), "notebook": ("--lab",)}
 
 
 class LabProgram(Program):
@@ -54,7 +54,11 @@ class LabProgram(Program):
         empty = next((word for word in words if word in ("", "--") or re.fullmatch(r"--[\w-]+=", word)), None)
         if empty is not None and empty != "--":
             self.refuse(f"{empty or 'a word'} is empty: a variable may not be set", f"--help {ours[0]}")
-        self.core.unparsed = name_positionals(words)
+        if words and words[0] in OPTIONAL_NAMES:
+            arguments = self.collection[words[0]].get_arguments()
+            valued = {f"--{name}" for argument in arguments if argument.takes_value for name in argument.names}
+            words = name_positionals(words, valued)
+        self.core.unparsed = words
         try:
             super().parse_tasks()
         except ParseError as error:
@@ -78,14 +82,16 @@ class LabProgram(Program):
         raise Exit(as_typed(message + f".\n  next: ./inv {next_words}" * bool(next_words)), 2) from None
 
 
-def name_positionals(words: list[str]) -> list[str]:
-    """`report A B` as `report --run=A --run=B`: invoke knows no optional positional arguments."""
-    if not words or words[0] not in OPTIONAL_NAMES:
-        return words
+def name_positionals(words: list[str], valued: Collection[str] = ()) -> list[str]:
+    """`report A B` as `report --run=A --run=B`: invoke knows no optional positional arguments.
+
+    What follows an option in `valued` is its value.
+    """
     options, named = list(OPTIONAL_NAMES[words[0]]), [words[0]]
-    for word in words[1:]:
+    for before, word in zip(words, words[1:]):
         is_option = word.startswith("-") and " " not in word  # with one it is a value
-        option = "" if is_option else options.pop(0) if len(options) > 1 else options[0]
+        taken = is_option or before in valued
+        option = "" if taken else options.pop(0) if len(options) > 1 else options[0]
         named.append(f"{option}={word}" if option else word)
     return named
 

@@ -44,7 +44,7 @@ class Config(Record, frozen=True):
     ]
     title: Annotated[str, said("title of the lab", "实验的英文标题")] = ""
     title_zh: Annotated[str, said("its title in Chinese", "实验的中文标题")] = ""
-    practice: Annotated[bool, said("whether it is a practice: answers.py", "是否为练习：见 answers.py")] = False
+    practice: Annotated[bool, said("whether it is a practice", "是否为练习")] = False
     command: Annotated[str, said("what to type to train again in the same way", "以同样方式再次训练的命令")] = ""
 
 

@@ -233,6 +233,7 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
     words += settings.current().launch.split()  # --gpus and --nodes
     if request.practice:
         words[1] = "practice"
+        words += ["--notebook"] if settings.current().jupyter else []
     words += ["--smoke"] if request.smoke else ["--sample"] if request.sample else []
     own = options.words(
         dataclasses.replace(

@@ -21,9 +21,10 @@ import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Callable, Iterator, NoReturn
 from urllib.error import HTTPError
+from urllib.parse import quote
 
 from labkit.base import files, login, paths, ports, settings, typed
 from labkit.base.console import warn
@@ -53,7 +54,13 @@ class Service:
     @property
     def address(self) -> str:
         """What to open in a browser."""
-        return f"http://127.0.0.1:{self.port}/" + (f"?token={self.token}" if self.token else "")
+        return self.page(PurePath())
+
+    def page(self, path: PurePath) -> str:
+        """Where JupyterLab shows a file of the project."""
+        inside = "".join(f"/{quote(part)}" for part in path.parts)
+        place = f"lab/tree{inside}" if inside else ""
+        return f"http://127.0.0.1:{self.port}/{place}" + (f"?token={self.token}" if self.token else "")
 
 
 class Note(typed.Record, frozen=True, kw_only=True):

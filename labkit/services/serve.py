@@ -6,12 +6,13 @@ network for anything. JupyterLab takes its token from $JUPYTER_TOKEN, visdom its
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import secrets
 import sys
 
-from labkit.base import login, paths
+from labkit.base import files, login, paths
 from labkit.services import guard
 
 
@@ -56,8 +57,14 @@ def credentials() -> dict[str, str]:
 
 
 def own_jupyter() -> dict[str, str]:
-    """Where JupyterLab has its configuration: the user's own could move its address, or leave it without a token."""
-    return {"JUPYTER_CONFIG_DIR": str(paths.runs_dir() / ".services" / "jupyter")}
+    """Where JupyterLab has its configuration: the user's own could move its address, or leave it without a token.
+
+    Its page does not ask whether it may fetch news.
+    """
+    folder = paths.runs_dir() / ".services" / "jupyter"
+    page = {"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}
+    files.write_text(files.made(folder / "labconfig") / "page_config.json", json.dumps(page))
+    return {"JUPYTER_CONFIG_DIR": str(folder)}
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ BLANK = {"rounding": "blank", "failing": "blank", "flip": "blank"}
 
 def looked_at(text):
     content = text if isinstance(text, bytes) else f"{SETUP}\n{text}\n".encode()
-    return Checker(SETUP, SHEET).check(content)
+    return Checker(SETUP, SHEET).check(sheet.parse(content))
 
 
 def flip(body):
@@ -134,9 +134,9 @@ def test_windows_line_ends_and_a_mark_in_front_do_no_harm():
 def test_what_did_not_change_is_not_run_again(monkeypatch):
     looking = Checker(SETUP, SHEET)
     first = f"{SETUP}\nrounding = [0.0, 2.0]\nfailing = 1\n".encode()
-    looking.check(first)
+    looking.check(sheet.parse(first))
     monkeypatch.setattr(checker, "in_a_process", lambda judge: pytest.fail("it was run again"))
-    assert looking.check(first + b"\n# a comment\n")["rounding"].state == "right"
+    assert looking.check(sheet.parse(first + b"\n# a comment\n"))["rounding"].state == "right"
 
 
 # ---- as a learner meets it ----
@@ -256,13 +256,13 @@ def misjudged(name):
     """The solutions of a sheet that are not right, and its wrong answers that are."""
     setup, exercises = sheet_of(name)
     right = solutions(setup, exercises)
-    found = Checker(setup, exercises).check(answered(setup, exercises, right))
+    found = Checker(setup, exercises).check(sheet.parse(answered(setup, exercises, right)))
     missed = [f"{key}: {verdict.said}" for key, verdict in found.items() if verdict != checker.RIGHT]
     functions = {exercise.name: right[exercise.name] for exercise in exercises if isinstance(exercise, FillIn)}
     for exercise in exercises:
         for answer in exercise.wrong:  # alone, but for the functions that it may use
             tried = answered(setup, exercises, {**functions, exercise.name: answer})
-            if Checker(setup, [exercise]).check(tried)[exercise.name].state != "wrong":
+            if Checker(setup, [exercise]).check(sheet.parse(tried))[exercise.name].state != "wrong":
                 missed.append(f"{exercise.name}: {answer}")
     return missed
 
@@ -289,6 +289,6 @@ def test_a_sheet_reads_well_in_both_languages(name):
             said = each(text)
             assert any("\u4e00" <= letter <= "\u9fff" for letter in said["zh"]), f"{exercise.name}: {said['zh']}"
             assert not any("\u4e00" <= letter <= "\u9fff" for letter in said["en"]), f"{exercise.name}: {said['en']}"
-    assert {verdict.state for verdict in Checker(setup, exercises).check(
-        sheet.blank(setup, exercises, "title").encode()).values()} == {"blank"}  # fmt: skip
+    blank = sheet.parse(sheet.blank(setup, exercises, "title").encode())
+    assert {verdict.state for verdict in Checker(setup, exercises).check(blank).values()} == {"blank"}
     assert all(isinstance(exercise, (Predict, FillIn)) for exercise in exercises) and work.NAME == "answers.py"

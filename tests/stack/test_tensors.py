@@ -14,7 +14,7 @@ from labruns import newest, run_here, summary
 from labkit.base.language import both
 from labkit.runs import steps
 from labkit.runs.practice.checker import Checker, value_of
-from labkit.runs.practice.sheet import FillIn, Predict
+from labkit.runs.practice.sheet import FillIn, Predict, parse
 from labs.tensors import figures, lab, practice, then_and_now
 from labs.tensors.steps_basics import SETUP
 
@@ -119,6 +119,6 @@ def test_the_sheet_is_long_enough_and_quick():
         else:
             parts.append(f"{exercise.name} = {value_of(exercise.code, practice.SETUP)[0]!r}")
     began = time.monotonic()
-    found = Checker(practice.SETUP, practice.SHEET).check("\n\n".join(parts).encode())
+    found = Checker(practice.SETUP, practice.SHEET).check(parse("\n\n".join(parts).encode()))
     print(f"checked in {time.monotonic() - began:.2f} s")
     assert {verdict.state for verdict in found.values()} == {"right"}, found

@@ -19,6 +19,7 @@ import pytest
 from rich.cells import cell_len
 
 from labkit.base import labs, paths
+from labkit.cli.program import name_positionals
 from labkit.data import registry
 
 ROOT = paths.ROOT
@@ -353,3 +354,15 @@ def test_a_connection_that_ends_early_is_a_reason_and_not_the_end():
             settings = {**os.environ, "HTTPS_PROXY": proxy, "https_proxy": proxy, "LAB_DATA": folder, "no_proxy": ""}
             done = subprocess.run(["./inv", "data", "cmn_eng"], cwd=ROOT, env=settings, capture_output=True, text=True)
     assert done.returncode == 2 and "could not be fetched" in done.stderr and "next: " in done.stderr
+
+
+def test_the_lab_of_a_notebook_is_a_word_of_its_own_and_a_port_is_none():
+    valued = {"--port", "--stack"}
+    assert name_positionals(["notebook", "tensors"], valued) == ["notebook", "--lab=tensors"]
+    words = ["notebook", "--port", "8889", "tensors", "--stop"]
+    assert name_positionals(words, valued) == ["notebook", "--port", "8889", "--lab=tensors", "--stop"]
+
+
+def test_what_is_no_lesson_has_no_notebook():
+    status, _, error = inv("notebook", "cifar10")
+    assert status == 2 and "cifar10 is no lesson in steps; tensors" in error and "next: ./inv lab cifar10" in error

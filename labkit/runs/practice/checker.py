@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import copy
+import faulthandler
 import functools
 import json
 import math
@@ -23,12 +24,15 @@ import numpy as np
 import torch
 
 from labkit.base.language import Both, both, each, joined
-from labkit.runs.practice.sheet import NAME, Exercise, FillIn, Predict, answer_to, is_blank, parse, used, without
+from labkit.runs.practice.sheet import NAME, Exercise, FillIn, Predict, answer_to, is_blank, used, without
 
 LIMIT_S = 2.0
 MEMORY_BYTES = 1 << 30  # beyond what the process has already
 PRINTED_BYTES = 1 << 20
 ERROR = "error"  # what a learner writes for a line that fails
+
+
+SIGNS = {"right": both("right", "正确"), "wrong": both("wrong", "错误"), "blank": both("not yet", "未作答")}
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,10 @@ class Verdict:
 
     state: str  # right, wrong, blank
     said: Both = field(default_factory=lambda: both("", ""))
+
+    def told(self, name: str) -> str:
+        """The line that says it of the exercise `name`."""
+        return f"  {SIGNS[self.state]:8} {name}{': ' if self.said else ''}{self.said}"
 
 
 BLANK, RIGHT = Verdict("blank"), Verdict("right")
@@ -54,12 +62,8 @@ class Checker:
         self._rest = ("", RIGHT)  # what stands beside the answers, and whether that runs
         self._known: dict[str, tuple[str, Verdict]] = {}  # name -> what was run, and what became of it
 
-    def check(self, content: bytes) -> dict[str, Verdict]:
-        """A verdict on every exercise.
-
-        Raises SyntaxError where the sheet is no Python, or where what stands beside the answers fails.
-        """
-        module = parse(content)
+    def check(self, module: ast.Module) -> dict[str, Verdict]:
+        """A verdict on every exercise. Raises SyntaxError where what stands beside the answers fails."""
         rest = without(module, None, self.sheet)
         what = ast.dump(rest)
         if self._rest[0] != what:
@@ -272,6 +276,7 @@ def _be_the_child(judge: Callable[[], Verdict], writer: int, printed: int) -> No
     """Judge, tell the parent, and end, whatever happens."""
     try:
         os.setpgid(0, 0)
+        faulthandler.disable()  # an abort is told of by the parent, in one line
         nothing = os.open(os.devnull, os.O_RDONLY)
         for number, stream in enumerate((nothing, printed, printed)):
             os.dup2(stream, number)

@@ -91,14 +91,21 @@ def blank(setup: str, sheet: Sequence[Exercise], title: str) -> str:
     )  # fmt: skip
     parts = [_comment(f"{title}\n\n{head}"), setup.strip()]
     for number, exercise in enumerate(sheet, start=1):
-        text = f"{number}. {exercise.text}"
-        if isinstance(exercise, Predict):
-            lines = "\n".join(f"    {line}" for line in exercise.code.splitlines())
-            parts.append(f"{_comment(text)}\n{_comment(lines)}\n{exercise.name} = ...")
-        elif isinstance(exercise, FillIn):
-            rule = f"\n{both('without', '不使用')}: {', '.join(exercise.without)}" if exercise.without else ""
-            parts.append(f"{_comment(text + rule)}\n{exercise.start}\n    ...")
+        parts.append(f"{_comment(f'{number}. {question(exercise)}')}\n{dotted(exercise)}")
     return "\n\n\n".join(parts) + "\n"
+
+
+def question(exercise: Exercise, gap: str = "\n") -> str:
+    """What is asked: the text, then after `gap` the code whose value is predicted, or what must not be used."""
+    if isinstance(exercise, Predict):
+        return f"{exercise.text}{gap}" + "\n".join(f"    {line}" for line in exercise.code.splitlines())
+    rule = exercise.without if isinstance(exercise, FillIn) else ()
+    return exercise.text + (f"{gap}{both('without', '不使用')}: {', '.join(rule)}" if rule else "")
+
+
+def dotted(exercise: Exercise) -> str:
+    """The answer that is not given yet, as code."""
+    return f"{exercise.start}\n    ..." if isinstance(exercise, FillIn) else f"{exercise.name} = ..."
 
 
 def _comment(text: str) -> str:
@@ -117,15 +124,16 @@ def answer_to(exercise: Exercise, module: ast.Module) -> ast.stmt | None:
     """The statement that answers the exercise; the last where there are several, None where there is none."""
     found = None
     for statement in module.body:
-        if isinstance(statement, ast.Assign):
-            names = [target.id for target in statement.targets if isinstance(target, ast.Name)]
-        elif isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
-            names = [statement.name]
-        else:
-            continue
-        if exercise.name in names:
+        if exercise.name in names_of(statement):
             found = statement
     return found
+
+
+def names_of(statement: ast.stmt) -> list[str]:
+    """What the statement assigns or defines."""
+    if isinstance(statement, ast.Assign):
+        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
+    return [statement.name] if isinstance(statement, (ast.FunctionDef, ast.ClassDef)) else []
 
 
 def is_blank(answer: ast.stmt) -> bool:
@@ -144,8 +152,7 @@ def without(module: ast.Module, kept: ast.stmt | None, sheet: Sequence[Exercise]
     predicted = {exercise.name for exercise in sheet if isinstance(exercise, Predict)}
 
     def stays(statement: ast.stmt) -> bool:
-        targets = statement.targets if isinstance(statement, ast.Assign) else []
-        return statement is kept or not any(isinstance(each, ast.Name) and each.id in predicted for each in targets)
+        return statement is kept or not predicted.intersection(names_of(statement))
 
     return ast.Module(body=[statement for statement in module.body if stays(statement)], type_ignores=[])
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from pathlib import Path
 from typing import Callable, Iterator, Mapping, Sequence
+from urllib.parse import quote
 
-from labkit.base import files
+from labkit.base import files, paths, settings
 from labkit.base.console import say, warn
 from labkit.base.errors import UserError, nearest
 from labkit.base.language import both
 from labkit.base.paths import shown
-from labkit.runs.practice.checker import Checker, Verdict, value_of
+from labkit.runs.practice.checker import SIGNS, Checker, Verdict, value_of
 from labkit.runs.practice.sheet import NAME, Exercise, FillIn, Predict, answer_to, blank, parse
 from labkit.runs.run import Run
 
-MOST_BYTES = 1 << 20  # of a sheet
+MOST_BYTES = {".py": 1 << 20, ".ipynb": 1 << 24}  # of a sheet; a notebook holds what its cells printed and drew
 LOOK_EVERY_S = 0.2
 GONE_S = 3.0  # after which a sheet that is no longer there is written again; some programs save by renaming
 
@@ -38,31 +40,18 @@ def tell(sheet: Sequence[Exercise], name: str, what: str, setup: str, lab: str) 
 def work(setup: str, sheet: Sequence[Exercise], run: Run) -> dict[str, float]:
     """Look at the run's sheet each time it is saved, until all is right; returns how much is."""
     state = run.restore() or {"attempt": 0}
-    path, checker = run.folder / NAME, Checker(setup, sheet)
-    if not path.exists():
-        files.write_text(path, blank(setup, sheet, both(str(run.facts["title"]), str(run.facts["title_zh"]))))
-    say(
-        str(
-            both(
-                f"your sheet: {shown(path)} - save it, and it is looked at", f"你的答题纸：{shown(path)}，保存后即检查"
-            )
-        )
-    )
+    path, read = _opened(setup, sheet, run)
+    checker = Checker(setup, sheet)
     verdicts: dict[str, Verdict] = {}
     for content in _versions(path, lambda: run.checkpoint(state["attempt"], lambda: state)):
         try:
-            found = checker.check(content)
+            module = read(content)
+            found = checker.check(module)
         except SyntaxError as error:
-            warn(
-                str(
-                    both(
-                        f"{NAME}, line {error.lineno or 1}: {error.msg}",
-                        f"{NAME} 第 {error.lineno or 1} 行：{error.msg}",
-                    )
-                )
-            )
+            line = error.lineno or 1
+            warn(str(both(f"{path.name}, line {line}: {error.msg}", f"{path.name} 第 {line} 行：{error.msg}")))
             continue
-        if not any(answer_to(exercise, parse(content)) for exercise in sheet):
+        if not any(answer_to(exercise, module) for exercise in sheet):
             warn(str(both("it answers none of these exercises; is it the sheet of another lab?",
                           "其中没有本练习的任何答案；是否是另一个实验的答题纸？")))  # fmt: skip
         state["attempt"] += 1
@@ -82,9 +71,31 @@ def work(setup: str, sheet: Sequence[Exercise], run: Run) -> dict[str, float]:
     }
 
 
+def _opened(setup: str, sheet: Sequence[Exercise], run: Run) -> tuple[Path, Callable[[bytes], ast.Module]]:
+    """The run's sheet, made where there is none, and how it is read: a file, or a notebook where that is wanted."""
+    title = both(str(run.facts["title"]), str(run.facts["title_zh"]))
+    path, notebook, jupyter = run.folder / NAME, run.folder / "answers.ipynb", settings.current().jupyter
+    if not jupyter and not notebook.exists():
+        if not path.exists():
+            files.write_text(path, blank(setup, sheet, title))
+        en, zh = f"your sheet: {shown(path)} - save it, and it is looked at", f"你的答题纸：{shown(path)}，保存后即检查"
+        say(str(both(en, zh)))
+        return path, parse
+    from labkit.runs.practice import cells  # after a second, and only here
+
+    if not notebook.exists():
+        files.write_text(notebook, cells.notebook(setup, sheet, title, path.read_bytes() if path.exists() else b""))
+    address, _, token = jupyter.partition("?")
+    inside = "/".join(map(quote, notebook.relative_to(paths.ROOT).parts)) if jupyter else ""
+    where = f"{address}lab/tree/{inside}?{token}" if jupyter else shown(notebook)
+    en, zh = "a cell is looked at when you run it, and counts when you save", "运行单元格即检查，保存后计入成绩"
+    say(str(both(f"your sheet: {where}\n  {en}", f"你的答题纸：{where}\n  {zh}")))
+    return notebook, lambda content: cells.parse(content, sheet)
+
+
 def _versions(path: Path, between: Callable[[], None]) -> Iterator[bytes]:
     """The content of the sheet, at once and after each change; `between` is called while nothing happens."""
-    seen, kept, gone_since = None, b"", 0.0
+    seen, kept, gone_since, most = None, b"", 0.0, MOST_BYTES[path.suffix]
     while True:
         between()
         try:
@@ -93,9 +104,10 @@ def _versions(path: Path, between: Callable[[], None]) -> Iterator[bytes]:
             if now != seen:
                 seen, gone_since = now, 0.0
                 with path.open("rb") as stream:
-                    content = stream.read(MOST_BYTES + 1)
-                if len(content) > MOST_BYTES:
-                    warn(str(both(f"{NAME} is larger than 1 MB and is not read", f"{NAME} 超过 1 MB，不予读取")))
+                    content = stream.read(most + 1)
+                if len(content) > most:
+                    en = f"{path.name} is larger than {most >> 20} MB and is not read"
+                    warn(str(both(en, f"{path.name} 超过 {most >> 20} MB，不予读取")))
                 elif content != kept or not kept:
                     kept = content
                     yield content
@@ -105,14 +117,11 @@ def _versions(path: Path, between: Callable[[], None]) -> Iterator[bytes]:
             if time.monotonic() - gone_since > GONE_S and kept:
                 files.write_bytes(path, kept)
                 seen = None
-                en = f"{NAME} was gone and is here again, as it was last saved"
-                warn(str(both(en, f"{NAME} 已丢失，现已按最后保存的内容恢复")))
+                en = f"{path.name} was gone and is here again, as it was last saved"
+                warn(str(both(en, f"{path.name} 已丢失，现已按最后保存的内容恢复")))
         except OSError as error:
             raise UserError(f"{shown(path)} cannot be read: {error.strerror or error}") from None
         time.sleep(LOOK_EVERY_S)
-
-
-SIGNS = {"right": both("right", "正确"), "wrong": both("wrong", "错误"), "blank": both("not yet", "未作答")}
 
 
 def _tell_changes(
@@ -121,7 +130,7 @@ def _tell_changes(
     for exercise in sheet:
         verdict = now[exercise.name]
         if verdict.state != "blank" and before.get(exercise.name) != verdict:
-            say(f"  {SIGNS[verdict.state]:8} {exercise.name}{': ' if verdict.said else ''}{verdict.said}")
+            say(verdict.told(exercise.name))
     solved = sum(verdict.state == "right" for verdict in now.values())
     following = next((exercise for exercise in sheet if now[exercise.name].state != "right"), None)
     done = round(20 * solved / len(sheet))
