@@ -35,7 +35,9 @@ class Unreachable(UserError):
     """No address delivered the file. `failures` says for each host why, `by_hand` what one can fetch oneself."""
 
     def __init__(self, name: str, failures: dict[str, str]) -> None:
-        each = "; ".join(f"{host} ({reason})" for host, reason in failures.items())
+        reasons = list(dict.fromkeys(failures.values()))
+        hosts = [", ".join(host for host in failures if failures[host] == reason) for reason in reasons]
+        each = "; ".join(f"{there} ({reason})" for there, reason in zip(hosts, reasons))
         super().__init__(f"{name} could not be fetched: {each}")
         self.failures, self.by_hand = failures, ""
 

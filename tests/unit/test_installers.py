@@ -76,6 +76,28 @@ def test_what_pip_conf_says_of_the_network_reaches_pip(tmp_path):
     assert told["PIP_TRUSTED_HOST"] == "first.example" and told["PIP_INDEX_URL"] == "https://c/" and "PIP_USER" not in told
 
 
+@pytest.mark.parametrize(
+    "content, index",
+    [
+        ("# \u955c\u50cf\n[global]\nindex-url = https://c/\n".encode("gbk"), "https://c/"),
+        ("[global]\nindex-url = https://c/\n".encode("utf-8-sig"), "https://c/"),
+        (b"[global]\r\nindex-url = https://c/\r\n", "https://c/"),
+        (b"[global]\nindex-url = https://b/\nindex-url = https://c/\n", "https://c/"),
+        (b"[global]\n[global]\nindex-url = https://%(c)s/\n", "https://%(c)s/"),
+        (b"index-url = https://c/\n", None),
+        (b"[global\nindex-url", None),
+        (b"[global]\nindex-url\n", None),
+        (b"\x00\xff" * 100, None),
+        ("[global]\nindex-url = https://c/\n".encode("utf-16"), None),
+    ],
+)  # fmt: skip
+def test_whatever_pip_conf_holds_no_traceback_comes_of_it(content, index, tmp_path):
+    (tmp_path / "pip.conf").write_bytes(content)
+    told = installers.for_pip({"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")})
+    assert told.get("PIP_INDEX_URL") == index
+    assert installers.for_pip({"PIP_CONFIG_FILE": str(tmp_path)})["PIP_CONFIG_FILE"] == os.devnull  # a folder
+
+
 def test_a_learners_own_script_finds_its_own_modules(tmp_path):
     """In the shell of a stack, `python mine.py` is Python as everybody knows it."""
     (tmp_path / "helper.py").write_text("ANSWER = 42\n")
