@@ -63,7 +63,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     run.table("then-and-now", [both("call", "调用"), *versions], rows,
               both(f"Then and now: {len(rows)} calls, each run on both.",
                    f"今昔对照：{len(rows)} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
-    return {"steps": float(held)}
+    return {"steps": held}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,16 @@ let unit = units[0];
 
 const short = value => value == null ? '–' : String(Number(value.toPrecision(4)));
 
+// The marks of an axis as numbers with as many digits as tell them apart.
+function marks(_, values) {
+  const apart = values.length > 1 ? values[1] - values[0] : 1;
+  let digits = 0;
+  while (digits < 12 && Math.abs(apart * 10 ** digits - Math.round(apart * 10 ** digits)) > 1e-6) digits += 1;
+  return values.map(value => digits > 5 && value ? String(Number(value.toPrecision(3)).toExponential()) : value.toFixed(Math.min(digits, 5)));
+}
+
+const whole = [...Array(12).keys()].flatMap(power => [1, 2, 5].map(first => first * 10 ** power));
+
 function draw(chart) {
   const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const along = chart.lines.every(line => line[unit]) ? unit : 'step';
@@ -32,7 +42,10 @@ function draw(chart) {
     width: chart.box.clientWidth,
     height: 230,
     scales: {x: {time: false}},
-    axes: [{...axis, label: along, labelSize: 20, size: 34}, {...axis, size: 58}],
+    axes: [
+      {...axis, label: along, labelSize: 20, size: 34, ...(along === 'minutes' ? {values: marks} : {incrs: whole})},
+      {...axis, size: 58, values: marks},
+    ],
     series: [
       {label: along, value: (_, value) => short(value)},
       ...chart.lines.map(line => ({

@@ -66,8 +66,8 @@ def work(setup: str, sheet: Sequence[Exercise], run: Run) -> dict[str, float]:
             say(str(both("all of it is right", "全部正确")))
             break
     return {
-        "solved": float(sum(verdict.state == "right" for verdict in verdicts.values())),
-        "exercises": float(len(sheet)),
+        "solved": sum(verdict.state == "right" for verdict in verdicts.values()),
+        "exercises": len(sheet),
     }
 
 
