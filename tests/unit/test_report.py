@@ -306,6 +306,29 @@ def test_what_lies_outside_of_the_folder_is_not_shown(make, tmp_path):
     assert not {"plots/gallery.png", "config.json", "tables/classes.json"} & set(page.links)
 
 
+def test_one_image_under_many_names_does_not_fill_memory(make, monkeypatch):
+    folder = make()
+    monkeypatch.setitem(report.MOST_IN_PAGE, "plots", 10 * len(PNG))
+    for name in ("curves/loss", *(f"f{k}" for k in range(20))):
+        path = folder / "plots" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink() if path.exists() else None
+        path.symlink_to(folder / "one.png")
+    (folder / "one.png").write_bytes(PNG)
+    items = [{"kind": "figure", "name": f"f{k % 20}", "caption": "x"} for k in range(1000)]
+    (folder / "report.json").write_text(json.dumps({"items": items}))
+    assert render(folder).count("data:image/png;base64,") == 10
+
+
+def test_one_table_shown_again_and_again(make, monkeypatch):
+    folder = make()
+    monkeypatch.setitem(report.MOST_IN_PAGE, "tables", 1000)
+    (folder / "tables").mkdir(exist_ok=True)
+    (folder / "tables" / "t.json").write_text(json.dumps({"columns": ["a"], "rows": [["once more"]]}))
+    (folder / "report.json").write_text(json.dumps({"items": [{"kind": "table", "name": "t"}] * 1000}))
+    assert 1 < render(folder).count("once more") < 100
+
+
 def test_an_image_that_is_none(make):
     folder = make()
     (folder / "plots" / "gallery.png").write_bytes(b"<svg onload='alert(1)'/>")
