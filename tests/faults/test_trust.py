@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -416,6 +417,25 @@ def test_a_file_that_changes_in_the_middle_starts_again(tmp_path, capfd):
         host.version = '"1"'
         download.fetch([host.url("f")], tmp_path / "f", 0)
     assert (tmp_path / "f").read_bytes() == new and "changed there" in capfd.readouterr().err
+
+
+class Elsewhere(Mirror):
+    """Answers with the beginning of the file, whatever part was asked for, and says so."""
+
+    def respond(self, request, busy):
+        wanted = re.match(r"bytes=(\d+)-(\d+)$", request.headers.get("Range", ""))
+        if wanted and int(wanted[1]):
+            request.headers.replace_header("Range", f"bytes=0-{int(wanted[2]) - int(wanted[1])}")
+        super().respond(request, busy)
+
+
+def test_another_part_of_the_file_than_was_asked_for_is_not_taken(tmp_path):
+    content = b"a" * (12 << 20) + b"b" * (12 << 20)
+    with Elsewhere({"f": content}) as host:
+        host.version = '"1"'
+        with pytest.raises(addresses.Unreachable, match="another part of the file than it was asked for"):
+            download.fetch([host.url("f")], tmp_path / "f", 0)
+    assert not (tmp_path / "f").exists()
 
 
 def test_what_has_arrived_of_the_same_version_is_kept(tmp_path):
