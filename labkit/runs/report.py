@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -29,6 +30,7 @@ WORDS = {
     "sample": ("sample data", "样例数据"),
 }
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s?%?$")
+COMMANDS = ("lab", "practice")  # that make a run
 REFRESH_S = 10
 MOST_FILES = 300  # listed; a lab may derive one for each image of its data
 # Of what stands in the page: one file may be named, or be there under other names, again and again.
@@ -207,12 +209,21 @@ def _commands(run: records.RunInfo) -> list[tuple[str, str]]:
     if run.status in ("stopped", "killed", "failed"):
         resume = records.resume_command(run.lab, run.folder.name)
         commands.insert(0, ("Continue where it stopped", typed(resume)))
-    return commands
+    return [(label, command) for label, command in commands if command]
 
 
 def typed(command: str) -> str:
-    """`command` as it works in a fresh clone: with ./inv, where a run wrote down that it was `invoke`."""
-    return f"./inv {command[len('invoke ') :]}" if command.startswith("invoke ") else command
+    """`command` as it works in a fresh clone, with ./inv, where a run wrote down that it was `invoke`; "" for another.
+
+    It is there to be copied into a terminal, and anybody may have written it: so each word is quoted anew, and nothing
+    in it is a second command.
+    """
+    try:
+        program, *words = shlex.split(command)
+    except ValueError:
+        return ""
+    ours = program in ("./inv", "invoke", "inv") and words[:1] and words[0] in COMMANDS and command.isprintable()
+    return " ".join(map(shlex.quote, ["./inv", *words])) if ours else ""
 
 
 def _environment(run: records.RunInfo) -> list[tuple[str, str]]:
