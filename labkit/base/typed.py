@@ -25,7 +25,7 @@ else:
     from typing_extensions import Annotated
 
 MOST_BYTES = 64 << 20  # of a record
-MOST_VALUES = 2_000_000  # in a record: an empty list is three bytes there and eighty in memory; the whole of COCO has half
+MOST_VALUES = 2_000_000  # in a record: three bytes there can be eighty in memory; that of the whole of COCO has half
 MOST_WHOLE = 2**62  # larger whole numbers count nothing that is in a record, and overflow where one computes with them
 
 

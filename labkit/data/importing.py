@@ -18,7 +18,6 @@ from labkit.data import archives, coco, folders, obtain, store
 from labkit.data.arrived import Kind
 from labkit.data.registry import Dataset, File, Wanted, find
 
-
 RENAMED = "the same command, once that is mended"
 
 

@@ -40,9 +40,7 @@ class Config(Record, frozen=True):
     preset: Annotated[str, said('"smoke", a preset of the lab, or ""', '"smoke"、实验的某个预设，或 ""')]
     smoke: Annotated[bool, said("whether this is a smoke run", "是否为冒烟运行")]
     sample: Annotated[bool, said("whether it reads synthetic samples", "是否读取合成的样例而非真实数据")]
-    seed: Annotated[
-        int, msgspec.Meta(ge=0, lt=2**32), said("what all random numbers follow from", "所有随机数的种子")
-    ]
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32), said("what all random numbers follow from", "所有随机数的种子")]
     options: Annotated[
         Dict[str, Union[bool, int, float, str, List[Plain], None]],
         said("the lab's own options, after defaults and preset", "实验自己的参数，已含默认值与预设"),

@@ -310,7 +310,8 @@ def connect(environment: str) -> Server | None:
 def has_windows(folder: Path) -> bool:
     """Whether the run in `folder` drew anything that can be shown again."""
     items = (contents.read(folder, "report.json", Items) or Items()).items
-    return bool(contents.inside(folder, RECORD)) or any(item.step is not None for item in items) or bool(contents.history(folder))
+    images = any(item.step is not None for item in items)
+    return images or bool(contents.inside(folder, RECORD)) or bool(contents.history(folder))
 
 
 def replay(folder: Path) -> None:

@@ -105,7 +105,8 @@ def curves(history: History, folder: Path, epoch_steps: int = 0) -> None:
             if len(values) > 200:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
                 steps, values = _smooth(steps, values, len(values) // 50)
-            axis.plot(steps, values, color=colour, label=plain(line), marker="o" if len(values) < 30 else None, markersize=3.5)
+            marker = "o" if len(values) < 30 else None
+            axis.plot(steps, values, color=colour, label=plain(line), marker=marker, markersize=3.5)
         axis.set_title(plain(panel.replace("_", " ")))
         axis.set_xlabel("epoch" if epoch_steps else "step")
         if len(names) > 1:

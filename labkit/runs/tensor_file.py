@@ -172,8 +172,8 @@ class _Packed(_Tensors):
         if sum(info.file_size for info in infos) > size_bytes:
             raise Damaged("it unpacks to more than PyTorch writes")  # which never compresses
         self.packed = packed
-        self.folder = next((info.filename[: -len("/data.pkl")] for info in infos if info.filename.endswith("/data.pkl")), "")
         self.members = {info.filename for info in infos}
+        self.folder = next((name.rpartition("/")[0] for name in self.members if name.endswith("/data.pkl")), "")
         super().__init__(io.BytesIO(self._member("data.pkl")), size_bytes)
 
     def _member(self, name: str) -> bytes:
