@@ -25,6 +25,7 @@ else:
     from typing_extensions import Annotated
 
 MOST_BYTES = 64 << 20  # of a record
+MOST_VALUES = 2_000_000  # in a record: three bytes there can be eighty in memory; that of the whole of COCO has half
 MOST_WHOLE = 2**62  # larger whole numbers count nothing that is in a record, and overflow where one computes with them
 
 
@@ -42,10 +43,13 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 Kind = TypeVar("Kind", bound=Record)
 
 
-def read(path: Path, kind: Type[Kind]) -> Optional[Kind]:
+def read(path: Path, kind: Type[Kind], most_bytes: int = MOST_BYTES) -> Optional[Kind]:
     """The record in the file `path`; None where there is no file, or none that can be used, which one line says."""
     try:
-        return taken(json.loads(read_bytes(path).decode("utf-8")), kind)
+        content = read_bytes(path, most_bytes)
+        if sum(map(content.count, (b"[", b"{", b","))) > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values")
+        return taken(json.loads(content.decode("utf-8")), kind)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError) as error:

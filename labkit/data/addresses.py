@@ -149,6 +149,12 @@ def version_of(response: Any) -> str:
     return response.headers.get("ETag") or response.headers.get("Last-Modified") or ""
 
 
+def first_byte(response: Any) -> int:
+    """Where in the file a part of it begins, -1 where the answer does not say."""
+    begin = re.match("bytes ([0-9]{1,18})-", response.headers.get("Content-Range", ""))
+    return int(begin[1]) if begin else -1
+
+
 def open_url(url: str, timeout_s: float, first: int = 0, last: int | None = None, version: str = "") -> Any:
     """The response to a request for the bytes `first` to `last`, inclusive, or for all; the caller closes it.
 

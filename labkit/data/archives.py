@@ -26,10 +26,11 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Iterator
 
+from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.files import megabytes
 from labkit.base.paths import shown
-from labkit.data.folders import is_data
+from labkit.data.folders import is_data, left_out
 
 CHUNK_BYTES = 1 << 20
 MOST_HEADER_BYTES = 1 << 20  # of one member of a tar: long names and the like, which are read into memory
@@ -41,7 +42,7 @@ MOST_DICTIONARY_BYTES = 256 << 20  # what xz may take to unpack: its own stronge
 MOST_RATIO = 200  # images and annotations pack to a tenth at best; deflate can reach a thousandth
 DAMAGE = (EOFError, tarfile.TarError, zipfile.BadZipFile, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 UNREADABLE = (NotImplementedError, RuntimeError, UnicodeError, ValueError, OverflowError, struct.error)
-INVISIBLE = ("Cc", "Cf", "Cs")  # Unicode categories: control and format characters, among them those that turn text
+INVISIBLE = ("Cc", "Cf")  # Unicode categories: control and format characters, among them those that turn text
 
 
 def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = MOST_MEMBERS) -> int:
@@ -64,6 +65,8 @@ def unpack(archive: Path, folder: Path, limit_bytes: int, limit_members: int = M
                 for name, stream in _members(archive, budget):
                     budget.write(stream, name, budget.place(temporary, name))
         _move(temporary, folder)
+        if budget.clutter:
+            say(left_out(archive.name, len(budget.clutter), budget.clutter[0]))
         return limit_bytes - budget.left_bytes
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -113,6 +116,7 @@ class _Budget:
         self.ratio_bytes = MOST_RATIO * archive.stat().st_size + CHUNK_BYTES
         self.names: set[str] = set()
         self.folders = self.empty = 0
+        self.clutter: list[str] = []
         self.lock = threading.Lock()
 
     def refuse(self, why: str) -> UserError:
@@ -171,9 +175,11 @@ def name_problem(name: str) -> str:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or not path.parts or "\\" in name:
         return f"{name[:200]!r} would land outside its folder"
+    if any("\ud800" <= character <= "\udfff" for character in name):
+        return f"{name[:200]!r} is not a name in UTF-8"
     if any(unicodedata.category(character) in INVISIBLE for character in name):
         return f"{name[:200]!r} has invisible characters"
-    lengths = [len(os.fsencode(part)) for part in path.parts]
+    lengths = [len(part.encode()) for part in path.parts]
     if max(lengths) > MOST_NAME_BYTES or sum(lengths) > MOST_PATH_BYTES:
         return f"{name[:40]!r}... is too long a name"
     return ""
@@ -214,6 +220,7 @@ def _members(archive: Path, budget: _Budget) -> Iterator[tuple[str, Any]]:
             if info.isreg() and is_data(path):
                 yield info.name, stream
             elif info.isreg():
+                budget.clutter.append(info.name)
                 for _ in budget.counted(stream, info.name):
                     pass
 
@@ -288,6 +295,8 @@ def _zip_infos(archive: Path, packed: zipfile.ZipFile, budget: _Budget) -> Itera
         path = _safe(archive, info.filename)
         if not info.is_dir() and is_data(path):
             yield info
+        elif not info.is_dir():
+            budget.clutter.append(info.filename)
 
 
 def tar_members(archive: Path) -> Iterator[tuple[tarfile.TarInfo, Any]]:

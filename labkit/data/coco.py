@@ -18,6 +18,7 @@ from labkit.base.errors import UserError, nearest
 from labkit.base.paths import shown
 from labkit.data import archives, coco_annotations, many
 from labkit.data.coco_annotations import parse
+from labkit.data.folders import fitting
 from labkit.data.jpeg import as_annotated, jpeg_problem
 from labkit.data.registry import Dataset, Wanted
 
@@ -120,6 +121,10 @@ def _copy_some(root: Path, kinds: dict[str, list[str]], staging: Path) -> Wanted
             if kind == "panoptic":
                 _copy_masks(content, root, staging / f"panoptic_{split}", file)
             (staging / "annotations" / file.name).write_text(json.dumps(content), encoding="utf-8")
+    for split in kinds:
+        alone = {path.name for path in fitting(root / split, "*")} - {path.name for path in (staging / split).iterdir()}
+        if alone:
+            say(f"{split}: {len(alone)} files are in no list of images and left out, such as {min(alone)}")
     return Wanted((*kinds, *every), sum(1 for split in kinds for _ in (staging / split).iterdir()))
 
 

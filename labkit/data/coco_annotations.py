@@ -21,6 +21,7 @@ AGAIN = "./inv data coco --import=FOLDER --unverified"  # once the file has been
 BOXES = "./inv lab detectron2 -- --dataset coco MODEL.MASK_ON False"  # learns boxes alone
 COLOURS = 1 << 24  # a panoptic segment is a colour, id = R + 256 G + 65536 B; 0 is void
 PERSON_KEYPOINTS = 17
+MOST = 2**53  # larger whole numbers are not told apart by what measures: pycocotools keeps ids as float64
 
 
 class Notes:
@@ -106,6 +107,10 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
                 value = row.get(field) if isinstance(row, dict) else None
                 if not isinstance(value, kind) or isinstance(value, bool):
                     raise UserError(f"{where}: {key}[{number}] has no {field} of type {kind.__name__}")
+                if isinstance(value, int) and abs(value) > MOST:
+                    raise UserError(f"{where}: {key}[{number}] has a number as {field} that is too large")
+                if isinstance(value, str) and any("\ud800" <= letter <= "\udfff" for letter in value):
+                    raise UserError(f"{where}: {key}[{number}] has a {field} that is no text, {value[:80]!r}")
     for number, row in enumerate(content["annotations"]):
         if "segments_info" not in row:
             good = isinstance(row.get("category_id"), int)
@@ -212,11 +217,12 @@ def _lacks_area(row: dict[str, Any]) -> bool:
 
 
 def _lacks_box(row: dict[str, Any], width: int, height: int) -> bool:
-    """Whether there is no box [x, y, width, height] with a size, some of it within the image."""
+    """Whether there is no box [x, y, width, height] with a size, some of it within the image and none far away."""
     try:
         x, y, across, down = row["bbox"]
-        sound = across > 0 and down > 0 and x < width and y < height and x + across > 0 and y + down > 0
-        return not (sound and math.isfinite(x + y + across + down))
+        sound = across > 0 and down > 0
+        sound = sound and -width <= x < width and 0 < x + across <= 2 * width
+        return not (sound and -height <= y < height and 0 < y + down <= 2 * height)
     except (KeyError, TypeError, ValueError, OverflowError):
         return True
 
@@ -253,7 +259,7 @@ def _mend_objects(content: dict[str, Any], where: str, needs: Needs, notes: Note
     content["annotations"] = kept
     ids = [row.get("id") for row in kept]
     # 0 is no id: pycocotools takes an object of that id for one that was not found.
-    if not all(type(each) is int and each > 0 for each in ids) or len(set(ids)) < len(ids):
+    if not all(type(each) is int and 0 < each <= MOST for each in ids) or len(set(ids)) < len(ids):
         notes.completed["ids"] += len(kept)
         for number, row in enumerate(kept, 1):
             row["id"] = number

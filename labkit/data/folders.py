@@ -17,6 +17,12 @@ def is_data(path: PurePath) -> bool:
     return not any(part.startswith(".") or part.lower() in CLUTTER for part in path.parts)
 
 
+def left_out(where: str, count: int, example: str) -> str:
+    """What to say of files in `where` that are no data."""
+    them, are = ("one file", "is") if count == 1 else (f"{count:,} files", "are")
+    return f"{where}: {them} that systems leave in folders {are} left out, such as {example}"
+
+
 def fitting(folder: Path, pattern: str) -> list[Path]:
     """The files of data below `folder` that fit the glob, sorted."""
     return sorted(path for path in folder.glob(pattern) if is_data(path.relative_to(folder)) and path.is_file())

@@ -54,7 +54,7 @@ def decode(content: bytes, path: Path, annotated: tuple[int, int] | None = None)
             if annotated and turn in (5, 6, 7, 8) and annotated == file.size != file.size[::-1]:
                 turn = 1
             opaque = file.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in file.info
-            image = None if opaque else _on_white(file.convert("RGBA"), path)
+            image = None if opaque else _on_white(_with_alpha(file), path)
         if image is None:
             flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
             image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)[:, :, ::-1]  # uint8 0..255 HWC BGR -> RGB
@@ -122,6 +122,15 @@ def _no_image(path: Path, error: Exception) -> UserError:
     if isinstance(error, Image.DecompressionBombError):
         what += f": it claims to have more than {MOST_PIXELS // 1_000_000} million pixels, which memory may not hold"
     return UserError(what)
+
+
+def _with_alpha(file: Image.Image) -> Image.Image:
+    """An image with transparency as RGBA."""
+    if not file.mode.startswith("I"):
+        return file.convert("RGBA")
+    grey = np.asarray(file)  # of 16 bits, which Pillow would cut at 255
+    alpha = np.where(grey == file.info["transparency"], 0, 255).astype(np.uint8)
+    return Image.merge("LA", (Image.fromarray((grey >> 8).astype(np.uint8)), Image.fromarray(alpha))).convert("RGBA")
 
 
 def _on_white(image: Image.Image, path: Path) -> np.ndarray:

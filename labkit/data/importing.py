@@ -18,6 +18,8 @@ from labkit.data import archives, coco, folders, obtain, store
 from labkit.data.arrived import Kind
 from labkit.data.registry import Dataset, File, Wanted, find
 
+RENAMED = "the same command, once that is mended"
+
 
 def import_(name: str, path: Path, unverified: bool = False) -> store.State:
     """Take data that were copied over manually: an archive, or a folder of the published files or the unpacked ones.
@@ -129,9 +131,13 @@ def _gather(
         say(f"unpacking {path.name}")
         source = staging / ".unpacked"
         archives.unpack(path, source, dataset.unpacked_bytes)
-    for relative, found in (plain or _members(dataset, source)).items():
+    members = plain or _members(dataset, source)
+    _check(members, path)
+    for relative, found in members.items():
         (staging / relative).parent.mkdir(parents=True, exist_ok=True)
         take(found, staging / relative)
+    if not plain:
+        _say_what_is_left(set(members.values()), source)
     lacks = {file: store.layout_problem(dict(file.layout), staging) for file in dataset.files if file.part}
     whole = {file.part for file, lacking in lacks.items() if not lacking}
     what = Wanted(tuple(part for part in dataset.parts if part in whole) or dataset.default)
@@ -194,6 +200,32 @@ def _members(dataset: Dataset, folder: Path) -> dict[str, Path]:
             _one_place_each(members, layout, depth, folder)
             return members
     return {}
+
+
+def _check(members: dict[str, Path], path: Path) -> None:
+    """UserError for a file that is empty, or of a name that no record can hold."""
+    for relative in members:
+        problem = archives.name_problem(relative)
+        if problem:
+            raise UserError(f"{shown(path)} is refused: {problem}", RENAMED)
+    empty = [relative for relative, found in members.items() if not found.stat().st_size]
+    if empty:
+        more = f", and so are {len(empty) - 1} more files" if len(empty) > 1 else ""
+        raise UserError(f"{shown(path)} is refused: {empty[0]} is empty{more}", RENAMED)
+
+
+def _say_what_is_left(taken: set[Path], source: Path) -> None:
+    """Say what lies beside the files that were taken: images of another suffix, further folders, what systems leave."""
+    for folder in sorted({found.parent for found in taken}):
+        where = str(folder.relative_to(source)) if folder != source else "at its top"
+        others = sorted(set(folder.iterdir()) - taken - {parent for found in taken for parent in found.parents})
+        others = [each for each in others if each.name != store.STATE_FILE]  # of what a bundle brings
+        clutter = [each for each in others if not folders.is_data(each.relative_to(folder))]
+        strange = [f"{each.name}/" if each.is_dir() else each.name for each in others if each not in clutter]
+        if clutter:
+            say(folders.left_out(where, len(clutter), clutter[0].name))
+        if strange:
+            say(f"{where}: {len(strange)} more, no part of the data set, left out, such as {strange[0]}")
 
 
 def _one_place_each(members: dict[str, Path], layout: dict[str, int], depth: int, folder: Path) -> None:

@@ -198,6 +198,8 @@ class Transfer:
                     self._require_alike(source, response)
                 if self.ranges and response.getcode() != 206:
                     raise Failed("it stopped sending ranges")
+                if self.ranges and addresses.first_byte(response) != offset:
+                    raise Failed("it sends another part of the file than it was asked for")
                 while mine.block < mine.last:
                     chunk = response.read1(min(partial.BLOCK_BYTES, asked_end - offset))
                     if not chunk:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any, ContextManager
 
@@ -16,7 +14,7 @@ import torch
 from labkit.base import files
 from labkit.base.errors import UserError
 from labkit.base.hardware import processor
-from labkit.data.unpickle import Damaged, Refused
+from labkit.data.unpickle import Refused
 from labkit.runs import tensor_file
 
 MODERN = hasattr(torch, "autocast")  # since 1.10; the notes' 1.5.0 has neither this nor `weights_only`
@@ -88,26 +86,12 @@ def load(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}", "./inv runs") from None
     try:
-        if data[:2] != b"PK":  # as PyTorch before 1.6 writes
-            return tensor_file.load(data)
-        if not MODERN:
-            raise Damaged(f"a newer PyTorch than {torch.__version__} wrote it")
-        _require_stored(data)
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return tensor_file.load(data)
     except Exception as error:  # a damaged file raises whatever its first wrong byte leads to
         reason = (str(error) or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".")
         if isinstance(error, Refused):
             reason = f"it asks for {error}, and only tensors and plain containers may be in it"
-        if isinstance(error, pickle.UnpicklingError):
-            reason = "it holds more than tensors and plain containers, or is damaged"
         raise UserError(f"{path} is not a checkpoint that can be loaded safely: {reason}", "./inv runs") from None
-
-
-def _require_stored(data: bytes) -> None:
-    """Raises Damaged where the archive that PyTorch writes today unpacks to more than it is: it never compresses."""
-    with zipfile.ZipFile(io.BytesIO(data)) as packed:
-        if sum(info.file_size for info in packed.infolist()) > len(data):
-            raise Damaged("it unpacks to more than PyTorch writes")
 
 
 def add_graph(writer: Any, model: torch.nn.Module, example: torch.Tensor) -> None:

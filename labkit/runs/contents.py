@@ -7,12 +7,13 @@ templates and terminals must take care of it. docs/RUN_FOLDER.md is made from th
 
 # The types are looked at while the program runs, also by Python 3.8: hence Dict and Optional, and no `annotations`.
 
+import io
 import json
 import os
 import struct
 from math import isfinite, nan
 from pathlib import Path
-from typing import Any, Dict, List, Literal, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Iterator, List, Literal, Mapping, Optional, Tuple, Type, Union
 
 import msgspec
 
@@ -25,7 +26,9 @@ Plain = Union[bool, int, float, str, None]
 History = Dict[str, Tuple[List[int], List[float]]]  # {name: (steps, values)}
 
 BEYOND = 1e100  # nothing that is measured is as large, and sums of what is smaller stay finite
-MOST_LOG_BYTES = 64 << 20  # a million rows
+MOST_RECORD_BYTES = 8 << 20  # of a record of a run
+MOST_LOG_BYTES, MOST_LINES = 64 << 20, 1_000_000
+MOST_NAMES, MOST_NAME_BYTES = 1000, 200  # under which a run logs; each is drawn, into a file of that name
 TRUST = ("sample", "unverified", "recorded", "verified")  # kinds of data, the least trustworthy first
 
 
@@ -37,7 +40,7 @@ class Config(Record, frozen=True):
     preset: Annotated[str, said('"smoke", a preset of the lab, or ""', '"smoke"、实验的某个预设，或 ""')]
     smoke: Annotated[bool, said("whether this is a smoke run", "是否为冒烟运行")]
     sample: Annotated[bool, said("whether it reads synthetic samples", "是否读取合成的样例而非真实数据")]
-    seed: Annotated[int, said("what all random numbers follow from", "所有随机数的种子")]
+    seed: Annotated[int, msgspec.Meta(ge=0, lt=2**32), said("what all random numbers follow from", "所有随机数的种子")]
     options: Annotated[
         Dict[str, Union[bool, int, float, str, List[Plain], None]],
         said("the lab's own options, after defaults and preset", "实验自己的参数，已含默认值与预设"),
@@ -188,45 +191,60 @@ def read(folder: Path, name: str, kind: Type[Kind]) -> Optional[Kind]:
     """The record `name` of the run folder; None where there is none, or none that can be used, which one line says."""
     path = inside(folder, name)
     if path is not None:
-        return typed.read(path, kind)
+        return typed.read(path, kind, MOST_RECORD_BYTES)
     if os.path.lexists(folder / name):
         typed.leave_out(folder / name, "it is no file of this folder")
     return None
 
 
 def history(folder: Path, name: str = "metrics.jsonl") -> History:
-    """What the run in `folder` logged; a value that is no number is nan."""
+    """What the run in `folder` logged; a value that is no number is nan.
+
+    Names that no file can have, and all after the first `MOST_NAMES`, are left out.
+    """
     found: History = {}
+    undrawn = ""
     for row in rows(folder, name):
-        for name, value in row.values.items():
-            steps, values = found.setdefault(name, ([], []))
+        for key, value in row.values.items():
+            if key not in found:
+                if len(found) == MOST_NAMES or not key.isprintable() or len(key.encode()) > MOST_NAME_BYTES:
+                    undrawn = undrawn or key
+                    continue
+                found[key] = ([], [])
+            steps, values = found[key]
             steps.append(row.step)
             values.append(countable(value))
+    if undrawn:
+        typed.leave_out(folder / name, f"there are names in it that cannot be drawn, as {undrawn[:40]!r}")
     return found
 
 
-def rows(folder: Path, name: str) -> List[Row]:
+def rows(folder: Path, name: str) -> Iterator[Row]:
     """The lines of the log `name`. One that cannot be used is left out, and so is a last one that was cut off."""
     path = inside(folder, name)
     if path is None:
-        return []
+        return
     try:
-        lines = typed.read_bytes(path, MOST_LOG_BYTES).decode("utf-8", "replace").split("\n")
+        content = typed.read_bytes(path, MOST_LOG_BYTES)
+        if content.count(b"\n") > MOST_LINES:
+            raise ValueError(f"it has more than {MOST_LINES:,} lines")
     except (OSError, ValueError) as error:
         typed.leave_out(path, error)
-        return []
-    found: List[Row] = []
-    wrong: List[str] = []
-    *whole, last = lines  # after the last line break is nothing, or a line that was cut off as the run was killed
-    for place, text in enumerate([*whole, *([last] if last else [])], start=1):
+        return
+    first, wrong = "", 0
+    for place, line in enumerate(io.BytesIO(content), start=1):
         try:
-            found.append(_plain_row(text) or _row(json.loads(text)))
+            if line.count(b",") > MOST_NAMES:
+                raise ValueError(f"more than {MOST_NAMES} values")
+            text = line.decode("utf-8", "replace")
+            row = _plain_row(text) or _row(json.loads(text))
         except (ValueError, RecursionError) as error:
-            wrong += [f"line {place}: {error}"] if place <= len(whole) else []
+            if line.endswith(b"\n"):  # else it was cut off as the run was killed
+                first, wrong = first or f"line {place}: {error}", wrong + 1
+        else:
+            yield row
     if wrong:
-        more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-        typed.leave_out(path, f"{wrong[0]}{more}")
-    return found
+        typed.leave_out(path, first + (f", and {wrong - 1} more" if wrong > 1 else ""))
 
 
 _PLAIN = msgspec.json.Decoder(Dict[str, Number])

@@ -9,6 +9,7 @@ import hashlib
 import http.client
 import json
 import math
+import re
 import socket
 import sys
 import threading
@@ -266,11 +267,36 @@ class Server:
             self.show({"win": name, "data": [content], "layout": {}, "opts": opts})
             self._drawn[name] = step
 
-    def repeat(self, record: Path) -> None:
-        """Show what visdom's own client wrote to `record` (its option log_to_filename)."""
-        for line in record.read_text(encoding="utf-8").splitlines():
-            endpoint, message = json.loads(line)
-            self.show(message, endpoint)
+    def repeat(self, folder: Path) -> None:
+        """Show what visdom's own client wrote down in the run `folder` (its option log_to_filename).
+
+        Anybody may have written it: nothing but windows is shown, and no window with a script in it.
+        """
+        for line in contents.read_bytes(folder, RECORD).decode("utf-8", "replace").split("\n"):
+            try:
+                endpoint, message = json.loads(line)
+                shown = [one for one in message["data"] if endpoint == "events" and isinstance(one, dict)]
+            except (ValueError, TypeError, KeyError, RecursionError):
+                continue
+            if shown:
+                self.show({**message, "data": [_without_scripts(one) for one in shown]})
+
+
+# What a text may hold: bare tags, and a video as the client writes it. visdom puts all else into its page as well.
+TAG = re.compile(
+    r"</?(?:h[1-6]|p|b|i|em|strong|br|code|pre|ul|ol|li|table|tr|th|td|video)>|<video controls[ a-z]*>|"
+    r'<source type="video/\w+" src="data:video/\w+;base64,[\w+/=]*">'
+)
+
+
+def _without_scripts(shown: dict[str, Any]) -> dict[str, Any]:
+    """What a window shows, with every other tag in a text as text."""
+    if not isinstance(shown.get("content"), str):
+        return shown
+    text, tags = shown["content"], TAG.finditer(shown["content"])
+    places = {tag.start() for tag in tags}
+    safe = "".join("&lt;" if letter == "<" and place not in places else letter for place, letter in enumerate(text))
+    return {**shown, "content": safe}
 
 
 def connect(environment: str) -> Server | None:
@@ -284,7 +310,8 @@ def connect(environment: str) -> Server | None:
 def has_windows(folder: Path) -> bool:
     """Whether the run in `folder` drew anything that can be shown again."""
     items = (contents.read(folder, "report.json", Items) or Items()).items
-    return (folder / RECORD).exists() or any(item.step is not None for item in items) or bool(contents.history(folder))
+    images = any(item.step is not None for item in items)
+    return images or bool(contents.inside(folder, RECORD)) or bool(contents.history(folder))
 
 
 def replay(folder: Path) -> None:
@@ -292,10 +319,12 @@ def replay(folder: Path) -> None:
     server = connect(records.read(folder).environment)
     if server is None:
         raise UserError("no visdom answers", "./inv visdom")
-    server.draw(contents.history(folder))
-    server.draw_images(folder)
-    if (folder / RECORD).exists():
-        server.repeat(folder / RECORD)
+    try:
+        server.draw(contents.history(folder))
+        server.draw_images(folder)
+        server.repeat(folder)
+    except (OSError, http.client.HTTPException) as error:
+        raise UserError(f"visdom does not take the windows of this run ({error})", "./inv visdom --stop") from None
 
 
 if __name__ == "__main__":

@@ -93,7 +93,8 @@ def parse(
         group.add_argument("--preset", metavar="NAME", default="", help=f"a named set of options: {names}")
     group.add_argument("--smoke", action="store_true", help="one short run on the CPU and the sample that must learn")
     group.add_argument("--sample", action="store_true", help="train on the small synthetic stand-in, not the real data")
-    group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0), help="random seed (default: 0)")
+    group.add_argument("--seed", metavar="N", type=_reader("--seed", int, at_least=0, at_most=2**32 - 1),
+                       help="random seed (default: 0)")  # fmt: skip
     group.add_argument("--resume", metavar="RUN", default="", help="continue a run that stopped: its name, or latest")
     group.add_argument(
         "--save-every", metavar="SECONDS", type=_reader("--save-every", float, at_least=0),
@@ -265,6 +266,7 @@ def _reader(
     at_least: float | None = None,
     above: float | None = None,
     or_run: bool = False,
+    at_most: float | None = None,
 ) -> Any:
     """What reads the text of one option; `folder` is where a path starts, None where it is no path."""
 
@@ -279,6 +281,8 @@ def _reader(
             raise UserError(f"{name}: unknown value {text}; {nearest(text, [str(choice) for choice in choices])}")
         if at_least is not None and value < at_least:
             raise UserError(f"{name} must be at least {at_least}, not {text}")
+        if at_most is not None and value > at_most:
+            raise UserError(f"{name} must be at most {at_most}, not {text}")
         if above is not None and value <= above:
             raise UserError(f"{name} must be more than {above}, not {text}")
         return resolve(name, text, folder, or_run) if folder and text else value

@@ -59,6 +59,11 @@ def figure(rows: int = 1, columns: int = 1, width: float = 8.0, height: float = 
     return made, axes
 
 
+def plain(text: str) -> str:
+    """`text`, which matplotlib would read as a formula where it has two dollar signs: a name of a file or a class."""
+    return text.replace("$", r"\$")
+
+
 def tiles(pixels: np.ndarray, columns: int, gap: int = 2) -> np.ndarray:
     """Images uint8 (N, H, W) or (N, H, W, 3) in rows of `columns` with a white gap between: one uint8 image."""
     count, height, width, *colours = pixels.shape
@@ -100,8 +105,9 @@ def curves(history: History, folder: Path, epoch_steps: int = 0) -> None:
             if len(values) > 200:
                 axis.plot(steps, values, color=colour, alpha=0.25, linewidth=0.8)
                 steps, values = _smooth(steps, values, len(values) // 50)
-            axis.plot(steps, values, color=colour, label=line, marker="o" if len(values) < 30 else None, markersize=3.5)
-        axis.set_title(panel.replace("_", " "))
+            marker = "o" if len(values) < 30 else None
+            axis.plot(steps, values, color=colour, label=plain(line), marker=marker, markersize=3.5)
+        axis.set_title(plain(panel.replace("_", " ")))
         axis.set_xlabel("epoch" if epoch_steps else "step")
         if len(names) > 1:
             axis.legend()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import time
 from dataclasses import dataclass
 from math import isfinite
@@ -155,7 +156,7 @@ def number(value: float) -> str:
 
 def resume_command(lab: str, name: str) -> str:
     """What to type to continue the run whose folder is called `name`."""
-    return f"./inv lab {lab} --resume={name}"
+    return f"./inv lab {shlex.quote(lab)} {shlex.quote(f'--resume={name}')}"
 
 
 def load_json(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
+import shlex
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
@@ -29,8 +30,11 @@ WORDS = {
     "sample": ("sample data", "样例数据"),
 }
 NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?\s?%?$")
+COMMANDS = ("lab", "practice")  # that make a run
 REFRESH_S = 10
 MOST_FILES = 300  # listed; a lab may derive one for each image of its data
+# Of what stands in the page: one file may be named, or be there under other names, again and again.
+MOST_IN_PAGE = {"plots": 64 << 20, "tables": 4 << 20}
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Plot:
 
 def render(folder: Path) -> Path:
     """Write report.html from what the run `folder` holds so far, and return its path."""
-    run = records.read(folder)
+    run, room = records.read(folder), _Room(folder)
     files, files_more = _files(folder)
     return pages.write(
         folder / "report.html",
@@ -58,8 +62,8 @@ def render(folder: Path) -> Path:
         badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.status, run.data) if kind],
         facts=[fact for fact in (_started(run), duration(run.seconds), _device(run.env)) if fact],
         results=[_result(run, name, value) for name, value in run.metrics.items()],
-        curves=_curves(run),
-        items=list(_items(folder)),
+        curves=_curves(run, room),
+        items=list(_items(folder, room)),
         commands=_commands(run),
         following=_following(run),
         options=[(flag(name), written(value)) for name, value in _options(run).items() if value not in (None, "")],
@@ -67,6 +71,22 @@ def render(folder: Path) -> Path:
         files=files,
         files_more=files_more,
     )
+
+
+class _Room:
+    """What files of the run folder may still be put into its page."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.left_bytes = folder, dict(MOST_IN_PAGE)
+
+    def has(self, name: str) -> bool:
+        """Whether there is such a file, "plots/..." or "tables/...", and room for it, which it takes."""
+        path = contents.inside(self.folder, name)
+        kind, size_bytes = name.partition("/")[0], path.stat().st_size if path else 0
+        if path is None or size_bytes > self.left_bytes[kind]:
+            return False
+        self.left_bytes[kind] -= size_bytes
+        return True
 
 
 def _title(run: records.RunInfo) -> str:
@@ -111,7 +131,7 @@ def _result(run: records.RunInfo, name: str, value: float) -> tuple[str, str]:
     return said, f"{value:.1%}".replace("%", "\u00a0%") if percent and isfinite(value) else records.number(value)
 
 
-def _curves(run: records.RunInfo) -> list[dict[str, Any]]:
+def _curves(run: records.RunInfo, room: _Room) -> list[dict[str, Any]]:
     """A panel of curves each: title, what the script draws it from, and the image for those who run none."""
     history, axis, shown = contents.history(run.folder), curves.Axis.of(run), []
     for panel, names in records.panels(history).items():
@@ -122,7 +142,7 @@ def _curves(run: records.RunInfo) -> list[dict[str, Any]]:
         lines = [line for line in lines if line.steps]
         title = panel.replace("_", " ")
         along = "epoch" if axis.epoch_steps else "step"
-        plot = _plot(run.folder, f"plots/curves/{panel}.png", f"{title} against the {along}")
+        plot = _plot(room, f"plots/curves/{panel}.png", f"{title} against the {along}")
         if lines:
             shown.append({"title": title, "chart": curves.as_json(title, lines), "plot": plot})
     return shown
@@ -144,8 +164,8 @@ def _following(run: records.RunInfo) -> dict[str, list[tuple[str, str]]]:
             "commands": commands}  # fmt: skip
 
 
-def _plot(folder: Path, name: str, description: str) -> Plot:
-    content = contents.read_bytes(folder, name)
+def _plot(room: _Room, name: str, description: str) -> Plot:
+    content = contents.read_bytes(room.folder, name) if room.has(name) else b""
     width, height = contents.png_size(content)
     if not width:
         return Plot(name, description)
@@ -153,7 +173,7 @@ def _plot(folder: Path, name: str, description: str) -> Plot:
     return Plot(name, description, source, width * 2 // 3, height * 2 // 3)  # drawn at 144 dots per inch, CSS has 96
 
 
-def _items(folder: Path) -> Iterable[dict[str, Any]]:
+def _items(folder: Path, room: _Room) -> Iterable[dict[str, Any]]:
     """Figures, tables and notes, in the order in which the lab gave them."""
     for item in (contents.read(folder, "report.json", Items) or Items()).items:
         caption = contents.both_of(item.caption)
@@ -161,15 +181,15 @@ def _items(folder: Path) -> Iterable[dict[str, Any]]:
         if item.kind == "note":
             yield shown
         elif item.kind == "figure":
-            yield {**shown, "plot": _plot(folder, f"plots/{item.name}.png", caption)}
+            yield {**shown, "plot": _plot(room, f"plots/{item.name}.png", caption)}
         elif item.kind == "table":
-            yield {**shown, **_table(folder, f"tables/{item.name}.json")}
+            yield {**shown, **_table(room, f"tables/{item.name}.json")}
 
 
-def _table(folder: Path, name: str) -> dict[str, Any]:
+def _table(room: _Room, name: str) -> dict[str, Any]:
     """The columns and rows of a table, as pairs of a text and whether its column holds numbers; no columns where there
     is no table."""
-    content = contents.read(folder, name, Table) or Table([], [])
+    content = (contents.read(room.folder, name, Table) if room.has(name) else None) or Table([], [])
     columns = [_cell(column) for column in content.columns]
     rows = [[_cell(cell) for cell in row] for row in content.rows]
     rows = [(row + [""] * len(columns))[: len(columns)] for row in rows]
@@ -189,12 +209,21 @@ def _commands(run: records.RunInfo) -> list[tuple[str, str]]:
     if run.status in ("stopped", "killed", "failed"):
         resume = records.resume_command(run.lab, run.folder.name)
         commands.insert(0, ("Continue where it stopped", typed(resume)))
-    return commands
+    return [(label, command) for label, command in commands if command]
 
 
 def typed(command: str) -> str:
-    """`command` as it works in a fresh clone: with ./inv, where a run wrote down that it was `invoke`."""
-    return f"./inv {command[len('invoke ') :]}" if command.startswith("invoke ") else command
+    """`command` as it works in a fresh clone, with ./inv, where a run wrote down that it was `invoke`; "" for another.
+
+    It is there to be copied into a terminal, and anybody may have written it: so each word is quoted anew, and nothing
+    in it is a second command.
+    """
+    try:
+        program, *words = shlex.split(command)
+    except ValueError:
+        return ""
+    ours = program in ("./inv", "invoke", "inv") and words[:1] and words[0] in COMMANDS and command.isprintable()
+    return " ".join(map(shlex.quote, ["./inv", *words])) if ours else ""
 
 
 def _environment(run: records.RunInfo) -> list[tuple[str, str]]:

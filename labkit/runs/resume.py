@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,20 @@ from labkit.base.errors import UserError
 from labkit.runs import options, records
 
 
-def refuse_links(folder: Path) -> None:
-    """Raise UserError where a link in the run folder would lead what is written elsewhere; a run makes none itself."""
+def require_plain(folder: Path) -> None:
+    """Raise UserError where something in the run folder is no plain file or folder; a run makes nothing else.
+
+    A link would lead what is written elsewhere, and who opens a pipe waits for ever.
+    """
     if folder.is_symlink():
         raise UserError(f"{paths.shown(folder)} is a link, and a resumed run might write through it", "./inv runs")
     for place, folders, names in os.walk(str(folder)):
         for name in [*folders, *names]:
-            if os.path.islink(os.path.join(place, name)):
-                link = paths.shown(Path(place) / name)
-                problem = f"{link} is a link, and a resumed run might write through it"
-                raise UserError(problem, f"rm {shlex.quote(link)}, then the same command")
+            mode = os.lstat(os.path.join(place, name)).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                strange = paths.shown(Path(place) / name)
+                what = "link, and a resumed run might write through it" if stat.S_ISLNK(mode) else "pipe or a device"
+                raise UserError(f"{strange} is a {what}", f"rm {shlex.quote(strange)}, then the same command")
 
 
 def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, dict[str, Any], Any]:
@@ -35,7 +40,7 @@ def find(request: options.Request, config_class: type, lab: str) -> tuple[Path, 
         raise UserError(f"{found.name} is a run of {found.lab}, not of {lab}", command)
     if found.status == "finished":
         raise UserError(f"the run {found.name} has finished; there is nothing to resume", f"./inv report {found.name}")
-    refuse_links(found.folder)
+    require_plain(found.folder)
     facts = records.load_json(found.folder / "config.json")
     try:
         config = options.from_record(config_class, facts["options"])

@@ -92,13 +92,14 @@ def _run(main: Any, config_class: type, presets: options.Presets, argv: Sequence
         run, config = _follow(config_class)
     elif request.resume:
         folder, facts, config = resume.find(request, config_class, lab)
-        run = Run(folder, facts, request.save_every_s)
-        for source in lab_file.parent.glob("*.py"):
-            copy = run.folder / "code" / source.name
-            if not copy.exists() or copy.read_bytes() != source.read_bytes():
-                text = f"{source.name} changed while this run was stopped; the run folder keeps the first version."
-                warn(text)
-                run.note(text)
+        with files.writing(folder):
+            run = Run(folder, facts, request.save_every_s)
+            for source in lab_file.parent.glob("*.py"):
+                copy = run.folder / "code" / source.name
+                if not copy.exists() or copy.read_bytes() != source.read_bytes():
+                    text = f"{source.name} changed while this run was stopped; the run folder keeps the first version."
+                    warn(text)
+                    run.note(text)
     else:
         config = options.build(config_class, presets, request)
         run = _open(request, config, lab_file.parent, manifest)

@@ -1,14 +1,17 @@
-"""A reader of what PyTorch before 1.6 saves, for the PyTorch that has no `weights_only`. It runs nothing in the file.
+"""A reader of what PyTorch saves that runs nothing in the file.
 
-The file is five pickles (a magic number, the version, the machine, the content, the names of the storages) and then,
-for each storage, how many numbers it has and their bytes. Tensors are made here from those bytes, when it is known that
-they are there, so that a file takes no more memory than a few times its size, whatever it states.
+Before 1.6 that was five pickles (a magic number, the version, the machine, the content, the names of the storages) and
+then, for each storage, how many numbers it has and their bytes. Today it is a zip of one pickle and a member for each
+storage. Tensors are made here from those bytes, when it is known that they are there, so that a file takes no more
+memory than a few times its size, whatever it states. PyTorch's own `weights_only` runs nothing either, but lets 764
+bytes take 4 GB, and a tensor be larger than what is stored of it.
 """
 
 from __future__ import annotations
 
 import collections
 import io
+import zipfile
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,25 +21,32 @@ from labkit.data.unpickle import Damaged, Machine, Name, Refused, StandIn
 
 MAGIC, VERSION = 0x1950A86A20F9469CFC6C, 1001
 MAGIC_BYTES = MAGIC.to_bytes(10, "little")
-DTYPES = {  # of storages; bool is read as bytes, of which any but 0 is True
+DTYPES = {  # of storages; bool is read as bytes, of which any but 0 is True, bfloat16 as halves of a number
     "Float": np.float32, "Double": np.float64, "Half": np.float16, "Byte": np.uint8, "Char": np.int8,
     "Short": np.int16, "Int": np.int32, "Long": np.int64, "Bool": np.uint8,
+    "BFloat16": np.int16,
 }  # fmt: skip
 MOST_AXES = 16
 
 
 def load(data: bytes) -> Any:
     """The content of the file. Raises Refused, Damaged, or whatever a first wrong byte leads to."""
-    stream = io.BytesIO(data)
+    if data[:2] == b"PK":
+        with zipfile.ZipFile(io.BytesIO(data)) as packed:
+            return _Packed(packed, len(data)).file()
     if data[:14].find(MAGIC_BYTES) < 0:
         raise Damaged("it does not begin as a checkpoint does")
-    return _Tensors(stream, len(data)).file()
+    return _Tensors(io.BytesIO(data), len(data)).file()
 
 
 class _Storage:
     def __init__(self, kind: str, count: int) -> None:
         self.kind, self.count = kind, count
         self.tensor: Any = None  # its numbers, (count,)
+
+    @property
+    def itemsize(self) -> int:
+        return np.dtype(DTYPES[self.kind]).itemsize
 
 
 class _Tensor(StandIn):
@@ -91,12 +101,20 @@ class _Tensors(Machine):
     def _read(self, storage: _Storage) -> None:
         if self.number("<q") != storage.count:
             raise Damaged("a storage is not as large as its tensor states")
-        dtype = np.dtype(DTYPES[storage.kind])
-        numbers = np.frombuffer(bytearray(self.bytes_(storage.count * dtype.itemsize)), dtype)
+        self._fill(storage, self.bytes_(storage.count * storage.itemsize))
+
+    @staticmethod
+    def _fill(storage: _Storage, content: bytes) -> None:
+        if len(content) != storage.count * storage.itemsize:
+            raise Damaged("a storage is not as large as its tensor states")
+        numbers = np.frombuffer(bytearray(content), DTYPES[storage.kind])
         storage.tensor = torch.from_numpy(numbers != 0 if storage.kind == "Bool" else numbers)
+        if storage.kind == "BFloat16":
+            storage.tensor = storage.tensor.view(torch.bfloat16)
 
     def outside(self, what: Any) -> Any:
-        if type(what) is not tuple or len(what) != 6 or what[0] != "storage" or what[5] is not None:
+        # Before 1.6 it ended in what part of another storage it is: of none.
+        if type(what) is not tuple or what[:1] != ("storage",) or (*what, None)[5:] not in ((None,), (None, None)):
             raise Refused("an object outside the file")
         kind, key, place, count = what[1:5]
         if [type(each) for each in (kind, key, place, count)] != [Name, str, str, int] or kind not in DTYPES:
@@ -144,6 +162,33 @@ class _Tensors(Machine):
 
     def leaf(self, value: Any) -> Any:
         return value.tensor() if isinstance(value, _Tensor) else super().leaf(value)
+
+
+class _Packed(_Tensors):
+    """Today's file. All of it lies in one folder, which is called as its writer liked."""
+
+    def __init__(self, packed: zipfile.ZipFile, size_bytes: int) -> None:
+        infos = packed.infolist()
+        if sum(info.file_size for info in infos) > size_bytes:
+            raise Damaged("it unpacks to more than PyTorch writes")  # which never compresses
+        self.packed = packed
+        self.members = {info.filename for info in infos}
+        self.folder = next((name.rpartition("/")[0] for name in self.members if name.endswith("/data.pkl")), "")
+        super().__init__(io.BytesIO(self._member("data.pkl")), size_bytes)
+
+    def _member(self, name: str) -> bytes:
+        if f"{self.folder}/{name}" not in self.members:
+            raise Damaged(f"there is no {name} in it")
+        return self.packed.read(f"{self.folder}/{name}")
+
+    def file(self) -> Any:
+        self.storages = {}
+        if f"{self.folder}/byteorder" in self.members and self._member("byteorder") != b"little":
+            raise Damaged("its numbers are in another byte order than this machine's")
+        content = self.raw()
+        for key, storage in self.storages.items():
+            self._fill(storage, self._member(f"data/{key}"))
+        return self._plain(content, 0)
 
 
 def _lengths(value: Any) -> bool:

@@ -2,7 +2,9 @@
 
 A browser lets any page send requests to 127.0.0.1. It cannot read the answers, but visdom would do what they say; and
 a page whose own name is made to mean 127.0.0.1 (DNS rebinding) could read them as well. Both show in the request: in
-the origin that the browser names, and in the host that it believes to talk to. JupyterLab looks at both by itself.
+the origin that the browser names, and in the host that it believes to talk to. Another page may link to ours; it may
+not have ours within itself, where one would press our buttons and believe to press its own. JupyterLab looks at all
+that by itself.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ def refusal(method: str, headers: Mapping[str, str], names: Iterable[str], is_pu
     if origin is not None and not (origin.startswith(("http://", "https://")) and _place_of(origin) == host.lower()):
         return f"it comes from a page of {origin!r}"
     site = headers.get("Sec-Fetch-Site") or "none"
-    if site not in ("none", "same-origin") and method not in ("GET", "HEAD"):
+    opens_it = method in ("GET", "HEAD") and (headers.get("Sec-Fetch-Dest") or "document") == "document"
+    if site not in ("none", "same-origin") and not opens_it:
         return "it comes from another site"
     return ""
 
@@ -116,6 +119,7 @@ def before_wsgi(app: Callable[..., Any], names: Iterable[str]) -> Callable[..., 
                 ("Host", "HTTP_HOST"),
                 ("Origin", "HTTP_ORIGIN"),
                 ("Sec-Fetch-Site", "HTTP_SEC_FETCH_SITE"),
+                ("Sec-Fetch-Dest", "HTTP_SEC_FETCH_DEST"),
             )
             if key in variables
         }

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from labkit.base.errors import UserError
+from labkit.base.paths import shown
 from labkit.runs import compat
 from labkit.runs.run import Run
 from labs.cyclegan.data import resize
@@ -55,7 +57,10 @@ def get_judge(run: Run, a: torch.Tensor, b: torch.Tensor) -> Judge:
         torch.manual_seed(0)
         judge = Judge()
         if path.exists():
-            judge.load_state_dict(compat.load(path))
+            try:
+                judge.load_state_dict(compat.load(path))
+            except (RuntimeError, TypeError, AttributeError):
+                raise UserError(f"{shown(path)} is no judge of this lab", f"rm {shown(path)}") from None
         else:
             _train(judge, shrink(a), shrink(b))
             compat.save(judge.state_dict(), path)

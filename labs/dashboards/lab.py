@@ -215,7 +215,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         fill_panes(panes, network, points.cpu().numpy(), labels.cpu().numpy(), logits, maps, run.folder)
         server = live.connect(environment)
         if server:
-            server.repeat(record)
+            server.repeat(run.folder)
         say(f"visdom: {'environment ' + environment if server else 'no server; ./inv visdom --replay=latest shows it'}")
 
         write_records(writer, network, points, labels, maps, config.steps)

@@ -128,10 +128,17 @@ def predict(cfg: Any, model: nn.Module, image: np.ndarray) -> dict[str, Any]:
     return result
 
 
+class Canvas(Visualizer):
+    """detectron2's own, which takes names of classes for formulas."""
+
+    def draw_text(self, text: str, *place: Any, **look: Any) -> Any:
+        return super().draw_text(plots.plain(text), *place, **look)
+
+
 def draw(image: np.ndarray, found: dict[str, Any], meta: Any, threshold: float) -> np.ndarray:
     """The image with masks, boxes, names and scores on it: uint8 RGB (H, W, 3), enlarged where it is small."""
     zoom = max(1.0, min(480 / min(image.shape[:2]), 1600 / max(image.shape[:2])))  # of a strip, its length counts
-    canvas = Visualizer(image[:, :, ::-1], meta, scale=zoom)
+    canvas = Canvas(image[:, :, ::-1], meta, scale=zoom)
     np.random.seed(0)  # colours are drawn at random: here always the same ones
     if "panoptic_seg" in found:
         labels, segments = found["panoptic_seg"]
@@ -161,7 +168,7 @@ def gallery(run: Run, drawn: Sequence[np.ndarray], titles: Sequence[str], name: 
         axis.axis("off")
     for axis, image, title in zip(axes.flat, drawn, titles):
         axis.imshow(image, interpolation="antialiased")
-        axis.set_title(title, fontsize=8, fontweight="normal", loc="center", pad=3)
+        axis.set_title(plots.plain(title), fontsize=8, fontweight="normal", loc="center", pad=3)
     figure.tight_layout()
     run.figure(name, figure, caption)
 

@@ -102,5 +102,11 @@ def initial(cfg: Any) -> Path | None:
 def config_of(state: dict[str, Any]) -> Any:
     """The config with which a run of this lab was trained."""
     cfg = configs.default()
-    cfg.merge_from_other_cfg(CfgNode.load_cfg(state["cfg"]))
+    try:
+        cfg.merge_from_other_cfg(CfgNode.load_cfg(state["cfg"]))
+        if not all(isinstance(name, str) for name in [*state["things"], *state["stuff"]]):
+            raise ValueError("a class is no text")
+    except Exception as error:  # of a checkpoint of somebody else's, whatever its first wrong value leads to
+        problem = f"the checkpoint holds no config that can be used ({type(error).__name__}: {error})"
+        raise UserError(" ".join(problem.split()), "./inv runs") from None
     return cfg

@@ -57,7 +57,7 @@ def outlined(image: np.ndarray, segments: Segments, which: Sequence[int]) -> np.
 def legend(figure: plots.Figure, names: Sequence[str], labels: np.ndarray) -> None:
     """Below the figure the colours of the classes that are in `labels`."""
     colours = palette(names) / 255.0
-    patches = [Patch(color=colours[k], label=names[k]) for k in np.unique(labels) if k != VOID]
+    patches = [Patch(color=colours[k], label=plots.plain(names[k])) for k in np.unique(labels) if k != VOID]
     figure.legend(handles=patches, loc="upper center", bbox_to_anchor=(0.5, 0.0), ncol=min(len(patches), 7), fontsize=8)
 
 
@@ -220,9 +220,9 @@ def show_confusion(run: Run, matrix: np.ndarray, names: Sequence[str]) -> None:
             axis.text(column, row, f"{shares[row, column]:.0%}" if shares[row, column] >= 0.005 else "", ha="center",
                       va="center", color="white" if shares[row, column] > 0.5 else "#333333", fontsize=7)  # fmt: skip
     axis.set_xticks(range(len(known)))
-    axis.set_xticklabels([names[k] for k in known], rotation=90, fontsize=size)
+    axis.set_xticklabels([plots.plain(names[k]) for k in known], rotation=90, fontsize=size)
     axis.set_yticks(range(len(known)))
-    axis.set_yticklabels([names[k] for k in known], fontsize=size)
+    axis.set_yticklabels([plots.plain(names[k]) for k in known], fontsize=size)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
     run.figure("confusion", figure, "Confusion matrix of the pixels. A row is a true class and adds up to 100 %.")

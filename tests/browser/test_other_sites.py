@@ -61,3 +61,18 @@ def test_it_cannot_make_visdom_do_anything(front, context, another_site):
     environments = ours.request.post(f"{visdom}env_state", data={}).json()
     assert "stolen" not in environments and "main" in environments, (made, gone)
     assert socket == "refused"
+
+
+def test_it_cannot_have_visdom_within_itself(front, context, another_site):
+    visdom = front.serve("visdom")
+    page = context.new_page()
+    page.goto(another_site)
+    page.evaluate("address => { document.body.innerHTML = `<iframe src='${address}'></iframe>`; }", visdom)
+    page.wait_for_function("() => frames.length === 1")
+    page.wait_for_timeout(1000)
+    assert "refused: it comes from another site" in page.frames[1].inner_text("body")
+    context.watch.complaints = [said for said in context.watch.complaints if "403" not in said]
+    page.goto(another_site)
+    page.evaluate("address => { document.body.innerHTML = `<a href='${address}'>watch</a>`; }", visdom)
+    page.click("a")  # a link leads there
+    page.wait_for_function("() => document.body.innerText.includes('online')")

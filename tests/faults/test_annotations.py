@@ -60,6 +60,8 @@ def test_what_is_whole_stays_as_it_is_and_nothing_is_said(capfd):
         ({"bbox": [1, 2, float("inf"), 3]}, {"bbox": [10, 10, 10, 10]}, "completed bbox (1)"),
         ({"bbox": [5, 5, 0, 0]}, {"bbox": [10, 10, 10, 10]}, "completed bbox (1)"),
         ({"bbox": [64, 5, 3, 3]}, {"bbox": [10, 10, 10, 10]}, "completed bbox (1)"),
+        ({"bbox": [1, 2, 1e30, 3]}, {"bbox": [10, 10, 10, 10]}, "completed bbox (1)"),
+        ({"bbox": [-1e30, 2, 2e30, 3]}, {"bbox": [10, 10, 10, 10]}, "completed bbox (1)"),
         ({"bbox": None, "segmentation": RUNS}, {"bbox": [10, 5, 2, 10]}, "completed bbox (1)"),
         ({"segmentation": SQUARE}, {"segmentation": [SQUARE]}, "completed outlines with other brackets (1)"),
         ({"segmentation": [[SQUARE]]}, {"segmentation": [SQUARE]}, "completed outlines with other brackets (1)"),
@@ -70,6 +72,7 @@ def test_what_is_whole_stays_as_it_is_and_nothing_is_said(capfd):
         ({"id": 0}, {"id": 1}, "completed ids (2)"),
         ({"id": 2}, {"id": 1}, "completed ids (2)"),
         ({"id": "a"}, {"id": 1}, "completed ids (2)"),
+        ({"id": 2**70}, {"id": 1}, "completed ids (2)"),
     ],
 )  # fmt: skip
 def test_what_can_be_derived_is_completed(changes, right, said, capfd):
@@ -117,6 +120,10 @@ def spoiled(change):
         (lambda c: c["images"][1].update(id="2"), "images[1] has no id of type int"),
         (lambda c: c["categories"][1].update(id=1), "categories[0] and categories[1] both have the id 1"),
         (lambda c: c["categories"][1].update(name="dog"), "categories[0] and categories[1] both have the name 'dog'"),
+        (lambda c: c["categories"][1].update(name="\ud800"), r"categories[1] has a name that is no text, '\ud800'"),
+        (lambda c: c["images"][1].update(file_name="\udcff.jpg"), "images[1] has a file_name that is no text"),
+        (lambda c: c["categories"][1].update(id=2**70), "categories[1] has a number as id that is too large"),
+        (lambda c: c["images"][1].update(id=-(10**300)), "images[1] has a number as id that is too large"),
     ],
 )
 def test_what_cannot_be_derived_is_refused(change, reason):

@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -316,6 +317,53 @@ def test_one_rule_says_what_is_data(tmp_path):
     assert [path.name for path in folders.fitting(tmp_path, "**/*.jpg")] == ["one.jpg"]
 
 
+@pytest.fixture
+def pairs(here):
+    register(here, "pairs", f"""
+[[file]]
+name = "pairs.zip"
+no_hash = true
+unpack = true
+urls = ["{refused_url('pairs.zip')}"]
+layout = {{ "p/A/*.jpg" = 0 }}
+""")  # fmt: skip
+    (here / "p/A").mkdir(parents=True)
+    (here / "p/A/one.jpg").write_bytes(b"x")
+    return here / "p"
+
+
+def test_what_an_import_leaves_out_is_said(pairs, here, capfd):
+    (pairs / "A/sub").mkdir()
+    for name in ("two.JPG", "three.png", "sub/four.jpg", "._one.jpg", ".DS_Store"):
+        (pairs / "A" / name).write_bytes(b"x")
+    importing.import_("pairs", here / "p", unverified=True)
+    said = capfd.readouterr().err
+    assert "A: 3 more, no part of the data set, left out, such as sub/" in said
+    assert "A: 2 files that systems leave in folders are left out, such as .DS_Store" in said
+    with tarfile.open(here / "p.tar", "w") as out:
+        out.add(pairs, "p")
+    importing.import_("pairs", here / "p.tar", unverified=True)
+    said = capfd.readouterr().err
+    assert "p.tar: 2 files that systems leave" in said and "3 more, no part of the data set" in said
+
+
+@pytest.mark.parametrize(("name", "why"), [(b"\xff\xfe.jpg", "is not a name in UTF-8"), (b"a\x1b[31m.jpg", "invisible characters")])
+def test_a_name_in_a_folder_that_no_record_can_hold(pairs, here, name, why):
+    with open(os.fsencode(pairs / "A") + b"/" + name, "wb") as out:
+        out.write(b"x")
+    with pytest.raises(UserError, match=why):
+        importing.import_("pairs", here / "p", unverified=True)
+    assert nothing(here)
+
+
+def test_empty_images_are_no_images(pairs, here):
+    for k in range(3):
+        (pairs / f"A/{k}.jpg").write_bytes(b"")
+    with pytest.raises(UserError, match=r"p/A/0.jpg is empty, and so are 2 more files"):
+        importing.import_("pairs", here / "p", unverified=True)
+    assert nothing(here)
+
+
 @pytest.mark.parametrize("form", ["folder", "tar", "zip"])
 def test_what_systems_add_is_never_imported(here, form):
     register(here, "pairs", f"""
@@ -416,6 +464,25 @@ def test_a_file_that_changes_in_the_middle_starts_again(tmp_path, capfd):
         host.version = '"1"'
         download.fetch([host.url("f")], tmp_path / "f", 0)
     assert (tmp_path / "f").read_bytes() == new and "changed there" in capfd.readouterr().err
+
+
+class Elsewhere(Mirror):
+    """Answers with the beginning of the file, whatever part was asked for, and says so."""
+
+    def respond(self, request, busy):
+        wanted = re.match(r"bytes=(\d+)-(\d+)$", request.headers.get("Range", ""))
+        if wanted and int(wanted[1]):
+            request.headers.replace_header("Range", f"bytes=0-{int(wanted[2]) - int(wanted[1])}")
+        super().respond(request, busy)
+
+
+def test_another_part_of_the_file_than_was_asked_for_is_not_taken(tmp_path):
+    content = b"a" * (12 << 20) + b"b" * (12 << 20)
+    with Elsewhere({"f": content}) as host:
+        host.version = '"1"'
+        with pytest.raises(addresses.Unreachable, match="another part of the file than it was asked for"):
+            download.fetch([host.url("f")], tmp_path / "f", 0)
+    assert not (tmp_path / "f").exists()
 
 
 def test_what_has_arrived_of_the_same_version_is_kept(tmp_path):

@@ -170,6 +170,57 @@ def test_old_files_that_state_what_they_do_not_hold_are_refused(tmp_path, change
         compat.load(old_file(tmp_path, {"x": torch.zeros(4)}, change))
 
 
+class Called:
+    """Pickled as a call."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+def test_a_small_file_does_not_take_much_memory(tmp_path):
+    """PyTorch's own weights_only takes 4 GB for the first, and a tensor of 10**12 numbers for the last."""
+    contents = [{"x": Called(bytearray, 4 * 10**9)}, {"x": torch.zeros(1).expand(10**6, 10**6)}]
+    if compat.MODERN:
+        contents.append({"x": Called(torch.UntypedStorage, 4 * 10**9)})
+    for content in contents:
+        for write in (lambda content: torch.save(content, str(tmp_path / "a.pt")), lambda content: old_file(tmp_path, content)):
+            write(content)
+            with pytest.raises(UserError, match="not a checkpoint that can be loaded safely"):
+                compat.load(tmp_path / "a.pt")
+
+
+@pytest.mark.skipif(not compat.MODERN, reason="PyTorch 1.5 writes no archives")
+def test_what_is_written_today_is_read_to_the_bit(tmp_path):
+    whole = torch.randn(3, 4)
+    content = {"whole": whole, "turned": whole.t(), "half": whole.bfloat16(), "none": torch.zeros(0, 3), "one": torch.tensor(2.5),
+               "bool": whole > 0, "grad": whole.clone().requires_grad_()}  # fmt: skip
+    compat.save(content, tmp_path / "a.pt")
+    ours, theirs = compat.load(tmp_path / "a.pt"), torch.load(str(tmp_path / "a.pt"), weights_only=True)
+    for name, value in theirs.items():
+        assert ours[name].dtype == value.dtype and torch.equal(ours[name], value), name
+        assert ours[name].requires_grad == value.requires_grad and ours[name].stride() == value.stride(), name
+    ours["whole"][0, 1] = 100
+    assert ours["turned"][1, 0] == 100
+
+
+@pytest.mark.skipif(not compat.MODERN, reason="PyTorch 1.5 writes no archives")
+def test_an_archive_whose_members_do_not_fit_the_tensors(tmp_path):
+    compat.save({"x": torch.zeros(4)}, tmp_path / "a.pt")
+    with zipfile.ZipFile(str(tmp_path / "a.pt")) as whole:
+        members = {name: whole.read(name) for name in whole.namelist()}
+    (folder,) = {name.split("/")[0] for name in members}
+    for name, content in (("data/0", b"short"), ("data/0", None), ("data.pkl", None), ("byteorder", b"big")):
+        with zipfile.ZipFile(str(tmp_path / "b.pt"), "w") as spoiled:
+            for member, text in {**members, f"{folder}/{name}": content}.items():
+                if text is not None:
+                    spoiled.writestr(member, text)
+        with pytest.raises(UserError, match="not a checkpoint that can be loaded safely"):
+            compat.load(tmp_path / "b.pt")
+
+
 @pytest.mark.skipif(not compat.MODERN, reason="PyTorch 1.5 writes no archives")
 def test_a_checkpoint_that_unpacks_to_more_than_it_is(tmp_path):
     compat.save({"x": torch.zeros(1_000_000)}, tmp_path / "a.pt")

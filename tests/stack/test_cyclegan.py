@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -355,3 +356,11 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(trained, folders, tmp_pa
         status, said = run_here(lab, [*TINY, *arguments], tmp_path, tmp_path / "runs")
         assert status == 2 and reason in said and "Traceback" not in said, said
     assert not list((tmp_path / "runs").glob("cyclegan/*"))
+
+
+@pytest.mark.parametrize("content", [{"a": torch.zeros(1)}, [], 7, {"head.bias": "text"}])
+def test_the_judge_of_a_run_that_somebody_else_made(content, tmp_path):
+    compat.save(content, tmp_path / "judge.pt")
+    images = torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    with pytest.raises(UserError, match=r"judge\.pt is no judge of this lab"):
+        measure.get_judge(SimpleNamespace(folder=tmp_path), images, images)

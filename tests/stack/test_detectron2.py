@@ -460,3 +460,23 @@ def test_a_strip_is_not_drawn_larger_than_fits(size):
     found = {"sem_seg": torch.zeros(2, *size)}
     drawn_one = drawing.draw(image, found, MetadataCatalog.get("of no data").set(stuff_classes=["a", "b"]), 0.5)
     assert max(drawn_one.shape) <= 1600
+
+
+def test_a_checkpoint_of_somebody_elses_holds_whatever_it_likes():
+    whole = {"cfg": configs.default().dump(), "things": ["a"], "stuff": []}
+    assert weights.config_of(whole).MODEL.META_ARCHITECTURE
+    for change in ({"cfg": "[1"}, {"cfg": 7}, {"cfg": "NO_SUCH: 1"}, {"cfg": "MODEL: text"}, {"things": 7}, {"stuff": [7]},
+                   {"cfg": "!!python/object/apply:os.system ['true']"}):  # fmt: skip
+        with pytest.raises(UserError, match="holds no config that can be used"):
+            weights.config_of({**whole, **change})
+    with pytest.raises(UserError, match="holds no config that can be used"):
+        weights.config_of({})
+
+
+@pytest.mark.parametrize("name", ["US$ $\\bad{$", "$x_{$", "plain"])
+def test_names_of_classes_are_no_formulas(name):
+    meta = MetadataCatalog.get(f"formulas {name}")
+    meta.set(thing_classes=[name])
+    found = Instances((64, 64), pred_boxes=Boxes(torch.tensor([[4.0, 4.0, 40.0, 40.0]])), scores=torch.tensor([0.9]),
+                      pred_classes=torch.tensor([0]))  # fmt: skip
+    assert drawing.draw(np.zeros((64, 64, 3), np.uint8), {"instances": found}, meta, 0.5).shape[2] == 3

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import random
+import shutil
+import signal
 
 import pytest
 import torch
@@ -64,6 +67,70 @@ def test_a_folder_that_is_a_link_is_not_written_into(stopped, tmp_path, capsys):
     (folder / "plots").symlink_to(tmp_path / "elsewhere")
     assert resume(folder) == 2
     assert "plots is a link" in capsys.readouterr().err and not list((tmp_path / "elsewhere").iterdir())
+
+
+def put(path, make):
+    """Put something else where a file or folder was."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    elif path.exists():
+        path.unlink()
+    make(path)
+
+
+def told(folder, record, **changes):
+    """Change fields of a record."""
+    path = folder / record
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def logged(folder, name):
+    """Have something logged under another name as well."""
+    path = folder / "metrics.jsonl"
+    path.write_text(json.dumps({"step": 1, name: 1.0}) + "\n" + path.read_text())
+
+
+STRANGE = {
+    "a pipe to log into": lambda folder: put(folder / "metrics.jsonl", os.mkfifo),
+    "a pipe for a checkpoint": lambda folder: put(folder / "checkpoints" / "last.pt", os.mkfifo),
+    "a pipe for code": lambda folder: put(folder / "code" / "lab.py", os.mkfifo),
+    "a folder to log into": lambda folder: put(folder / "metrics.jsonl", os.mkdir),
+    "a folder for times": lambda folder: put(folder / "timings.jsonl", os.mkdir),
+    "a folder for a checkpoint": lambda folder: put(folder / "checkpoints" / "last.pt", os.mkdir),
+    "a folder for code": lambda folder: put(folder / "code" / "lab.py", os.mkdir),
+    "a file for checkpoints": lambda folder: put(folder / "checkpoints", lambda path: path.write_text("")),
+    "a file for plots": lambda folder: put(folder / "plots", lambda path: path.write_text("")),
+    "a seed below 0": lambda folder: told(folder, "config.json", seed=-1),
+    "a seed beyond NumPy's": lambda folder: told(folder, "config.json", seed=2**40),
+    "threads without end": lambda folder: told(folder, "env.json", threads=100_000),
+    "a name with a zero": lambda folder: logged(folder, "a\0b"),
+    "a name that no disk takes": lambda folder: logged(folder, "n" * 300),
+    "a name that leads elsewhere": lambda folder: logged(folder, "../x"),
+    "a name that is a broken formula": lambda folder: logged(folder, "loss $\\bad{$"),
+    "half a character": lambda folder: logged(folder, "\ud800"),
+    "half a character in a title": lambda folder: told(folder, "config.json", title="\ud800", command="a\nb"),
+}
+
+
+@pytest.mark.parametrize("what", STRANGE)
+def test_whatever_is_in_the_folder_goes_on_or_is_refused_in_one_sentence(what, stopped, tmp_path, capsys):
+    def hangs(*_):
+        raise TimeoutError(what)
+
+    folder, _ = stopped
+    STRANGE[what](folder)
+    before = {path for path in tmp_path.rglob("*") if folder not in path.parents}
+    old = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(60)
+    try:
+        status = resume(folder)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, old)
+    said = capsys.readouterr().err
+    assert status in (0, 2) and "Traceback" not in said, said[-2000:]
+    assert status == 0 or said.count("error: ") == 1
+    assert {path for path in tmp_path.rglob("*") if folder not in path.parents} == before
 
 
 def places(value, path=()):

@@ -107,6 +107,17 @@ def test_an_opaque_image_is_what_opencv_reads(tmp_path):
         assert (read_image(tmp_path / name) == cv2.imread(str(tmp_path / name))[:, :, ::-1]).all(), name
 
 
+def test_a_grey_image_of_16_bits_with_a_transparent_shade(tmp_path):
+    """Pillow makes 255 of every shade beyond it."""
+    grey = np.linspace(0, 65535, 8 * 12).reshape(8, 12).astype(np.uint16)
+    rows, shade = [row.astype(">u2").tobytes() for row in grey], struct.pack(">H", grey[0, 1])
+    (tmp_path / "grey.png").write_bytes(png(12, 8, (16, 0), rows))
+    (tmp_path / "clear.png").write_bytes(png(12, 8, (16, 0), rows, (b"tRNS", shade)))
+    right = read_image(tmp_path / "grey.png").copy()
+    right[0, 1] = 255
+    assert np.array_equal(read_image(tmp_path / "clear.png"), right) and len(np.unique(right)) > 50
+
+
 @pytest.mark.parametrize("side", [60_000, 20_000])
 @pytest.mark.parametrize("suffix", ["png", "bmp", "jpg", "gif", "tif"])
 def test_a_header_that_claims_too_much_takes_no_memory(suffix, side, tmp_path):

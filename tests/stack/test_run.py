@@ -330,6 +330,35 @@ def test_a_figure_with_a_step_is_shown_live(run, monkeypatch):
     assert "What was &lt;made&gt;." in (run.folder / "report.html").read_text(encoding="utf-8")
 
 
+HOSTILE = [
+    ["events", {"win": "w", "data": [{"type": "text", "content": "<h3>fine</h3><img src=x onerror=alert(1)><script>alert(2)</script>"}]}],
+    ["events", {"win": "v", "data": [{"type": "text", "content": '<video controls autoplay>\n<source type="video/mp4" '
+                                      'src="data:video/mp4;base64,AA==">no</video><video src=x onerror=alert(3)>'}]}],
+    ["delete_env", {"eid": "main"}], ["events", 7], ["events", {"win": "n"}], ["events", {"data": ["text"]}], {"a": 1}, [], 7,
+]  # fmt: skip
+
+
+def test_windows_that_somebody_else_wrote_down_hold_no_scripts(run, tmp_path):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["LAB_VISDOM_PORT"])), Visdom)
+    server.told = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    record = run.folder / live.RECORD
+    record.write_text("\n".join(["{", "[" * 5000, *map(json.dumps, HOSTILE)]) + "\n")
+    live.replay(run.folder)
+    windows = {told["win"]: told["data"][0]["content"] for told in server.told if told.get("win")}
+    assert windows["w"] == "<h3>fine</h3>&lt;img src=x onerror=alert(1)>&lt;script>alert(2)&lt;/script>"
+    assert windows["v"].count("<") == 3 and "<video controls autoplay>" in windows["v"] and "&lt;video src=x" in windows["v"]
+    assert set(windows) == {"w", "v"} and not [told for told in server.told if told.get("eid") == "main"]
+    record.unlink()
+    (tmp_path / "mine.jsonl").write_text(json.dumps(HOSTILE[0]))
+    record.symlink_to(tmp_path / "mine.jsonl")  # outside of the folder
+    del server.told[:]
+    live.replay(run.folder)
+    assert not [told for told in server.told if told.get("win")] and not live.has_windows(run.folder)
+    server.shutdown()
+    server.server_close()
+
+
 def test_a_server_that_never_answers_does_not_hold_the_run_up():
     with socket.create_server(("127.0.0.1", int(os.environ["LAB_VISDOM_PORT"]))):
         assert toys.run("--epochs", "1") == 0

