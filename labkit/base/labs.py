@@ -10,6 +10,7 @@ import msgspec
 
 from labkit.base import typed
 from labkit.base.errors import UserError, nearest
+from labkit.base.language import both
 from labkit.base.paths import ROOT
 from labkit.base.typed import Record
 
@@ -76,6 +77,6 @@ def load(path: Path) -> Lab:
 
 
 def about(lab: Lab) -> str:
-    """What the lab is about: the first paragraph of its program, which is not run for that."""
+    """What the lab is about: the first paragraph of its program, which is not run for that; its title in Chinese."""
     said = ast.get_docstring(ast.parse(lab.program.read_text(encoding="utf-8"))) or ""
-    return said.split("\n\n")[0]
+    return both(said.split("\n\n")[0], f"{lab.title_zh}。")

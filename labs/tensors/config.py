@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from labkit.base.language import both
 from labkit.runs.options import option
 
 
 @dataclass(frozen=True)
 class Config:
-    groups: str | None = option(None, "groups of steps to run, separated by commas (default: all)")
+    groups: str | None = option(None, both("sections of the notes whose steps to run, separated by commas (default: all)",
+                                           "要运行哪些小节的步骤，用逗号分隔（默认全部）"))  # fmt: skip
 
 
 PRESETS: dict[str, dict[str, object]] = {}
