@@ -10,8 +10,10 @@ from labkit.runs.options import option
 
 @dataclass(frozen=True)
 class Config:
-    groups: str | None = option(None, both("sections of the notes whose steps to run, separated by commas (default: all)",
-                                           "要运行哪些小节的步骤，用逗号分隔（默认全部）"))  # fmt: skip
+    groups: str | None = option(
+        None,
+        both("sections of the notes whose steps to run, separated by commas", "要运行哪些小节的步骤，用逗号分隔"),
+    )
 
 
 PRESETS: dict[str, dict[str, object]] = {}
