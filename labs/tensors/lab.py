@@ -14,7 +14,8 @@ from labkit.base.errors import UserError
 from labkit.base.language import both
 from labkit.runs.run import Run
 from labkit.runs.start import start
-from labkit.runs.steps import Group, code, table
+from labkit.runs.steps import Group, table
+from labkit.runs.then_and_now import table as table_of_versions
 from labs.tensors import (
     figures,
     steps_algebra,
@@ -58,11 +59,10 @@ def main(config: Config, run: Run) -> dict[str, float]:
         run.log(number, held=held)
         for name in figures.AFTER.get(str(group.title.en), ()):
             figures.draw(run, name)
-    versions, kept = then_and_now.VERSIONS, then_and_now.kept()
-    rows = [[code(row["call"]), *(code(row[version]) for version in versions)] for row in kept]
-    run.table("then-and-now", [both("call", "调用"), *versions], rows,
-              both(f"Then and now: {len(rows)} calls, each run on both.",
-                   f"今昔对照：{len(rows)} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
+    count = len(then_and_now.CALLS)
+    table_of_versions(run, then_and_now.FILE, then_and_now.VERSIONS,
+                      both(f"Then and now: {count} calls, each run on both.",
+                           f"今昔对照：{count} 个调用，在两个版本上实际运行所得。"))  # fmt: skip
     return {"steps": held}
 
 

@@ -7,10 +7,7 @@ Run it once with each of the two. The file then_and_now.json is what they gave; 
 
 from __future__ import annotations
 
-import ast
-import json
 import sys
-import warnings
 from pathlib import Path
 
 if __name__ == "__main__":
@@ -18,7 +15,7 @@ if __name__ == "__main__":
 
 import torch
 
-from labkit.runs.steps import shown
+from labkit.runs.then_and_now import renew
 from labs.tensors.steps_basics import SETUP
 
 VERSIONS = ("1.5.0", "2.11.0")
@@ -128,35 +125,5 @@ CALLS = (
 )
 
 
-def given(call: str) -> str:
-    """What the last part of the call gives with the PyTorch at hand, as text."""
-    space: dict[str, object] = {}
-    exec(SETUP, space)
-    module = ast.parse(call)
-    last = module.body.pop()
-    assert isinstance(last, ast.Expr), call
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            exec(compile(module, "<call>", "exec"), space)
-            return " ".join(shown(eval(compile(ast.Expression(last.value), "<call>", "eval"), space)).split())
-        except Exception as error:
-            return " ".join(shown(error).split())
-
-
-def kept() -> list[dict[str, str]]:
-    """The rows of the table: the call, and what it gave in each of VERSIONS."""
-    rows: list[dict[str, str]] = json.loads(FILE.read_text(encoding="utf-8"))
-    return rows
-
-
-def renew() -> None:
-    """Write down what every call gives with the PyTorch at hand."""
-    here = torch.__version__.partition("+")[0]
-    known = {row["call"]: row for row in kept()} if FILE.exists() else {}
-    rows = [{**known.get(call, {}), "call": call, here: given(call)} for call in CALLS]
-    FILE.write_text(json.dumps(rows, indent=1, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
 if __name__ == "__main__":
-    renew()
+    renew(FILE, CALLS, SETUP, torch.__version__.partition("+")[0])

@@ -13,6 +13,7 @@ from labruns import newest, run_here, summary
 
 from labkit.base.language import both
 from labkit.runs import steps
+from labkit.runs import then_and_now as versions
 from labkit.runs.practice.checker import Checker, value_of
 from labkit.runs.practice.sheet import FillIn, Predict, parse
 from labs.tensors import figures, lab, practice, then_and_now
@@ -62,16 +63,17 @@ def test_a_step_holds_and_another_result_would_not(step):
     assert not steps.same(RuntimeError("x"), expected) or isinstance(result, Exception)
 
 
-@pytest.mark.parametrize("row", then_and_now.kept(), ids=lambda row: row["call"])
+@pytest.mark.parametrize("row", versions.kept(then_and_now.FILE), ids=lambda row: row["call"])
 def test_a_row_of_then_and_now_is_true_here(row):
     here = torch.__version__.partition("+")[0]
     assert set(row) == {"call", *then_and_now.VERSIONS} and row["1.5.0"] != row["2.11.0"]
     if here in row:
-        assert then_and_now.given(row["call"]) == row[here]
+        assert versions.given(row["call"], SETUP) == row[here]
 
 
 def test_the_kept_rows_are_the_calls():
-    assert [row["call"] for row in then_and_now.kept()] == list(then_and_now.CALLS) and len(then_and_now.CALLS) >= 60
+    assert [row["call"] for row in versions.kept(then_and_now.FILE)] == list(then_and_now.CALLS)
+    assert len(then_and_now.CALLS) >= 60
 
 
 def test_the_run_shows_all_and_counts_what_held(tmp_path):
