@@ -232,7 +232,7 @@ def handed_on(**decided: str) -> str:
     now = dataclasses.replace(current(), **decided)
     said = {name: getattr(now, name) for name, each in FIELDS.items() if getattr(now, name) != each.default}
     said.update(data=now.data, runs=now.runs, lang=language())
-    # Quotes are spelled out, since this stands between such quotes in docker/.env and in commands to paste.
+    # Quotes are spelled out, since this stands between such quotes in .devcontainer/.env and in commands to paste.
     return json.dumps(said, sort_keys=True).replace("'", "\\u0027")
 
 

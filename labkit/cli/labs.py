@@ -149,12 +149,14 @@ def announce(
 
 
 def refuse_second(engine: Engine, name: str) -> None:
-    """Stop where a container of this lab outlived the command that started it, and say how to go on."""
+    """Stop where this lab runs in a container already, and say how to go on."""
     running = containers.still_running(engine, name)
     if running:
+        command = containers.started_by(name)
+        who = f"process {command} is attached to it" if command else "the command that started it has ended"
         watch, stop = f"docker attach {running[0]}", f"docker stop --time 60 {running[0]}"
         raise UserError(
-            f"lab {name} is still running in container {running[0]}, whose terminal was closed",
+            f"lab {name} is still running in container {running[0]}; {who}",
             f"{watch} to watch it, or {stop} to let it save, then ./inv lab {name} --resume=latest",
         )
 

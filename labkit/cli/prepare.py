@@ -66,6 +66,7 @@ def prepare(
         else:
             for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
                 folder.mkdir(parents=True, exist_ok=True)
+            containers.write_names(engine)
             if os.getuid() == 0 and not engine.rootless:
                 warn("you are root, so the container runs as root too; as an ordinary user it would not")
             return "docker", choice, dataclasses.replace(machine, engine=engine)

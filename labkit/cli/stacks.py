@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shlex
 import subprocess
 from functools import partial
@@ -20,7 +19,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.cli.prepare import OUT, choose, passed_on, prepare, usable
 from labkit.services import control
-from labkit.stacks import builds, catalog, containers, images, native, runner
+from labkit.stacks import builds, catalog, containers, editor, images, native, runner
 from labkit.stacks import doctor as doctors
 from labkit.stacks import export as exports
 from labkit.stacks import machine as machines
@@ -54,8 +53,12 @@ def setup(stack: str, where: str, mirror: str, dry: bool) -> int | None:
 
 
 def devcontainer(stack: str) -> None:
-    """Have the image ready for VS Code and write docker/.env, from which Compose takes what compose.yaml asks for."""
+    """Have the image ready for VS Code, and what its Compose file asks for."""
     machine = machines.probe()
+    shared = settings.system().compose_project
+    if shared:
+        problem = f"COMPOSE_PROJECT_NAME is {shared}, so VS Code would take the containers of every folder for the same"
+        raise UserError(problem, "unset COMPOSE_PROJECT_NAME, and start VS Code from that terminal")
     if machine.engine.problem:
         raise UserError(f"a devcontainer needs a container engine: {machine.engine.problem}", "./inv doctor")
     choice = choose(machine, stack)
@@ -63,16 +66,8 @@ def devcontainer(stack: str) -> None:
         say(f"base: {choice.stack.editor_base}, since the server of VS Code does not run on {choice.stack.os}")
         choice = dataclasses.replace(choice, stack=choice.stack.for_editor)
     _, choice, machine = prepare("docker", "docker", choice, machine)
-    variables = {"COMPOSE_PROJECT_NAME": containers.project(), **containers.variables(machine.engine, choice)}
-    lines = [compose_line(name, value) for name, value in variables.items()]
-    (images.DOCKER / ".env").write_text("".join(lines), encoding="utf-8")
-    say(f"{paths.shown(images.DOCKER / '.env')} written: reopen the folder in its container")
-
-
-def compose_line(name: str, value: str) -> str:
-    """A line of docker/.env, in which Compose finds the value as it is."""
-    quoted = re.sub(r'(["\\$])', r"\\\1", value)
-    return f'{name}="{quoted}"\n'
+    editor.ensure(machine.engine, choice.stack, choice.build, images.Sources.of(settings.current()))
+    say(f"{paths.shown(editor.write_env(machine.engine, choice))} written: reopen the folder in its container")
 
 
 def image_build(stack: str) -> None:

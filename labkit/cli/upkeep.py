@@ -34,7 +34,7 @@ def lint() -> int:
         [*oldest, "--target=3.8-", *IN_STACKS],
         [*oldest, "--target=3.9-", *ON_HOST],
         ["lint-imports", "--no-logo", "--no-cache"],
-        ["hadolint", "docker/Dockerfile"],
+        ["hadolint", "docker/Dockerfile", "docker/devcontainer.Dockerfile"],
     ]
     return max([subprocess.run([str(programs / program), *words]).returncode for program, *words in commands])
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import sys
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
-from labkit.base import paths, ports, settings
+from labkit.base import files, paths, ports, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.programs import output_of
@@ -40,6 +42,7 @@ def variables(engine: Engine, choice: Choice, visdom: str = "127.0.0.1", launch:
         "LAB_ROOT": str(paths.ROOT),
         "LAB_DATA": str(paths.data_dir()),
         "LAB_RUNS": str(paths.runs_dir()),
+        "LAB_NAMES": str(names()),
         "LAB_SETTINGS_INSIDE": settings.handed_on(
             stack=choice.label, visdom_server=visdom, visdom_port=port, launch=launch
         ),
@@ -49,15 +52,36 @@ def variables(engine: Engine, choice: Choice, visdom: str = "127.0.0.1", launch:
 
 
 def project() -> str:
-    """The name under which Compose keeps the containers of this clone apart from those of another."""
-    clone = hashlib.sha256(str(paths.ROOT).encode()).hexdigest()
-    return settings.system().compose_project or f"torch-labs-{clone[:8]}"
+    """The name under which Compose keeps the containers of this user and clone apart from all others on the engine.
+
+    COMPOSE_PROJECT_NAME is only its beginning, since alone it would be the same in every clone.
+    """
+    whose = hashlib.sha256(os.fsencode(paths.ROOT) + f"\0{os.getuid()}".encode()).hexdigest()
+    begins = re.sub("[^a-z0-9_-]", "", settings.system().compose_project.lower()).lstrip("_-")
+    return f"{begins or 'torch-labs'}-{whose[:8]}"
+
+
+def names() -> Path:
+    """The folder with the passwd and the group of every container."""
+    return paths.runs_dir() / ".names"
+
+
+def write_names(engine: Engine) -> None:
+    """Give the number of `user` a name in containers: a shell, ssh and others ask for one."""
+    uid, _, gid = user(engine).partition(":")
+    name = "lab" if uid != "0" else "root"
+    passwd = f"{name}:x:{uid}:{gid}::/home/lab:/bin/bash\n" + "root:x:0:0::/root:/bin/bash\n" * (uid != "0")
+    group = f"{name}:x:{gid}:\n" + "root:x:0:\n" * (gid != "0")
+    for file, text in (("passwd", passwd), ("group", group)):
+        path = files.made(names()) / file
+        if not path.exists() or path.read_bytes() != text.encode():
+            files.write_text(path, text)
 
 
 def compose(engine: Engine, choice: Choice) -> list[str]:
     """Compose with the files of this project, with the GPU where it is used."""
     files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
-    options = ["--progress", "quiet", "--project-name", project()]
+    options = ["--progress", "quiet", "--project-name", project(), "--env-file", os.devnull]  # no .env has a say
     program = engine.compose or (str(OUR_COMPOSE),)
     return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
 
@@ -126,5 +150,16 @@ def ensure_compose(engine: Engine) -> Engine:
 
 
 def still_running(engine: Engine, name: str) -> list[str]:
-    """The ids of containers of this lab that outlived the command that started them."""
-    return output_of(engine.client, "ps", "--quiet", "--filter", f"label={LABEL}={name}").splitlines()
+    """The ids of the containers in which a lab of this clone and user runs."""
+    filters = (f"label={LABEL}={name}", f"label=com.docker.compose.project={project()}")
+    return output_of(engine.client, "ps", "--quiet", *(w for f in filters for w in ("--filter", f))).splitlines()
+
+
+def started_by(name: str) -> str:
+    """The number of the process that started a container of this lab and is still there, "" where it has gone."""
+    wanted = {f"{LABEL}={name}".encode(), project().encode()}
+    for words in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # it has just ended
+            if wanted.issubset(words.read_bytes().split(b"\0")):
+                return words.parent.name
+    return ""

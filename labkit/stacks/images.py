@@ -11,6 +11,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Mapping
 from urllib.parse import quote
 
 from labkit.base import files, mirrors, paths, settings
@@ -24,6 +25,7 @@ from labkit.stacks.machine import free_gb
 
 DOCKER = paths.ROOT / "docker"
 HELPERS = ("apt-install", "compile.py")  # of the Dockerfile
+EDITOR = (DOCKER / "devcontainer.Dockerfile", DOCKER / "apt-install")
 REPOSITORY = "torch-labs"
 # PyTorch and what it needs, by name: a layer of an image that seldom changes and is larger than all others.
 WITH_PYTORCH = (
@@ -79,6 +81,12 @@ def tag(stack: Stack, build: Build) -> str:
     return f"{REPOSITORY}/{stack.name}:{fingerprint(stack, build)[:12]}"
 
 
+def editor_tag(stack: Stack, build: Build) -> str:
+    """The name of the image of the stack's devcontainer, which stands on an image of the stack."""
+    content = tag(stack.for_editor, build).encode() + b"".join(path.read_bytes() for path in EDITOR)
+    return f"{REPOSITORY}/{stack.name}:devcontainer-{hashlib.sha256(content).hexdigest()[:12]}"
+
+
 def present(engine: Engine, name: str) -> bool:
     """Whether the engine holds an image of that name."""
     return bool(output_of(engine.client, "image", "inspect", "--format", "{{.Id}}", name))
@@ -86,7 +94,8 @@ def present(engine: Engine, name: str) -> bool:
 
 def todays(stack: Stack) -> set[str]:
     """The names of all images that the stack can have today, its devcontainer's among them."""
-    return {tag(each, build) for each in (stack, stack.for_editor) for build in stack.builds}
+    below = {tag(each, build) for each in (stack, stack.for_editor) for build in stack.builds}
+    return below | {editor_tag(stack, build) for build in stack.builds}
 
 
 def older(engine: Engine, stack: Stack) -> list[str]:
@@ -147,11 +156,16 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
         "UV_PYTHON_INSTALL_MIRROR": interpreters,
         "APT_MIRROR": sources.apt,
     }
+    return build_words(engine, tag(stack, build), DOCKER / "Dockerfile", arguments, context)
+
+
+def build_words(engine: Engine, name: str, dockerfile: Path, arguments: Mapping[str, str], context: Path) -> list[str]:
+    """The command that builds an image called `name` through the user's network."""
     proxies = [name for name in settings.system().proxies if name.lower() != "all_proxy"]
     certificates = settings.system().certificates
     command = [engine.client, *(["buildx"] if engine.builder == "buildx" else []), "build"]
     command += ["--load"] if engine.builder == "buildx" else []
-    command += ["--tag", tag(stack, build), "--file", str(DOCKER / "Dockerfile")]
+    command += ["--tag", name, "--file", str(dockerfile)]
     command += [word for name, value in arguments.items() for word in ("--build-arg", f"{name}={value}")]
     command += [word for name in proxies for word in ("--build-arg", name)]
     command += ["--secret", f"id=ca,src={certificates}"] if Path(certificates).is_file() else []

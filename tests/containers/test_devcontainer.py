@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 
 import pytest
+from test_labs import run_folder, start, status
 
 from labkit.base import paths
 from labkit.stacks import containers
@@ -24,29 +26,87 @@ def cli(tmp_path_factory):
     return str(folder / "node_modules" / ".bin" / "devcontainer")
 
 
-def test_up_and_a_smoke_run_inside(image, cli, tmp_path):
-    stack = image.choice.stack.name
-    config = paths.ROOT / ".devcontainer" / stack / "devcontainer.json"
-    options = ["--workspace-folder", str(paths.ROOT), "--config", str(config)]
-    options += ["--docker-path", image.docker.client]
-    if len(image.docker.compose) == 1:
-        options += ["--docker-compose-path", image.docker.compose[0]]
-    environment = image.environment(tmp_path)
+@pytest.fixture
+def editor(image, cli, tmp_path):
+    """What VS Code does with a config ("" for the default one): `editor.up(config)`, `editor.exec(config, *words)`."""
+    made = set()
 
-    def run(*words):
-        return subprocess.run([cli, *words], env=environment, capture_output=True, text=True, timeout=600)
+    class Editor:
+        def call(self, task, config, *words):
+            file = paths.ROOT / ".devcontainer" / config / "devcontainer.json"
+            command = [cli, task, "--workspace-folder", str(paths.ROOT), "--config", str(file)]
+            command += ["--docker-path", image.docker.client]
+            if len(image.docker.compose) == 1:
+                command += ["--docker-compose-path", image.docker.compose[0]]
+            environment = {**image.environment(tmp_path), "CUDA_VISIBLE_DEVICES": ""}  # the default is cpu everywhere
+            return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=600)
 
-    up = run("up", *options, "--remove-existing-container")
-    assert up.returncode == 0, up.stderr[-3000:]
-    container = json.loads(up.stdout.splitlines()[-1])["containerId"]
-    project = f"label=com.docker.compose.project={containers.project()}"
-    try:
-        running = subprocess.run([image.docker.client, "ps", "-q", "--no-trunc", "--filter", project], capture_output=True, text=True)
-        assert running.stdout.split() == [container], "the lab's own container and no service that nobody asked for"
-        smoke = run("exec", *options, "./inv", "lab", "cifar10", "--smoke")
-        assert smoke.returncode == 0, smoke.stdout[-2000:] + smoke.stderr[-2000:]
-        assert "where: here (inside one of our images)" in smoke.stdout + smoke.stderr
-        (folder,) = (tmp_path / "runs" / "cifar10").iterdir()
-        assert json.loads((folder / "env.json").read_text())["stack"] == image.choice.label
-    finally:
+        def up(self, config, *words):
+            done = self.call("up", config, *words)
+            assert done.returncode == 0, done.stderr[-3000:]
+            made.add(json.loads(done.stdout.splitlines()[-1])["containerId"])
+            return json.loads(done.stdout.splitlines()[-1])["containerId"]
+
+        def exec(self, config, *words):
+            done = self.call("exec", config, *words)
+            assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+            return done.stdout + done.stderr
+
+    yield Editor()
+    for container in made:
         subprocess.run([image.docker.client, "rm", "--force", container], capture_output=True)
+
+
+def running(image, *labels):
+    filters = [word for label in labels for word in ("--filter", f"label={label}")]
+    listed = subprocess.run([image.docker.client, "ps", "-q", "--no-trunc", *filters], capture_output=True, text=True)
+    return listed.stdout.split()
+
+
+def test_up_and_a_smoke_run_inside(image, editor, tmp_path):
+    stack = image.choice.stack.name
+    container = editor.up(stack, "--remove-existing-container")
+    project = f"com.docker.compose.project={containers.project()}-devcontainer-{stack}"
+    assert running(image, project) == [container], "its own container and no service that nobody asked for"
+    assert "where: here (inside one of our images)" in editor.exec(stack, "./inv", "lab", "cifar10", "--smoke")
+    assert json.loads((run_folder(tmp_path) / "env.json").read_text())["stack"] == image.choice.label
+
+
+def test_the_default_one_and_the_one_of_a_stack_are_the_same_container(image, editor):
+    if image.choice.stack.name != "cpu":
+        pytest.skip("the default stack of a machine without a GPU is cpu")
+    assert editor.up("") == editor.up("cpu")
+
+
+def test_what_one_works_with_is_there(image, editor):
+    stack = image.choice.stack.name
+    editor.up(stack)
+    asked = "whoami; id -gn; command -v ssh curl less git; command -v sudo || echo no sudo; jupyter kernelspec list"
+    said = editor.exec(stack, "bash", "-ic", f"{asked}; ssh -G example.com")
+    who, group = said.splitlines()[:2]
+    assert (who, group) in (("lab", "lab"), ("root", "root")) and "cannot find name" not in said
+    assert [line for line in said.splitlines() if line.startswith("/usr/bin/")] == [
+        f"/usr/bin/{name}" for name in ("ssh", "curl", "less", "git")
+    ]
+    assert "no sudo" in said and "/usr/local/share/jupyter/kernels/torch-labs" in said and "hostname example.com" in said
+    tests = json.loads((paths.ROOT / ".vscode" / "settings.json").read_text().partition("\n")[2])
+    found = editor.exec(stack, "python", "-m", "pytest", "--collect-only", "-q", *tests["python.testing.pytestArgs"])
+    assert "test_cifar10.py" in found
+    (launch,) = json.loads((paths.ROOT / ".vscode" / "launch.json").read_text().partition("\n")[2])["configurations"]
+    program = launch["program"].replace("${fileDirname}", "labs/cifar10")
+    debugged = ["python", "-m", "debugpy", "--listen", "127.0.0.1:5678", program, *launch["args"]]
+    assert "report:" in editor.exec(stack, *debugged)
+
+
+def test_a_rebuild_leaves_a_training_alone(image, editor, tmp_path):
+    stack = image.choice.stack.name
+    first = editor.up(stack)
+    training = start(image, tmp_path)
+    (lab,) = containers.still_running(image.docker, "cifar10")
+    steps = (run_folder(tmp_path) / "metrics.jsonl").stat().st_size
+    assert editor.up(stack, "--remove-existing-container") != first
+    assert containers.still_running(image.docker, "cifar10") == [lab] and training.poll() is None
+    assert (run_folder(tmp_path) / "metrics.jsonl").stat().st_size > steps, "it goes on"
+    training.send_signal(signal.SIGINT)
+    training.communicate(timeout=90)
+    assert training.returncode == 130 and status(run_folder(tmp_path)) == "stopped"

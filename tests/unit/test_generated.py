@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
-from labkit.base import paths
+from labkit.base import labs, paths
 
 
 def test_the_generated_files_are_up_to_date():
@@ -18,6 +19,18 @@ def test_devcontainers_start_with_and_without_a_gpu():
     files = sorted(paths.ROOT.glob(".devcontainer/**/devcontainer.json"))
     assert len(files) == 3
     for file in files:
-        content = json.loads(file.read_text().partition("\n")[2])
+        content = generated(file)
         assert content["hostRequirements"] == {"gpu": "optional"}
-        assert (file.parent / content["dockerComposeFile"][0]).resolve() == paths.ROOT / "docker" / "compose.yaml"
+        assert (file.parent / content["dockerComposeFile"][0]).resolve() == paths.ROOT / ".devcontainer" / "compose.yaml"
+
+
+def generated(file):
+    return json.loads(file.read_text().partition("\n")[2])
+
+
+def test_what_the_editor_starts_is_there():
+    (launch,) = generated(paths.ROOT / ".vscode" / "launch.json")["configurations"]
+    for lab in labs.table():  # in a file of whose folder somebody presses F5
+        assert Path(launch["program"].replace("${fileDirname}", str(paths.ROOT / "labs" / lab.name))) == lab.program
+    (folder,) = generated(paths.ROOT / ".vscode" / "settings.json")["python.testing.pytestArgs"]
+    assert list((paths.ROOT / folder).glob("test_*.py"))

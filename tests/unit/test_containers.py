@@ -1,0 +1,113 @@
+"""Whose a container is: labs of this clone and user, of nobody else, and never VS Code's. No engine is needed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.base import paths
+from labkit.base.errors import UserError
+from labkit.cli import labs, stacks
+from labkit.stacks import catalog, containers, editor, images, selection
+from labkit.stacks.engine import Engine
+
+DOCKER = Engine(client="/usr/bin/docker", version="27.3.1", builder="buildx", compose=("/usr/bin/docker", "compose"))
+
+
+def project(monkeypatch, root="/srv/torch-labs", uid=1000, asked=None):
+    with monkeypatch.context() as patched:
+        patched.setattr(paths, "ROOT", Path(root))
+        patched.setattr(os, "getuid", lambda: uid)
+        if asked is not None:
+            patched.setenv("COMPOSE_PROJECT_NAME", asked)
+        return containers.project()
+
+
+def test_a_project_is_of_one_clone_and_one_user_whatever_the_environment_says(monkeypatch):
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    mine = project(monkeypatch)
+    assert mine == project(monkeypatch) and mine.startswith("torch-labs-")
+    others = [project(monkeypatch, root="/home/b/torch-labs"), project(monkeypatch, uid=1001)]
+    named = [project(monkeypatch, root, uid, "Mine!") for root in ("/a", "/b") for uid in (1, 2)]
+    assert len({mine, *others, *named}) == 7
+    assert all(name.startswith("mine-") for name in named)
+    assert project(monkeypatch, root="/a/\udce9") != project(monkeypatch, root="/a/\udcea")  # no UTF-8
+
+
+def test_a_devcontainer_has_neither_the_project_nor_the_service_of_labs(monkeypatch, tmp_path):
+    monkeypatch.setattr(editor, "ENV", tmp_path / ".env")
+    projects = {containers.project()}
+    for name in ("cpu", "notes"):
+        editor.write_env(DOCKER, selection.choose([], "", asked=name))
+        lines = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text().splitlines())
+        projects.add(lines["COMPOSE_PROJECT_NAME"])
+        assert ":devcontainer-" in lines["LAB_TAG"]
+    assert len(projects) == 3
+    words = containers.compose(DOCKER, selection.choose([], "", asked="cpu"))
+    assert words[words.index("--project-name") + 1] == containers.project()
+    assert words[words.index("--env-file") + 1] == os.devnull
+    assert "devcontainer:" not in (images.DOCKER / "compose.yaml").read_text()
+
+
+def test_vscode_is_not_given_a_project_that_every_folder_has(monkeypatch):
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", "mine")
+    with pytest.raises(UserError, match="COMPOSE_PROJECT_NAME is mine"):
+        stacks.devcontainer("cpu")
+
+
+def test_images_of_devcontainers_are_todays_and_follow_what_they_stand_on(monkeypatch, tmp_path):
+    cpu, notes = catalog.load("cpu"), catalog.load("notes")
+    for stack in (cpu, notes):
+        assert {images.editor_tag(stack, build) for build in stack.builds} <= images.todays(stack)
+        assert images.editor_tag(stack, stack.build()) == images.editor_tag(stack.for_editor, stack.build())
+    before = images.editor_tag(cpu, cpu.build())
+    changed = tmp_path / "devcontainer.Dockerfile"
+    changed.write_text("FROM scratch\n")
+    monkeypatch.setattr(images, "EDITOR", (changed,))
+    assert images.editor_tag(cpu, cpu.build()) != before
+
+
+@pytest.mark.parametrize(("uid", "name"), [(4321, "lab"), (0, "root")])
+def test_the_user_of_a_container_has_a_name(monkeypatch, tmp_path, uid, name):
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: uid)
+    monkeypatch.setattr(os, "getgid", lambda: uid)
+    for _ in range(2):  # and again, when it is there
+        containers.write_names(DOCKER)
+        files = {file.name: file.read_text().splitlines() for file in containers.names().iterdir()}
+        assert set(files) == {"passwd", "group"}
+        assert files["passwd"][0] == f"{name}:x:{uid}:{uid}::/home/lab:/bin/bash" and files["group"][0] == f"{name}:x:{uid}:"
+        assert len({line.partition(":")[0] for line in files["passwd"]}) == len(files["passwd"])
+
+
+@pytest.fixture
+def running(monkeypatch):
+    """An engine that answers every question with one container, and notes what it was asked; no real one is needed."""
+    asked = []
+    monkeypatch.setattr(containers, "output_of", lambda *words: asked.append(words) or "0123456789ab")
+    return asked
+
+
+def test_only_this_clones_labs_are_asked_for(running):
+    assert containers.still_running(DOCKER, "cifar10") == ["0123456789ab"]
+    (words,) = running
+    assert {f"label=com.docker.compose.project={containers.project()}", "label=torch-labs.lab=cifar10"} <= set(words)
+
+
+def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(running):
+    command = containers.run_command(DOCKER, selection.choose([], "", asked="cpu"), "cifar10", ["python"])
+    other = [word.replace(containers.project(), "torch-labs-0") for word in command]  # of another clone
+    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with subprocess.Popen([*sleep, *other]) as theirs:
+        with pytest.raises(UserError, match="in container 0123456789ab; the command that started it has ended"):
+            labs.refuse_second(DOCKER, "cifar10")
+        with subprocess.Popen([*sleep, *command]) as ours:
+            with pytest.raises(UserError, match=f"in container 0123456789ab; process {ours.pid} is attached to it"):
+                labs.refuse_second(DOCKER, "cifar10")
+            assert containers.started_by("dcgan") == ""
+            ours.kill()
+        theirs.kill()
