@@ -50,10 +50,10 @@ def test_an_image_from_a_folder_with_spaces_is_seen_inside(image, tmp_path):
     assert "no image.jpg" in done.stderr and "Traceback" not in done.stderr
 
 
-def start(image, tmp_path, *more):
-    """A long smoke run in its own process group, once it has made its first steps."""
-    command = [str(paths.ROOT / "inv"), "lab", "cifar10", "--smoke", "--where", "docker"]
-    command += ["--stack", image.choice.stack.name, "--", "--epochs", "500", *more]
+def start(image, tmp_path, root=paths.ROOT):
+    """A long smoke run, of the clone in `root`, in its own process group, once it has made its first steps."""
+    command = [str(root / "inv"), "lab", "cifar10", "--smoke", "--where", "docker"]
+    command += ["--stack", image.choice.stack.name, "--", "--epochs", "500"]
     environment = image.environment(tmp_path)
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 120
@@ -84,6 +84,7 @@ def test_after_sigkill_of_the_client_the_next_command_finds_the_container(image,
     arguments = ("lab", "cifar10", "--smoke", "--where", "docker", "--stack", image.choice.stack.name)
     done = image.inv(*arguments, folder=tmp_path)
     assert done.returncode == 2 and "is still running in container" in done.stderr
+    assert "the command that started it has ended" in done.stderr
     (container,) = containers.still_running(image.docker, "cifar10")
     assert f"docker stop --time 60 {container}" in done.stderr
     subprocess.run([image.docker.client, "stop", "--time", "60", container], check=True, capture_output=True)
@@ -107,6 +108,7 @@ def test_files_belong_to_the_caller_who_is_not_root(image, tmp_path, this_machin
     monkeypatch.setenv("LAB_DATA", str(folders[0]))
     monkeypatch.setenv("LAB_RUNS", str(folders[1]))
     machine = dataclasses.replace(this_machine, engine=image.docker)
+    containers.write_names(image.docker)
     command = runner.lab_command(labs.find("cifar10"), ["--smoke"], image.choice, "docker", machine)
     done = subprocess.run(
         command.argv,

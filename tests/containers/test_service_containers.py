@@ -21,8 +21,7 @@ from labkit.stacks import containers, engine
 @pytest.fixture
 def inv(image, tmp_path, monkeypatch):
     """./inv in a Compose project of the test's own, so that the user's services are left alone."""
-    project = f"torch-labs-test-{os.getpid()}"
-    monkeypatch.setenv("COMPOSE_PROJECT_NAME", project)
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"torch-labs-test-{os.getpid()}")
 
     def call(*arguments):
         return image.inv(*arguments, folder=tmp_path)
@@ -31,7 +30,7 @@ def inv(image, tmp_path, monkeypatch):
     for name in ports.SERVICES:
         if control.find_container(name, image.docker):
             call(name, "--stop")
-    subprocess.run([image.docker.client, "network", "rm", f"{project}_default"], capture_output=True)
+    subprocess.run([image.docker.client, "network", "rm", f"{containers.project()}_default"], capture_output=True)
 
 
 @pytest.mark.parametrize("name", ports.SERVICES)
