@@ -140,6 +140,20 @@ def sbom(c: Context, stack: str = "", output: str = "") -> None:
     call("stacks.image_sbom", **locals())
 
 
+@command(
+    advisories="file or folder: OSV's entries (https://osv.dev), also in a zip, or `pip-audit --format json` wrote it",
+    json="print the findings as one JSON object",
+)
+def audit(c: Context, stack: str = "", advisories: str = "", json: bool = False) -> None:
+    """List the known vulnerabilities of the versions that a stack pins; no network is needed.
+
+    Exit status: 0 without any, 1 with some, 2 where there is nothing to compare with.
+
+      ./inv image.audit --stack notes --advisories PyPI/all.zip
+    """
+    call("stacks.image_audit", **locals())
+
+
 @command()
 def prune(c: Context) -> None:
     """Remove the images that are older than their stack."""
@@ -254,16 +268,8 @@ def install(c: Context, python: str, stack: str = "") -> None:
     public="accept connections from other machines too; they need the password that is printed",
     replay="rebuild the windows of a run (`./inv runs`) from what it logged",
 )
-def visdom(
-    c: Context,
-    port: str = "",
-    stop: bool = False,
-    status: bool = False,
-    public: bool = False,
-    replay: str = "",
-    stack: str = "",
-    where: str = "",
-) -> None:
+def visdom(c: Context, port: str = "", stop: bool = False, status: bool = False, public: bool = False,
+           replay: str = "", stack: str = "", where: str = "") -> None:  # fmt: skip
     """Watch training live: visdom's server.
 
     Labs draw their curves there while they run. What is drawn survives --stop and a restart.
@@ -275,9 +281,8 @@ def visdom(
 
 
 @command()
-def tensorboard(
-    c: Context, port: str = "", stop: bool = False, status: bool = False, stack: str = "", where: str = ""
-) -> None:
+def tensorboard(c: Context, port: str = "", stop: bool = False, status: bool = False,
+                stack: str = "", where: str = "") -> None:  # fmt: skip
     """Compare runs, live and finished: TensorBoard."""
     call("services.service", name="tensorboard", **locals())
 
@@ -400,7 +405,7 @@ def clean(c: Context, dry: bool = False) -> None:
 
 
 image = Collection("image")
-for name, member in {"build": build, "test": inside, "sbom": sbom, "prune": prune}.items():
+for name, member in {"build": build, "test": inside, "sbom": sbom, "audit": audit, "prune": prune}.items():
     image.add_task(member, name=name)
 
 detectron2 = Collection("detectron2")

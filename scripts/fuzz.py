@@ -143,6 +143,20 @@ def bundle_file(drawn: random.Random) -> bytes:
     return out.getvalue()
 
 
+def advisory(drawn: random.Random) -> bytes:
+    events = [{"introduced": "0"}, {"fixed": "10.0.1"}, {"introduced": "11"}, {"last_affected": "11.2"}]
+    package = {"ecosystem": "PyPI", "name": "pillow"}
+    affected = {"package": package, "versions": ["9.5.0"], "ranges": [{"type": "ECOSYSTEM", "events": events}]}
+    entry = {"id": "GHSA-1", "aliases": ["CVE-2023-4863"], "summary": "a heap overflow", "affected": [affected]}
+    vulnerability = {"id": "GHSA-1", "fix_versions": ["10.0.1"], "aliases": [], "description": "a heap overflow"}
+    report = {"dependencies": [{"name": "pillow", "version": "9.5.0", "vulns": [vulnerability]}], "fixes": []}
+    written = json.dumps(drawn.choice((entry, [entry], {"vulns": [entry]}, report))).encode()
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("GHSA-1.json", written)
+    return drawn.choice((written, written, out.getvalue()))
+
+
 def image(drawn: random.Random) -> bytes:
     import cv2
     import numpy as np
@@ -212,6 +226,12 @@ def read_bundle(path: Path, folder: Path) -> object:
     return bundle.use(path)
 
 
+def read_advisories(path: Path, folder: Path) -> object:
+    from labkit.stacks import advisories
+
+    return advisories.as_json("notes/index", advisories.read(path, [advisories.Pin("pillow", "9.5.0", ("3.8",))]))
+
+
 def read_checkpoint(path: Path, folder: Path) -> object:
     from labkit.runs import compat
 
@@ -274,6 +294,7 @@ READERS = {
     "zip": Reader(zipped, read_archive, "a.zip"),
     "coco": Reader(coco_json, read_coco, "instances.json"),
     ".state.json": Reader(record, read_record, ".state.json"),
+    "advisories": Reader(advisory, read_advisories, "advisories.json", needs="invoke"),
     "checkpoint": Reader(checkpoint, read_checkpoint, "last.pt", needs="torch"),
     "old checkpoint": Reader(lambda drawn: checkpoint(drawn, old=True), read_checkpoint, "last.pt", needs="torch"),
     "image": Reader(image, read_image, "a.png", needs="cv2"),

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from labkit.base import files, mirrors, paths, ports, settings
 from labkit.base.command import as_typed
-from labkit.base.console import say
+from labkit.base.console import say, warn
 from labkit.base.errors import UserError
-from labkit.cli.prepare import OUT, choose, passed_on, prepare, usable
+from labkit.cli.prepare import OUT, choose, passed_on, prepare, table, usable
 from labkit.services import control
 from labkit.stacks import builds, catalog, containers, editor, images, native, runner
 from labkit.stacks import doctor as doctors
@@ -99,6 +99,33 @@ def image_sbom(stack: str, output: str) -> None:
     with files.writing(path.parent):
         files.write_text(path, document)
     say(f"{paths.shown(path)}: {len(json.loads(document)['components'])} components")
+
+
+def image_audit(stack: str, advisories: str, json: bool) -> int:
+    """Known vulnerabilities of the versions that a stack pins; exit status 1 where there are any."""
+    from labkit.stacks import advisories as known  # only here, since it is slow to import
+
+    if not advisories:
+        problem = "--advisories names the file or folder with the known vulnerabilities; none is asked over a network"
+        raise UserError(problem, "./inv --help image.audit")
+    choice = choose(machines.probe(), stack)
+    pins = known.pinned(choice.stack, choice.build)
+    database = known.read(runner.caller_folder() / Path(advisories).expanduser(), pins)
+    if database.malformed:
+        warn(f"left out, since they cannot be read: {database.malformed}, such as {database.first_problem}")
+    if database.not_reported:
+        warn(f"pip-audit did not look at {len(database.not_reported)} of these {len(pins)} versions")
+    if json:
+        print(known.as_json(choice.label, database))
+        return 1 if database.found else 0
+    rows = [
+        (each.pin.name, each.pin.version, "\n".join(each.ids), each.fixed, each.summary) for each in database.found
+    ]
+    if rows:
+        heads = ("package", "version", "known as", "mended in", "what it is")
+        OUT.print(table(heads, rows, folded=("known as", "what it is"), whole=("package", "version", "mended in")))
+    say(f"{choice.label}: {len(pins)} pinned versions, {len(rows)} known vulnerabilities")
+    return 1 if rows else 0
 
 
 def image_prune() -> None:
