@@ -37,17 +37,17 @@ VSCODE_LAUNCH = {
         }
     ],
 }
-# The tests that run inside a stack, whose Python is the editor's; those of the tools have one of their own (./inv test).
+# The tests that run inside a stack, whose Python is the editor's; those of the tools have another (./inv test).
 VSCODE_SETTINGS = {"python.testing.pytestEnabled": True, "python.testing.pytestArgs": ["tests/stack"]}
 
 
 def devcontainer(stack: str, up: str) -> dict[str, Any]:
-    """The devcontainer of `stack` ('' for the one that fits the machine); `up` leads from its folder to .devcontainer."""
+    """The devcontainer of `stack` ('' for the one that fits); `up` leads from its folder to .devcontainer."""
     flag = f" --stack {stack}" if stack else ""
     title = catalog.load(stack).title if stack else "the stack that fits this machine"
     return {
         "name": f"torch-labs: {title}",
-        # Builds the image where it is missing and writes .devcontainer/.env, which holds what the Compose file asks for.
+        # Builds the image where it is missing and writes .devcontainer/.env, which has what the Compose file asks for.
         "initializeCommand": f"./inv devcontainer{flag}",
         "dockerComposeFile": [f"{up}compose.yaml"],
         "service": "devcontainer",

@@ -19,7 +19,7 @@ from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.cli.prepare import OUT, choose, passed_on, prepare, table, usable
 from labkit.services import control
-from labkit.stacks import builds, catalog, containers, editor, images, native, runner
+from labkit.stacks import builds, catalog, containers, editor, images, native, runner, sbom
 from labkit.stacks import doctor as doctors
 from labkit.stacks import export as exports
 from labkit.stacks import machine as machines
@@ -91,7 +91,7 @@ def image_test(stack: str) -> int:
 
 def image_sbom(stack: str, output: str) -> None:
     machine = machines.probe()
-    document = images.sbom(usable(machine), *asked_build(machine, stack))
+    document = sbom.document(usable(machine), *asked_build(machine, stack))
     if not output:
         print(document)
         return
@@ -118,9 +118,7 @@ def image_audit(stack: str, advisories: str, json: bool) -> int:
     if json:
         print(known.as_json(choice.label, database))
         return 1 if database.found else 0
-    rows = [
-        (each.pin.name, each.pin.version, "\n".join(each.ids), each.fixed, each.summary) for each in database.found
-    ]
+    rows = [(each.pin.name, each.pin.version, "\n".join(each.ids), each.fixed, each.summary) for each in database.found]
     if rows:
         heads = ("package", "version", "known as", "mended in", "what it is")
         OUT.print(table(heads, rows, folded=("known as", "what it is"), whole=("package", "version", "mended in")))

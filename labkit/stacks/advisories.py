@@ -1,8 +1,8 @@
 """Known vulnerabilities of the versions that a stack pins, from a database of advisories in a file or folder; offline.
 
-Read are OSV (https://ossf.github.io/osv-schema), as it is published: an entry a file, many in a zip, a folder of both; and
-what `pip-audit --format json` wrote. Nothing in it is trusted: an entry that is not as its format says is counted and
-left out, and the others are used.
+Read are OSV (https://ossf.github.io/osv-schema), as it is published: an entry a file, many in a zip, a folder of both;
+and what `pip-audit --format json` wrote. Nothing in it is trusted: an entry that is not as its format says is counted
+and left out, and the others are used.
 """
 
 # The types are looked at while the program runs, also by Python 3.9: hence Dict and Optional, and no `annotations`.
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Set, Tuple
 
 import msgspec
-from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, canonicalize_version
 from packaging.version import Version
@@ -137,7 +136,7 @@ def pinned(stack: Stack, build: Build) -> List[Pin]:
         key = canonicalize_name(requirement.name), next(iter(requirement.specifier)).version
         for python in stack.native_python:
             version = {"python_version": python, "python_full_version": f"{python}.0"}
-            if not requirement.marker or requirement.marker.evaluate({**default_environment(), **LINUX, **version}):
+            if not requirement.marker or requirement.marker.evaluate({**LINUX, **version}):
                 found.setdefault(key, []).append(python)
     return [Pin(*key, tuple(pythons)) for key, pythons in sorted(found.items())]
 

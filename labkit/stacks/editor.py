@@ -1,4 +1,4 @@
-"""VS Code's devcontainer: an image with what one works with by hand, on top of a stack's, and what its Compose file asks.
+"""VS Code's devcontainer: an image with what one works with by hand, on top of a stack's; what its Compose file asks.
 
 Its containers are no lab's: they have a project and a service of their own (.devcontainer/compose.yaml).
 """

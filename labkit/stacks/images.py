@@ -11,8 +11,8 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Mapping
-from urllib.parse import quote
 
 from labkit.base import files, mirrors, paths, settings
 from labkit.base.console import say, warn
@@ -141,7 +141,35 @@ def get_base(engine: Engine, stack: Stack, sources: Sources) -> str:
     )
 
 
-def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources: Sources, context: Path) -> list[str]:
+def provenance(engine: Engine, build: Build, base: str) -> dict[str, str]:
+    """The labels that say what an image was built from, and nothing of when: the same builds have the same."""
+    lock = (
+        {} if build.pending else {"torch-labs.lock": f"{build.lock.name} sha256:{files.digest(build.lock, 'sha256')}"}
+    )
+    name, _, digest = base.partition("@")
+    if not digest:  # by its tag: what the registry calls it, or what it is called here, where it came from none
+        known = output_of(engine.client, "image", "inspect", "--format", "{{json .RepoDigests}} {{.Id}}", base)
+        digest = "".join(re.findall(r"sha256:[0-9a-f]{64}", known)[:1])
+    git = ("git", "-C", str(paths.ROOT), "-c", "safe.directory=*")
+    commit = output_of(*git, "rev-parse", "HEAD")
+    changed = "-dirty" if output_of(*git, "status", "--porcelain", "--untracked-files=no") else ""
+    said = {
+        "org.opencontainers.image.base.name": name,
+        "org.opencontainers.image.base.digest": digest,
+        "org.opencontainers.image.revision": commit and commit + changed,
+    }
+    return {**lock, **{key: value for key, value in said.items() if value}}
+
+
+def build_command(
+    engine: Engine,
+    stack: Stack,
+    build: Build,
+    base: str,
+    sources: Sources,
+    context: Path,
+    labels: Mapping[str, str] = MappingProxyType({}),
+) -> list[str]:
     """The command that builds the image: a pure function of what is given and of the proxies in the environment."""
     options = "--require-hashes" if not build.pending else f"--index {build.wheels} --index-strategy unsafe-best-match"
     interpreters = mirrors.variables().get("UV_PYTHON_INSTALL_MIRROR") or settings.system().python_mirror
@@ -156,11 +184,12 @@ def build_command(engine: Engine, stack: Stack, build: Build, base: str, sources
         "UV_PYTHON_INSTALL_MIRROR": interpreters,
         "APT_MIRROR": sources.apt,
     }
-    return build_words(engine, tag(stack, build), DOCKER / "Dockerfile", arguments, context)
+    *command, folder = build_words(engine, tag(stack, build), DOCKER / "Dockerfile", arguments, context)
+    return [*command, *(word for key, value in labels.items() for word in ("--label", f"{key}={value}")), folder]
 
 
 def build_words(engine: Engine, name: str, dockerfile: Path, arguments: Mapping[str, str], context: Path) -> list[str]:
-    """The command that builds an image called `name` through the user's network."""
+    """The command that builds an image called `name` through the user's network; its last word is the `context`."""
     proxies = [name for name in settings.system().proxies if name.lower() != "all_proxy"]
     certificates = settings.system().certificates
     command = [engine.client, *(["buildx"] if engine.builder == "buildx" else []), "build"]
@@ -226,7 +255,7 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
         say(line)
     context = make_context(stack, build)
     base = get_base(engine, stack, sources)
-    command = build_command(engine, stack, build, base, sources, context)
+    command = build_command(engine, stack, build, base, sources, context, provenance(engine, build, base))
     started = time.monotonic()
     say(f"building {name} on {base} with {engine.builder}")
     environment = settings.child_environment({"DOCKER_BUILDKIT": "1"})
@@ -238,52 +267,11 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     return name
 
 
-# Runs inside the image, from a folder that is not on its path, so that the tool does not list itself.
-CYCLONEDX = """
-import runpy, sys
-sys.path.insert(0, "/sbom")
-sys.argv = ["cyclonedx-py", "environment", "--output-format", "JSON", "--output-reproducible", "/opt/lab"]
-runpy.run_module("cyclonedx_py", run_name="__main__")
-"""
-DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n")
-
-
-def sbom(engine: Engine, stack: Stack, build: Build) -> str:
-    """The software bill of materials of the finished image: a CycloneDX document as JSON.
-
-    cyclonedx-bom reads the Python packages inside the image, without a network; the distribution's packages, which it
-    does not know, are added from dpkg's list. Raises UserError where there is no such image.
-    """
-    name = tag(stack, build)
-    if not present(engine, name):
-        raise UserError(f"there is no image {name}", f"./inv image.build --stack {stack.name}/{build.name}")
-    tool = native.carried("sbom", stack.python)
-    command = [engine.client, "run", "--rm", "--network", "none", "--volume", f"{tool}:/sbom:ro", name]
-    document = json.loads(asked([*command, "python", "-c", CYCLONEDX]))
-    distribution = stack.os.partition(" ")[0]
-    for line in asked([*command, *DPKG]).splitlines():
-        package, version, architecture = line.split()
-        purl = f"pkg:deb/{distribution}/{package}@{quote(version)}?arch={architecture}"
-        component = {"type": "library", "name": package, "version": version, "purl": purl, "bom-ref": purl}
-        document["components"].append(component)
-    return json.dumps(document, indent=2)
-
-
-def asked(command: list[str]) -> str:
-    """What a program prints. Raises UserError with its last line where it fails."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{command[0]} {command[1]} failed: {last}", "./inv doctor")
-    return done.stdout
-
-
 def prune(engine: Engine) -> list[str]:
-    """Remove the images of earlier versions of the stacks; their names."""
+    """Remove the images of earlier versions of the stacks; the names of those that went."""
     names = sorted(name for stack in catalog.names() for name in older(engine, catalog.load(stack)))
-    for name in names:
-        subprocess.run([engine.client, "image", "rm", name], stdout=subprocess.DEVNULL)
-    return names
+    remove = [engine.client, "image", "rm"]  # refuses, aloud, what a container still uses
+    return [name for name in names if subprocess.run([*remove, name], stdout=subprocess.DEVNULL).returncode == 0]
 
 
 def labels(engine: Engine, name: str) -> dict[str, str]:
