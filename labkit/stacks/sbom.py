@@ -1,4 +1,4 @@
-"""The bill of materials of an image, as CycloneDX: what is in it, the hashes that are pinned, and where it comes from."""
+"""The bill of materials of an image, as CycloneDX: what is in it, the pinned hashes, and where it comes from."""
 
 from __future__ import annotations
 
