@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import http.server
 import json
+import os
 import re
+import shutil
 import subprocess
+import threading
+from pathlib import Path
 
+import msgspec
 import pytest
 
-from labkit.stacks import images
+from labkit.base import files, mirrors, settings
+from labkit.base.programs import uv
+from labkit.cli import stacks
+from labkit.stacks import catalog, images, native
 
 
 def test_a_second_setup_builds_nothing(image, tmp_path):
@@ -58,18 +67,56 @@ def test_the_bill_of_materials_lists_every_package(image, tmp_path):
     listed = {component["name"].lower().replace("_", "-") for component in document["components"]}
     code = "from importlib.metadata import distributions as d; print(*[p.metadata['Name'] for p in d()])"
     installed = {name.lower().replace("_", "-") for name in image.run("python", "-c", code).stdout.split()}
-    assert installed <= listed and {"libc6", "git", "ca-certificates"} <= listed
+    assert installed <= listed and {"libc6", "git", "ca-certificates", "cpython", "jquery"} <= listed
     assert "cyclonedx-bom" not in listed
+    parts = {component["name"].lower(): component for component in document["components"]}
+    pinned = {one["content"] for file in parts["torch"]["externalReferences"] for one in file.get("hashes", ())}
+    assert pinned and all(digest in image.choice.build.lock.read_text() for digest in pinned)
+    assert parts["detectron2"]["externalReferences"] and parts["jquery"]["hashes"]
+    validate = "import sys; sys.path.insert(0, '/sbom'); from cyclonedx.validation.json import JsonStrictValidator as V; "
+    validate += "from cyclonedx.schema import SchemaVersion as S; print(V(S.V1_6).validate_str(open('/it.json').read()))"
+    tool = native.carried("sbom", image.choice.stack.python)
+    done = image.run("python", "-c", validate, options=("-v", f"{tool}:/sbom:ro", "-v", f"{file}:/it.json:ro"))
+    assert document["specVersion"] == "1.6" and done.stdout == "None\n", done.stdout + done.stderr
+    assert len({component["bom-ref"] for component in document["components"]}) == len(document["components"])
 
 
-def test_an_image_older_than_its_stack_is_noticed_and_pruned(image, tmp_path):
-    docker = image.docker.client
-    older = image.tag.partition(":")[0] + ":0123456789ab"
-    subprocess.run([docker, "tag", image.base, older], check=True)
-    assert older in images.older(image.docker, image.choice.stack)
-    done = image.inv("image.prune", folder=tmp_path)
-    assert done.returncode == 0 and older in done.stderr
-    assert images.present(image.docker, image.tag) and not images.present(image.docker, older)
+def test_an_image_says_where_it_comes_from(image, tmp_path):
+    labels = images.labels(image.docker, image.tag)
+    base = image.docker.client, "image", "inspect", "--format", "{{json .RepoDigests}} {{.Id}}", image.base
+    lock, digest = labels["torch-labs.lock"].split(" sha256:")
+    assert lock == image.choice.build.lock.name and digest == files.digest(image.choice.build.lock, "sha256")
+    assert labels["org.opencontainers.image.base.name"] == image.base
+    assert labels["org.opencontainers.image.base.digest"] in images.output_of(*base)
+    done = image.inv("image.sbom", "--stack", image.choice.stack.name, folder=tmp_path)
+    said = json.loads(done.stdout)["metadata"]["component"]
+    (ancestor,) = said["pedigree"]["ancestors"]
+    assert (said["name"], said["version"]) == tuple(image.tag.split(":"))
+    assert (ancestor["name"], ancestor["version"]) == (image.base, labels["org.opencontainers.image.base.digest"])
+    assert {"name": "torch-labs.lock", "value": labels["torch-labs.lock"]} in said["properties"]
+
+
+def test_an_image_older_than_its_stack_is_noticed_and_pruned(docker, base_images, monkeypatch, capsys):
+    """In a repository of its own, so that what others built on this engine stays."""
+    monkeypatch.setattr(images, "REPOSITORY", f"torch-labs-test-{os.getpid()}")
+    cpu = catalog.load("cpu")
+    todays = {images.tag(cpu, cpu.build()), images.editor_tag(cpu, cpu.build())}
+    older = {f"{images.REPOSITORY}/cpu:0123456789ab", f"{images.REPOSITORY}/cpu:devcontainer-0123456789ab"}
+    used = f"{images.REPOSITORY}/notes:0123456789ab"
+    for name, base in [*((name, base_images["3.12"]) for name in todays | older), (used, base_images["3.8"])]:
+        subprocess.run([docker.client, "tag", base, name], check=True)
+    container = subprocess.run([docker.client, "create", used, "true"], capture_output=True, text=True).stdout.strip()
+    try:
+        assert set(images.older(docker, cpu)) == older
+        for removed in (", ".join(sorted(older)), None):  # and once more, when they are gone
+            stacks.image_prune()
+            said = capsys.readouterr().err
+            assert (f"removed: {removed}\n" if removed else "no image is older than its stack") in said
+        assert all(images.present(docker, name) for name in (*todays, used)), "a container still uses one of them"
+        assert not any(images.present(docker, name) for name in older)
+    finally:
+        subprocess.run([docker.client, "rm", container], capture_output=True)
+        subprocess.run([docker.client, "image", "rm", used, *todays], capture_output=True)
 
 
 def test_a_base_that_cannot_be_pulled_names_what_was_tried(image, tmp_path):
@@ -109,3 +156,38 @@ def test_apt_asks_a_mirror_over_https_only_where_it_can_trust_it(docker, base_im
 
 def test_drivers_are_compared_by_us_and_not_by_the_base(image):
     assert image.run("printenv", "NVIDIA_DISABLE_REQUIRE").stdout == "1\n"
+
+
+class NoPython(http.server.BaseHTTPRequestHandler):
+    """A mirror of interpreters that has none, and remembers what it was asked for."""
+
+    asked: list[str] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        self.send_error(404)
+
+    do_HEAD = do_GET
+
+
+def test_a_python_that_the_base_lacks_is_asked_of_the_mirror(docker, base_images, tmp_path, monkeypatch):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoPython)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setattr(mirrors, "FACTS", tmp_path / "facts.toml")
+    mirrors.FACTS.write_text(f'[[mirror]]\nname = "cn"\npython = "http://127.0.0.1:{server.server_port}/python"\n')
+    monkeypatch.setenv("LAB_MIRROR", "cn")
+    context = tmp_path / "context"
+    (context / "wheels").mkdir(parents=True)
+    (context / "pytorch.txt").touch()
+    for source in (*(images.DOCKER / name for name in images.HELPERS), Path(uv())):
+        shutil.copy(source, context)
+    stack = msgspec.structs.replace(catalog.load("cpu"), python="3.9")
+    sources = images.Sources.of(settings.current())
+    command = images.build_command(docker, stack, stack.build(), base_images["3.12"], sources, context)
+    command[-1:] = ["--network", "host", command[-1]]  # the server is on this machine's loopback address
+    try:
+        done = subprocess.run(command, env={**os.environ, "DOCKER_BUILDKIT": "1"}, capture_output=True, text=True)
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert done.returncode != 0 and any(re.match("/python/.*cpython-3.9", path) for path in NoPython.asked), done.stderr

@@ -14,7 +14,7 @@ from labkit.stacks import catalog
 GUIDES = [paths.ROOT / "README.md", paths.ROOT / "README.zh-CN.md"]
 PAIRS = [GUIDES, *([lab.program.parent / "README.md", lab.program.parent / "README.zh-CN.md"] for lab in labs.table())]
 PAIRS += [[paths.ROOT / "datasets" / name / guide.name for guide in GUIDES] for name in registry.names()]
-PAIRS += [[paths.ROOT / "CONTRIBUTING.md", paths.ROOT / "CONTRIBUTING.zh-CN.md"]]
+PAIRS += [[paths.ROOT / f"{name}.md", paths.ROOT / f"{name}.zh-CN.md"] for name in ("CONTRIBUTING", "docs/SUPPLY_CHAIN")]
 
 
 def commands(guide):
