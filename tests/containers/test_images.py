@@ -161,10 +161,8 @@ def test_drivers_are_compared_by_us_and_not_by_the_base(image):
 class NoPython(http.server.BaseHTTPRequestHandler):
     """A mirror of interpreters that has none, and remembers what it was asked for."""
 
-    asked: list[str] = []
-
     def do_GET(self):
-        self.asked.append(self.path)
+        self.server.asked.append(self.path)
         self.send_error(404)
 
     do_HEAD = do_GET
@@ -172,6 +170,7 @@ class NoPython(http.server.BaseHTTPRequestHandler):
 
 def test_a_python_that_the_base_lacks_is_asked_of_the_mirror(docker, base_images, tmp_path, monkeypatch):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoPython)
+    server.asked = []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setattr(mirrors, "FACTS", tmp_path / "facts.toml")
     mirrors.FACTS.write_text(f'[[mirror]]\nname = "cn"\npython = "http://127.0.0.1:{server.server_port}/python"\n')
@@ -190,4 +189,4 @@ def test_a_python_that_the_base_lacks_is_asked_of_the_mirror(docker, base_images
     finally:
         server.shutdown()
         server.server_close()
-    assert done.returncode != 0 and any(re.match("/python/.*cpython-3.9", path) for path in NoPython.asked), done.stderr
+    assert done.returncode != 0 and any(re.match("/python/.*cpython-3.9", path) for path in server.asked), done.stderr
