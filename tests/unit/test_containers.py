@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from labkit.base import paths
 from labkit.base.errors import UserError
 from labkit.cli import labs, stacks
-from labkit.stacks import catalog, containers, editor, images, selection
+from labkit.stacks import catalog, containers, editor, images, native, selection
 from labkit.stacks.engine import Engine
 
 DOCKER = Engine(client="/usr/bin/docker", version="27.3.1", builder="buildx", compose=("/usr/bin/docker", "compose"))
@@ -51,6 +52,34 @@ def test_a_devcontainer_has_neither_the_project_nor_the_service_of_labs(monkeypa
     assert words[words.index("--project-name") + 1] == containers.project()
     assert words[words.index("--env-file") + 1] == os.devnull
     assert "devcontainer:" not in (images.DOCKER / "compose.yaml").read_text()
+
+
+@pytest.mark.parametrize("lies", ["", "LAB_TAG=other\nCOMPOSE_PROJECT_NAME=other\nOMP_NUM_THREADS=77\n"])
+def test_what_compose_makes_of_the_files(monkeypatch, tmp_path, copy, lies):
+    """The pinned Compose itself, in a clone where a docker/.env may lie that somebody left."""
+    monkeypatch.setattr(editor, "ENV", copy / ".devcontainer" / ".env")
+    monkeypatch.setattr(containers, "COMPOSE", copy / "docker" / "compose.yaml")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    (copy / "docker" / ".env").write_text(lies)
+    choice = selection.choose([], "", asked="notes")
+    editor.write_env(DOCKER, choice)
+    compose = str(native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14"))) / "bin" / "docker-compose")
+
+    def config(words, **more):
+        command = [compose, *words, "config", "--format", "json"]
+        done = subprocess.run(command, env={**os.environ, **more}, cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    editors = config(["--file", str(copy / ".devcontainer" / "compose.yaml")])
+    assert editors["name"] == f"{containers.project()}-devcontainer-notes" and list(editors["services"]) == ["devcontainer"]
+    labs_own = config(containers.compose(DOCKER, choice)[2:], **containers.variables(DOCKER, choice))
+    assert labs_own["name"] == containers.project() and "devcontainer" not in labs_own["services"]
+    lab, its = labs_own["services"]["lab"], editors["services"]["devcontainer"]
+    assert lab["image"] == images.tag(choice.stack, choice.build) and its["image"] == images.editor_tag(choice.stack, choice.build)
+    assert lab["environment"].get("OMP_NUM_THREADS") is None
+    mounts = [{volume["target"]: volume["source"] for volume in each["volumes"]} for each in (lab, its)]
+    assert mounts[0] == mounts[1] and mounts[0]["/etc/passwd"] == str(containers.names() / "passwd")
 
 
 def test_vscode_is_not_given_a_project_that_every_folder_has(monkeypatch):

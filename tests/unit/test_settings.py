@@ -255,10 +255,10 @@ def test_a_misspelt_variable_is_named():
 
 def test_composes_file_holds_any_name_of_a_folder(monkeypatch, tmp_path):
     """Read back by the pinned Compose itself."""
-    from labkit.cli import stacks
+    from labkit.stacks import editor
 
     monkeypatch.setenv("LAB_DATA", "/it's \"q\" $HOME ${X} #1/\\")
-    line = stacks.compose_line("LAB_DATA", settings.current().data)
+    line = editor.line("LAB_DATA", settings.current().data)
     (tmp_path / ".env").write_text(line, encoding="utf-8")
     (tmp_path / "compose.yaml").write_text("services:\n  a:\n    image: x\n    environment: {D: '${LAB_DATA}'}\n")
     compose = native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14"))) / "bin" / "docker-compose"
