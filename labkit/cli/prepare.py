@@ -11,7 +11,7 @@ from typing import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from labkit.base import paths, settings
+from labkit.base import settings
 from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
 from labkit.stacks import builds, catalog, containers, images, native, runner, selection, visdom_page, wheels
@@ -64,9 +64,7 @@ def prepare(
             warn(f"{error.message}. So it runs in a native environment instead.")
             place = "venv"
         else:
-            for folder in (paths.data_dir(), paths.runs_dir()):  # the engine would make them as root
-                folder.mkdir(parents=True, exist_ok=True)
-            containers.write_names(engine)
+            containers.make_folders(engine)
             if os.getuid() == 0 and not engine.rootless:
                 warn("you are root, so the container runs as root too; as an ordinary user it would not")
             return "docker", choice, dataclasses.replace(machine, engine=engine)

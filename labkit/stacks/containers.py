@@ -66,8 +66,13 @@ def names() -> Path:
     return paths.runs_dir() / ".names"
 
 
-def write_names(engine: Engine) -> None:
-    """Give the number of `user` a name in containers: a shell, ssh and others ask for one."""
+def make_folders(engine: Engine) -> None:
+    """Make what containers share with this machine: the engine would make the folders as root.
+
+    Besides the two folders it is the name of `user` in there, for which a shell, ssh and others ask.
+    """
+    for folder in (paths.data_dir(), paths.runs_dir()):
+        folder.mkdir(parents=True, exist_ok=True)
     uid, _, gid = user(engine).partition(":")
     name = "lab" if uid != "0" else "root"
     passwd = f"{name}:x:{uid}:{gid}::/home/lab:/bin/bash\n" + "root:x:0:0::/root:/bin/bash\n" * (uid != "0")

@@ -108,7 +108,7 @@ def test_files_belong_to_the_caller_who_is_not_root(image, tmp_path, this_machin
     monkeypatch.setenv("LAB_DATA", str(folders[0]))
     monkeypatch.setenv("LAB_RUNS", str(folders[1]))
     machine = dataclasses.replace(this_machine, engine=image.docker)
-    containers.write_names(image.docker)
+    containers.make_folders(image.docker)
     command = runner.lab_command(labs.find("cifar10"), ["--smoke"], image.choice, "docker", machine)
     done = subprocess.run(
         command.argv,

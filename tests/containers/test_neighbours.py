@@ -88,7 +88,7 @@ def test_two_users_of_one_clone(image, this_machine, tmp_path, monkeypatch):
     try:
         for uid in users:
             become(uid)
-            containers.write_names(image.docker)
+            containers.make_folders(image.docker)
             control.folder().mkdir()
             assert control.find_container("visdom", image.docker) is None
             assert containers.still_running(image.docker, "cifar10") == [], "a lab of the other user is none of his"

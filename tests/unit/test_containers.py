@@ -106,7 +106,7 @@ def test_the_user_of_a_container_has_a_name(monkeypatch, tmp_path, uid, name):
     monkeypatch.setattr(os, "getuid", lambda: uid)
     monkeypatch.setattr(os, "getgid", lambda: uid)
     for _ in range(2):  # and again, when it is there
-        containers.write_names(DOCKER)
+        containers.make_folders(DOCKER)
         files = {file.name: file.read_text().splitlines() for file in containers.names().iterdir()}
         assert set(files) == {"passwd", "group"}
         assert files["passwd"][0] == f"{name}:x:{uid}:{uid}::/home/lab:/bin/bash" and files["group"][0] == f"{name}:x:{uid}:"
@@ -127,16 +127,29 @@ def test_only_this_clones_labs_are_asked_for(running):
     assert {f"label=com.docker.compose.project={containers.project()}", "label=torch-labs.lab=cifar10"} <= set(words)
 
 
-def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(running):
+@pytest.fixture
+def client():
+    """Start a process with these words on its command line, as a client of the engine has them; returns its number."""
+    started = []
+
+    def start(words):
+        command = [sys.executable, "-c", "import time; print(flush=True); time.sleep(60)", *words]
+        started.append(subprocess.Popen(command, stdout=subprocess.PIPE))
+        started[-1].stdout.readline()  # it has begun
+        return started[-1].pid
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(running, client):
     command = containers.run_command(DOCKER, selection.choose([], "", asked="cpu"), "cifar10", ["python"])
-    other = [word.replace(containers.project(), "torch-labs-0") for word in command]  # of another clone
-    sleep = [sys.executable, "-c", "import time; time.sleep(60)"]
-    with subprocess.Popen([*sleep, *other]) as theirs:
-        with pytest.raises(UserError, match="in container 0123456789ab; the command that started it has ended"):
-            labs.refuse_second(DOCKER, "cifar10")
-        with subprocess.Popen([*sleep, *command]) as ours:
-            with pytest.raises(UserError, match=f"in container 0123456789ab; process {ours.pid} is attached to it"):
-                labs.refuse_second(DOCKER, "cifar10")
-            assert containers.started_by("dcgan") == ""
-            ours.kill()
-        theirs.kill()
+    client(word.replace(containers.project(), "torch-labs-0") for word in command)  # of another clone
+    with pytest.raises(UserError, match="in container 0123456789ab; the command that started it has ended"):
+        labs.refuse_second(DOCKER, "cifar10")
+    number = client(command)
+    with pytest.raises(UserError, match=f"in container 0123456789ab; process {number} is attached to it"):
+        labs.refuse_second(DOCKER, "cifar10")
+    assert containers.started_by("dcgan") == ""
