@@ -9,8 +9,9 @@ ARG APT_MIRROR=""
 USER root
 RUN --mount=type=bind,source=apt-install,target=/tmp/apt-install \
     --mount=type=secret,id=ca \
-    sh /tmp/apt-install "${APT_MIRROR}" openssh-client curl less \
+    sh /tmp/apt-install "${APT_MIRROR}" openssh-client curl less
+# For notebooks in the editor, which looks for kernels in this folder. In the other one, empty now, that was mounted.
+RUN PYTHONDONTWRITEBYTECODE=1 python -m ipykernel install \
+        --prefix /usr/local --name torch-labs --display-name "torch-labs ${LAB_IMAGE}" \
     && rm -rf /run/secrets
-# For notebooks in the editor, which looks for kernels in this folder.
-RUN PYTHONDONTWRITEBYTECODE=1 python -m ipykernel install --prefix /usr/local --name torch-labs --display-name "torch-labs ${LAB_IMAGE}"
 USER 1000:1000

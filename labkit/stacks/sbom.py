@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import subprocess
-from typing import Any
+from typing import Any, Dict
 from urllib.parse import quote
 
 from packaging.utils import canonicalize_name
@@ -25,7 +25,7 @@ runpy.run_module("cyclonedx_py", run_name="__main__")
 """
 DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n")
 PYTHON = ("python", "-c", "import platform; print(platform.python_version())")
-Component = dict[str, Any]
+Component = Dict[str, Any]
 
 
 def document(engine: Engine, stack: Stack, build: Build) -> str:
