@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import subprocess
+import time
 
 import pytest
 from test_labs import run_folder, start, status
@@ -102,11 +103,16 @@ def test_a_rebuild_leaves_a_training_alone(image, editor, tmp_path):
     stack = image.choice.stack.name
     first = editor.up(stack)
     training = start(image, tmp_path)
-    (lab,) = containers.still_running(image.docker, "cifar10")
-    steps = (run_folder(tmp_path) / "metrics.jsonl").stat().st_size
-    assert editor.up(stack, "--remove-existing-container") != first
-    assert containers.still_running(image.docker, "cifar10") == [lab] and training.poll() is None
-    assert (run_folder(tmp_path) / "metrics.jsonl").stat().st_size > steps, "it goes on"
-    training.send_signal(signal.SIGINT)
-    training.communicate(timeout=90)
+    try:
+        (lab,) = containers.still_running(image.docker, "cifar10")
+        assert editor.up(stack, "--remove-existing-container") != first
+        assert containers.still_running(image.docker, "cifar10") == [lab] and training.poll() is None
+        metrics, deadline = run_folder(tmp_path) / "metrics.jsonl", time.monotonic() + 60
+        logged = metrics.stat().st_size
+        while metrics.stat().st_size == logged and time.monotonic() < deadline:
+            time.sleep(0.5)
+        assert metrics.stat().st_size > logged, "it goes on"
+    finally:
+        training.send_signal(signal.SIGINT)
+        training.communicate(timeout=90)
     assert training.returncode == 130 and status(run_folder(tmp_path)) == "stopped"
