@@ -103,8 +103,10 @@ def test_an_image_older_than_its_stack_is_noticed_and_pruned(docker, base_images
     todays = {images.tag(cpu, cpu.build()), images.editor_tag(cpu, cpu.build())}
     older = {f"{images.REPOSITORY}/cpu:0123456789ab", f"{images.REPOSITORY}/cpu:devcontainer-0123456789ab"}
     used = f"{images.REPOSITORY}/notes:0123456789ab"
-    for name, base in [*((name, base_images["3.12"]) for name in todays | older), (used, base_images["3.8"])]:
-        subprocess.run([docker.client, "tag", base, name], check=True)
+    for name in todays | older:
+        subprocess.run([docker.client, "tag", base_images["3.12"], name], check=True)
+    nothing = bytes(10240)  # a tar without a member, and so an image that has no other name
+    subprocess.run([docker.client, "import", "-", used], input=nothing, check=True, capture_output=True)
     container = subprocess.run([docker.client, "create", used, "true"], capture_output=True, text=True).stdout.strip()
     try:
         assert set(images.older(docker, cpu)) == older
@@ -176,8 +178,10 @@ def test_a_python_that_the_base_lacks_is_asked_of_the_mirror(docker, base_images
     mirrors.FACTS.write_text(f'[[mirror]]\nname = "cn"\npython = "http://127.0.0.1:{server.server_port}/python"\n')
     monkeypatch.setenv("LAB_MIRROR", "cn")
     context = tmp_path / "context"
-    (context / "wheels").mkdir(parents=True)
-    (context / "pytorch.txt").touch()
+    for folder in ("wheels", "detectron2", "visdom"):
+        (context / folder).mkdir(parents=True)
+    for name in ("pytorch.txt", "packages.txt", "build.txt", "panopticapi.txt"):
+        (context / name).touch()
     for source in (*(images.DOCKER / name for name in images.HELPERS), Path(uv())):
         shutil.copy(source, context)
     stack = msgspec.structs.replace(catalog.load("cpu"), python="3.9")
