@@ -6,7 +6,7 @@ ARG STACK_IMAGE
 # hadolint ignore=DL3006
 FROM ${STACK_IMAGE}
 ARG APT_MIRROR=""
-USER root
+USER 0
 RUN --mount=type=bind,source=apt-install,target=/tmp/apt-install \
     --mount=type=secret,id=ca \
     sh /tmp/apt-install "${APT_MIRROR}" openssh-client curl less

@@ -144,7 +144,8 @@ def client():
         process.communicate()
 
 
-def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(running, client):
+def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(running, client, monkeypatch):
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"test-{os.getpid()}")  # a real lab of this clone may be running
     command = containers.run_command(DOCKER, selection.choose([], "", asked="cpu"), "cifar10", ["python"])
     client(word.replace(containers.project(), "torch-labs-0") for word in command)  # of another clone
     with pytest.raises(UserError, match="in container 0123456789ab; the command that started it has ended"):
