@@ -102,6 +102,9 @@ class System:
     python_mirror: str  # where the user has uv get interpreters
     configuration: Path  # ~/.config
     compose_project: str
+    docker_host: str  # where the docker program looks for its engine, "" where its context says that
+    docker_context: str
+    docker_folder: Path  # ~/.docker
     processes: int  # that train together
     rank: int
     local_rank: int
@@ -273,6 +276,9 @@ def system() -> System:
         python_mirror=environment.get("UV_PYTHON_INSTALL_MIRROR", ""),
         configuration=Path(environment.get("XDG_CONFIG_HOME") or home / ".config"),
         compose_project=environment.get("COMPOSE_PROJECT_NAME", ""),
+        docker_host=environment.get("DOCKER_HOST", ""),
+        docker_context=environment.get("DOCKER_CONTEXT", ""),
+        docker_folder=Path(environment.get("DOCKER_CONFIG") or home / ".docker"),
         processes=_number(environment, "WORLD_SIZE", 1),
         rank=_number(environment, "RANK", 0),
         local_rank=_number(environment, "LOCAL_RANK", 0),

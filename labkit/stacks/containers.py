@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 from types import MappingProxyType
@@ -18,9 +19,10 @@ from labkit.stacks.engine import Engine
 from labkit.stacks.selection import Choice
 
 COMPOSE = paths.ROOT / "docker" / "compose.yaml"
-COMPOSE_GPU = paths.ROOT / "docker" / "compose.gpu.yaml"
+COMPOSE_GPU = "compose.gpu-{way}.yaml"  # beside it, one for each way in which an engine hands over GPUs
 OUR_COMPOSE = native.VENV / "compose" / "bin" / "docker-compose"  # used where the user has none
 LABEL = "torch-labs.lab"
+TRIAL_S = 60  # for a container that lists the GPUs; it takes one or two
 
 
 def user(engine: Engine) -> str:
@@ -55,8 +57,9 @@ def project() -> str:
 
 
 def compose(engine: Engine, choice: Choice) -> list[str]:
-    """Compose with the files of this project, with the GPU where it is used."""
-    files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
+    """Compose with the files of this project, with the GPU where it is used and the engine can hand it over."""
+    by_gpu = choice.use_gpu and engine.gpu
+    files = [COMPOSE, COMPOSE.with_name(COMPOSE_GPU.format(way=engine.gpu.lower()))] if by_gpu else [COMPOSE]
     options = ["--progress", "quiet", "--project-name", project()]
     program = engine.compose or (str(OUR_COMPOSE),)
     return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
@@ -81,12 +84,16 @@ def run_command(
     words: Sequence[str],
     mounts: Sequence[Path] = (),
     more: Mapping[str, str] = MappingProxyType({}),
+    terminal: bool = True,
 ) -> list[str]:
-    """The command that runs any program as the service lab, labelled `name`, with `more` variables."""
+    """The command that runs any program as the service lab, labelled `name`, with `more` variables.
+
+    It gets our `terminal`, where we have one and this is true.
+    """
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
     for variable, value in sorted(more.items()):
         command += ["--env", f"{variable}={value}"]
-    command += [] if sys.stdin.isatty() else ["--no-TTY"]
+    command += [] if terminal and sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
         if ":" in str(path):  # `--volume` has no way to write it
             raise UserError(f"a container cannot be given {path}, whose name has a colon", "rename it, or --where venv")
@@ -94,6 +101,31 @@ def run_command(
     for socket, variable in display():
         command += ["--volume", f"{socket}:{socket}", "--env", variable]
     return [*command, "lab", *words]
+
+
+def make_folders() -> None:
+    """Make the folders that containers share with this machine: the engine would make them as root."""
+    for folder in (paths.data_dir(), paths.runs_dir()):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
+def try_gpu(engine: Engine, choice: Choice) -> str:
+    """Have a container list the GPUs, made just as a lab's would be.
+
+    Returns "" where it sees one, else all that was said (labkit/stacks/gpus.py explains it).
+    """
+    command = run_command(engine, choice, "gpu", ["nvidia-smi", "-L"], terminal=False)
+    environment = settings.child_environment(variables(engine, choice))
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=TRIAL_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return f"docker started no container within {TRIAL_S} s"
+    if done.returncode == 0 and "GPU 0" in done.stdout:
+        return ""
+    return f"{done.stdout}\n{done.stderr}".strip() or "No devices were found"
 
 
 def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:
