@@ -106,10 +106,9 @@ def way(told: Mapping[str, Any], socket_path: str) -> tuple[str, str]:
         listed = isinstance(devices, list) and any(isinstance(one, dict) and one.get("ID") == DEVICE for one in devices)
         if listed or (devices is None and specified(folders)):
             return "CDI", ""
-    path = engine_path(socket_path)
-    if shutil.which(HOOK, path=path):
+    if shutil.which(HOOK, path=engine_path(socket_path)):
         return "hook", ""
-    there = shutil.which("nvidia-ctk", path=path) or specified(["/etc/cdi", "/var/run/cdi"])
+    there = shutil.which("nvidia-ctk", path=usual_path()) or specified(["/etc/cdi", "/var/run/cdi"])
     return "", APART if there else MISSING
 
 
@@ -147,7 +146,11 @@ def engine_path(socket_path: str) -> str:
     except (OSError, ValueError):  # it belongs to another user, or to another machine
         said = []
     own = [line.partition("=")[2] for line in said if line.startswith("PATH=")]
-    return own[0] if own else f"{settings.system().search_path}:{SERVICE_PATH}"
+    return own[0] if own else usual_path()
+
+
+def usual_path() -> str:
+    return f"{settings.system().search_path}:{SERVICE_PATH}"
 
 
 def explain(said: str, otherwise: str) -> tuple[str, str]:
