@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
-from labkit.base import paths, ports, settings
+from labkit.base import docker_args, files, paths, ports, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.programs import output_of
@@ -19,6 +20,7 @@ from labkit.stacks.engine import Engine
 from labkit.stacks.selection import Choice
 
 COMPOSE = paths.ROOT / "docker" / "compose.yaml"
+HARDENED = COMPOSE.with_name("compose.hardened.yaml")
 COMPOSE_GPU = "compose.gpu-{way}.yaml"  # beside it, one for each way in which an engine hands over GPUs
 OUR_COMPOSE = native.VENV / "compose" / "bin" / "docker-compose"  # used where the user has none
 LABEL = "torch-labs.lab"
@@ -58,11 +60,24 @@ def project() -> str:
 
 def compose(engine: Engine, choice: Choice) -> list[str]:
     """Compose with the files of this project, with the GPU where it is used and the engine can hand it over."""
-    by_gpu = choice.use_gpu and engine.gpu
-    files = [COMPOSE, COMPOSE.with_name(COMPOSE_GPU.format(way=engine.gpu.lower()))] if by_gpu else [COMPOSE]
+    told = [COMPOSE, HARDENED, *exceptions()]
+    if choice.use_gpu and engine.gpu:
+        told.append(COMPOSE.with_name(COMPOSE_GPU.format(way=engine.gpu.lower())))
     options = ["--progress", "quiet", "--project-name", project()]
     program = engine.compose or (str(OUR_COMPOSE),)
-    return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
+    return [*program, *options, *(word for file in told for word in ("--file", str(file)))]
+
+
+def exceptions() -> list[Path]:
+    """The file for Compose with the exceptions that the user makes for our containers, written now; [] for none."""
+    fields = docker_args.parse(settings.current().docker_args)
+    if not fields:
+        return []
+    text = json.dumps({"services": dict.fromkeys(("lab", *ports.SERVICES), fields)}, indent=1) + "\n"
+    file = native.VENV / "docker_args.json"
+    with files.writing(native.VENV):
+        files.write_text(file, text.replace("$", "$$"))  # nothing in it is a variable
+    return [file]
 
 
 def python_command(
