@@ -1,4 +1,4 @@
-"""The setting docker_args: options of `docker run` for labs and services, where docker/compose.hardened.yaml forbids."""
+"""The setting docker_args: options of `docker run` that lift what docker/compose.hardened.yaml forbids."""
 
 from __future__ import annotations
 
