@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from labkit.base import paths
-from labkit.stacks import containers, engine, gpus, images, selection
+from labkit.stacks import containers, gpus, images, selection
 from labkit.stacks.engine import Engine
 
 SMI = """#!/bin/sh

@@ -6,6 +6,7 @@ has all of these engines. tests/containers/test_gpus.py has real ones.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -17,8 +18,8 @@ import pytest
 from labkit.base import paths, settings
 from labkit.base.errors import UserError
 from labkit.base.hardware import Gpu
-from labkit.cli import prepare
-from labkit.stacks import catalog, containers, doctor, engine, gpus, machine, native, runner, selection
+from labkit.cli import prepare, stacks
+from labkit.stacks import catalog, containers, doctor, engine, gpus, images, machine, native, runner, selection
 from labkit.stacks.engine import Engine
 
 ENGINE = {
@@ -394,3 +395,52 @@ def test_compose_asks_in_the_way_that_was_found_and_gives_no_gpu_otherwise(compo
         "hook": [{"driver": "nvidia", "count": -1, "capabilities": ["gpu"]}],
     }.get(way)
     assert made["environment"]["NVIDIA_VISIBLE_DEVICES"] == ("all" if way in ("runtime", "hook") else "void")
+
+
+@pytest.fixture
+def trial(program, tmp_path, monkeypatch):
+    """An engine with an image of every stack, whose Compose says what it is told to, and notes what it was asked."""
+
+    def make(said, status=0):
+        program("docker-compose", f"echo \"$LAB_TAG $*\" >> '{tmp_path}/asked'\ncat <<'E'\n{said}\nE\nexit {status}")
+        return Engine("docker", "28.5.2", "buildx", (str(tmp_path / "docker-compose"),), gpu="hook")
+
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(images, "ensure", lambda *asked: "there")
+    monkeypatch.setattr(native, "ready", lambda *asked: True)
+    return make
+
+
+def test_the_trial_is_a_lab_of_the_chosen_stack_in_the_way_that_was_found(trial, tmp_path):
+    choice = selection.choose(A100, "580.95.05")
+    assert containers.try_gpu(trial("GPU 0: NVIDIA A100 (UUID: GPU-1)"), choice) == ""
+    (asked,) = (tmp_path / "asked").read_text().splitlines()
+    assert asked.startswith(images.tag(choice.stack, choice.build)) and asked.endswith("lab nvidia-smi -L")
+    assert "compose.hardened.yaml" in asked and "compose.gpu-hook.yaml" in asked
+
+
+@pytest.mark.parametrize("insisted", [True, False])
+def test_where_the_trial_fails_the_lab_does_not_start_in_a_container(trial, capsys, insisted):
+    choice = selection.choose(A100, "580.95.05")
+    found = dataclasses.replace(machine.probe(), engine=trial("nvml error: driver/library version mismatch", 1))
+    if insisted:
+        with pytest.raises(UserError, match=r"a container does not see the GPU: .*the old one is still loaded") as refused:
+            prepare.prepare("docker", "docker", choice, found)
+        assert refused.value.next_command == "sudo reboot, or --where venv"
+    else:
+        assert prepare.prepare("docker", "", choice, found)[0] == "venv"
+        assert "next: sudo reboot" in capsys.readouterr().err
+    cpu = dataclasses.replace(choice, gpus=())
+    assert prepare.prepare("docker", "docker", cpu, found)[0] == "docker"  # which needs no GPU
+
+
+def test_the_doctor_tries_the_chosen_stack_and_no_other(trial, tmp_path):
+    choice = selection.choose(A100, "580.95.05")
+    notes = catalog.load("notes")
+    found = dataclasses.replace(
+        machine.probe(), engine=trial("no GPU", 1), gpus=tuple(A100), driver="580.95.05", images=(images.tag(notes, notes.build()),)
+    )
+    assert stacks.with_gpu_tried(found, choice).gpu_in_container == machine.UNKNOWN and not (tmp_path / "asked").exists()
+    ready = dataclasses.replace(found, images=(*found.images, images.tag(choice.stack, choice.build)))
+    assert stacks.with_gpu_tried(ready, choice).gpu_in_container == "no GPU"
