@@ -169,7 +169,7 @@ def gpu(machine: Machine, facts: dict[str, Any], choice: selection.Choice) -> li
     if not machine.gpus:
         if machine.complaint or machine.card:
             why, remedy = gpus.explain(machine.complaint or "its driver does not answer", gpus.DRIVER)
-            return [Finding("gpu", "note", "GPU", f"an NVIDIA card is not used: {why}", remedy)]
+            return [Finding("gpu", "note", "GPU", f"no GPU is used: {why}", remedy)]
         where = ", and under WSL2 the driver is installed in Windows, not here" if machine.wsl else ""
         return [Finding("gpu", "ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
     found = [Finding("gpu", "ok", "GPU", named(machine.gpus)), driver(machine, facts), code(machine, facts)]

@@ -96,7 +96,8 @@ def docker(program, tmp_path):
     [
         ([NVIDIA], "runtime", ""),
         ([], "", gpus.MISSING),
-        ([{"Runtimes": ["nvidia"]}], "", gpus.MISSING),  # not what docker says
+        ([{"Runtimes": ["nvidia"], "CDISpecDirs": 5}], "", gpus.MISSING),  # not what docker says
+        ([{"CDISpecDirs": None}], "", gpus.MISSING),  # before Docker 25
         # Docker 28.2 and newer list the devices, so that nobody has to read the specifications.
         ([{"CDISpecDirs": ["/etc/cdi"]}, discovered("nvidia.com/gpu=0", "nvidia.com/gpu=all")], "CDI", ""),
         ([{"CDISpecDirs": ["/etc/cdi"]}, discovered("nvidia.com/gpu=0")], "", gpus.MISSING),
@@ -126,6 +127,8 @@ def test_specifications_are_read_where_the_engine_has_cdi_on_and_lists_no_device
     assert engine.find().gpu == ""
     (folder / name).write_text(SPECIFICATIONS[name])
     assert engine.find().gpu == "CDI"
+    docker({"CDISpecDirs": [str(folder)]}, discovered())  # an engine that lists devices could not read it
+    assert engine.find().gpu == ""
     docker({"CDISpecDirs": []})  # the same, with CDI off
     assert engine.find().gpu == ""
 
