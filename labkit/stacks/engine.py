@@ -95,10 +95,10 @@ def remedy(problem: str) -> str:
 
 
 def clients() -> list[str]:
-    """Every docker program on PATH: the first is not always the one that can build."""
+    """Every docker program on PATH, once: the first is not always the one that can build."""
     folders = settings.system().search_path.split(os.pathsep)
     found = [shutil.which("docker", path=folder) for folder in folders]
-    return list(dict.fromkeys(client for client in found if client))
+    return list({os.path.realpath(client): client for client in reversed(found) if client}.values())[::-1]
 
 
 def find() -> Engine:
