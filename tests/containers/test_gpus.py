@@ -32,6 +32,7 @@ PYTHON = """#!/bin/sh
 echo "command: $*"; env | sort; grep -E 'CapEff|NoNewPrivs' /proc/self/status
 nvidia-smi -L || echo 'no nvidia-smi'
 touch /written 2>/dev/null && echo 'the root can be written to'
+exit 0
 """
 # NVIDIA's hook gets the state of the container on its standard input, and finds its root in the bundle.
 HOOK = """#!{python}
@@ -113,11 +114,14 @@ class Machine:
         }  # fmt: skip
 
     def start(self, dockerd: str, hook_at: str, **configuration) -> None:
-        """Start the engine; the hook is at `hook_at` in the test's folder, and the folder `hook` is on its PATH."""
+        """Start the engine; the hook is at `hook_at` in the test's folder, and the folder `hook` is on its PATH.
+
+        It gets a network namespace of its own: an engine takes the bridge docker0 of another one for what it left behind.
+        """
         hook = HOOK.format(python=sys.executable, smi=self.smi, complaint=self.complaint)
         program(self.folder / hook_at, hook)
         (self.folder / "daemon.json").write_text(json.dumps(configuration))
-        words = [dockerd, "--config-file", str(self.folder / "daemon.json"), "--data-root", str(self.folder / "images"),
+        words = ["unshare", "--net", dockerd, "--config-file", str(self.folder / "daemon.json"), "--data-root", str(self.folder / "images"),
                  "--exec-root", str(self.folder / "exec"), "--pidfile", str(self.folder / "pid"),
                  "--host", self.environment["DOCKER_HOST"], "--bridge", "none", "--iptables=false"]  # fmt: skip
         environment = {**os.environ, "PATH": f"{self.folder}/hook:{os.environ['PATH']}"}
