@@ -147,6 +147,19 @@ def find_gpus() -> tuple[str, list[Gpu]]:
     return rows[0][0] if rows else "", _named(gpus, _output([smi, "-L"]) if gpus else "")
 
 
+def gpu_complaint() -> str:
+    """What nvidia-smi says where it is installed and lists no GPU; "" without it."""
+    try:
+        smi = shutil.which("nvidia-smi") or "/usr/lib/wsl/lib/nvidia-smi"
+        done = subprocess.run([smi, "-L"], capture_output=True, timeout=10)
+    except OSError:
+        return ""
+    except subprocess.TimeoutExpired:
+        return "nvidia-smi does not answer"
+    said = (done.stdout + done.stderr).decode("utf-8", "replace")
+    return "" if done.returncode == 0 and LISTED.search(said) else said.strip()
+
+
 def visible(gpus: list[Gpu], said: str | None) -> list[Gpu]:
     """Those of `gpus` that CUDA_VISIBLE_DEVICES, which is `said`, leaves to a process, in its order; None: it is unset.
 

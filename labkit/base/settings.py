@@ -18,7 +18,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Mapping
 
-from labkit.base import installers, tomlfile
+from labkit.base import docker_args, installers, tomlfile
 from labkit.base.errors import UserError, nearest
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -61,6 +61,8 @@ class Settings:
     wheels: str = kept("address or folder to ask first for PyTorch's own wheels", can_be=_PLACE,
                        so="an address (http://..., https://..., file:///...) or a folder")  # fmt: skip
     apt_mirror: str = kept("server of the distribution's packages, while an image is built")
+    docker_args: str = kept("options of docker run for containers, which may do little otherwise: cap-add=SYS_PTRACE "
+                            "read-only=false and the like (docker/compose.hardened.yaml)")  # fmt: skip
     base_image: str = kept("image to build on instead of the stack's own", only_kept=True)
     detectron2: str = kept("wheel, or requirement of pip, to install instead of our own detectron2", only_kept=True)
 
@@ -102,6 +104,9 @@ class System:
     python_mirror: str  # where the user has uv get interpreters
     configuration: Path  # ~/.config
     compose_project: str
+    docker_host: str  # where the docker program looks for its engine, "" where its context says that
+    docker_context: str
+    docker_folder: Path  # ~/.docker
     processes: int  # that train together
     rank: int
     local_rank: int
@@ -156,6 +161,11 @@ def check(name: str, value: str, source: str, base: Path | None = None) -> str:
         raise UserError(f"{source} contains unprintable characters, such as a line break", remedy)
     if name == "mirror" and value.lower() == "cn":
         value = "cn"
+    if name == "docker_args":
+        try:
+            docker_args.parse(value)
+        except ValueError as error:
+            raise UserError(f"{source}: {error}", remedy) from None
     fits = re.fullmatch(about.get("can_be") or ".*", value)
     if not fits or (name == "visdom_port" and int(value) > 65535):
         raise UserError(f"{source} must be {about['so']}, not {value or 'empty'}", remedy)
@@ -273,6 +283,9 @@ def system() -> System:
         python_mirror=environment.get("UV_PYTHON_INSTALL_MIRROR", ""),
         configuration=Path(environment.get("XDG_CONFIG_HOME") or home / ".config"),
         compose_project=environment.get("COMPOSE_PROJECT_NAME", ""),
+        docker_host=environment.get("DOCKER_HOST", ""),
+        docker_context=environment.get("DOCKER_CONTEXT", ""),
+        docker_folder=Path(environment.get("DOCKER_CONFIG") or home / ".docker"),
         processes=_number(environment, "WORLD_SIZE", 1),
         rank=_number(environment, "RANK", 0),
         local_rank=_number(environment, "LOCAL_RANK", 0),

@@ -14,7 +14,7 @@ from rich.text import Text
 from labkit.base import settings
 from labkit.base.console import Words, say, warn
 from labkit.base.errors import UserError
-from labkit.stacks import builds, catalog, containers, images, native, runner, selection, visdom_page, wheels
+from labkit.stacks import builds, catalog, containers, gpus, images, native, runner, selection, visdom_page, wheels
 from labkit.stacks import machine as machines
 from labkit.stacks.engine import Engine
 
@@ -31,6 +31,9 @@ def choose(machine: machines.Machine, asked: str, where: str = "") -> selection.
     """The stack for this machine and this --where, said aloud with its reason; inside an image, the image's own."""
     if machine.hidden and not machine.gpus:
         say("CUDA_VISIBLE_DEVICES leaves no GPU")
+    elif machine.complaint:
+        why, remedy = gpus.explain(machine.complaint, "./inv doctor")
+        warn(f"no GPU is used: {why}.\n  next: {remedy}")
     image = settings.current().image
     if image:
         stack = catalog.load(image.partition("/")[0])
@@ -56,15 +59,17 @@ def prepare(
             engine = containers.ensure_compose(machine.engine)
             sources = images.Sources.of(settings.current())
             choice = builds.make(choice, lambda stack, build: images.ensure(engine, stack, build, sources))
+            containers.make_folders(engine)
+            require_gpu(engine, choice)
         except wheels.Missing:  # nor could they be had for a native environment
             raise
         except UserError as error:
             if asked == "docker":
                 raise
-            warn(f"{error.message}. So it runs in a native environment instead.")
+            warn(f"{error}")
+            warn("So it runs in a native environment instead.")
             place = "venv"
         else:
-            containers.make_folders(engine)
             if os.getuid() == 0 and not engine.rootless:
                 warn("you are root, so the container runs as root too; as an ordinary user it would not")
             return "docker", choice, dataclasses.replace(machine, engine=engine)
@@ -75,6 +80,14 @@ def prepare(
         except UserError as error:
             warn(f"{error.message}. Everything else works, and `./inv visdom` will try again.")
     return place, choice, machine
+
+
+def require_gpu(engine: Engine, choice: selection.Choice) -> None:
+    """Raise a UserError that says what to do where a GPU is to be used and no container sees it."""
+    said = containers.try_gpu(engine, choice) if choice.use_gpu and engine.gpu else ""
+    if said:
+        why, remedy = gpus.explain(said, "./inv doctor")
+        raise UserError(f"a container does not see the GPU: {why}", f"{remedy}, or --where venv")
 
 
 def usable(machine: machines.Machine) -> Engine:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import secrets
 import socket
 from pathlib import PurePath
@@ -56,8 +57,10 @@ def service(
             raise UserError("visdom is already running, for this machine only", "./inv visdom --stop, then retry")
         if not found or shown_again or lesson:
             choice = choose(machine, stack, where)
+            if name != "notebook":  # which is the only one that computes
+                choice = dataclasses.replace(choice, gpus=())
         if not found:
-            place, why = runner.where(where, bool(settings.current().image), machine.engine)
+            place, why = runner.where(where, bool(settings.current().image), machine.engine, choice.use_gpu)
             say(f"where: {place} ({why})")
             control.require_free(name, wanted)
             place, choice, machine = prepare(place, where, choice, machine)

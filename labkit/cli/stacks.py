@@ -19,7 +19,7 @@ from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.cli.prepare import OUT, choose, passed_on, prepare, table, usable
 from labkit.services import control
-from labkit.stacks import builds, catalog, containers, editor, images, native, runner, sbom
+from labkit.stacks import builds, catalog, containers, editor, images, native, runner, sbom, selection
 from labkit.stacks import doctor as doctors
 from labkit.stacks import export as exports
 from labkit.stacks import machine as machines
@@ -150,7 +150,9 @@ def doctor(stack: str, json: bool) -> int | None:
     running = [control.find(name, machine.engine) for name in ports.SERVICES]
     ours = {found.name: ports.OURS for found in running if found and found.port == ports.SERVICES[found.name]}
     machine = dataclasses.replace(machine, ports={**machine.ports, **ours})
-    groups = doctors.diagnose(machine, stack, partial(builds.settled, engine=machine.engine), native.installed_python)
+    settle = partial(builds.settled, engine=machine.engine)
+    machine = with_gpu_tried(machine, doctors.chosen(machine, stack, settle))
+    groups = doctors.diagnose(machine, stack, settle, native.installed_python)
     findings = [finding for group in groups.values() for finding in group]
     if json:
         print(doctors.as_json(groups))
@@ -175,6 +177,18 @@ def doctor(stack: str, json: bool) -> int | None:
         return 1
     OUT.print("\nNothing is in the way. Next: ./inv setup")
     return None
+
+
+def with_gpu_tried(machine: machines.Machine, choice: selection.Choice) -> machines.Machine:
+    """What a container of the chosen stack's image sees of the GPU, where there is one to be seen."""
+    engine = machine.engine
+    ready = engine.compose or containers.OUR_COMPOSE.exists()
+    if machine.inside or not (choice.use_gpu and engine.gpu and ready):
+        return machine
+    if images.tag(choice.stack, choice.build) not in machine.images or runner.lacking(engine, choice.use_gpu)[0]:
+        return machine
+    containers.make_folders(engine)
+    return dataclasses.replace(machine, gpu_in_container=containers.try_gpu(engine, choice))
 
 
 def export(format: str, stack: str, mirror: str, output: str) -> None:

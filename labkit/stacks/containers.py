@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Mapping, Sequence
 
-from labkit.base import files, paths, ports, settings
+from labkit.base import docker_args, files, paths, ports, settings
 from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.base.programs import output_of
@@ -20,9 +22,11 @@ from labkit.stacks.engine import Engine
 from labkit.stacks.selection import Choice
 
 COMPOSE = paths.ROOT / "docker" / "compose.yaml"
-COMPOSE_GPU = paths.ROOT / "docker" / "compose.gpu.yaml"
+HARDENED = COMPOSE.with_name("compose.hardened.yaml")
+COMPOSE_GPU = "compose.gpu-{way}.yaml"  # beside it, one for each way in which an engine hands over GPUs
 OUR_COMPOSE = native.VENV / "compose" / "bin" / "docker-compose"  # used where the user has none
 LABEL = "torch-labs.lab"
+TRIAL_S = 60  # for a container that lists the GPUs; it takes one or two
 
 
 def user(engine: Engine) -> str:
@@ -84,11 +88,25 @@ def make_folders(engine: Engine) -> None:
 
 
 def compose(engine: Engine, choice: Choice) -> list[str]:
-    """Compose with the files of this project, with the GPU where it is used."""
-    files = [COMPOSE, COMPOSE_GPU] if choice.use_gpu else [COMPOSE]
+    """Compose with the files of this project, with the GPU where it is used and the engine can hand it over."""
+    told = [COMPOSE, HARDENED, *exceptions()]
+    if choice.use_gpu and engine.gpu:
+        told.append(COMPOSE.with_name(COMPOSE_GPU.format(way=engine.gpu.lower())))
     options = ["--progress", "quiet", "--project-name", project(), "--env-file", os.devnull]  # no .env has a say
     program = engine.compose or (str(OUR_COMPOSE),)
-    return [*program, *options, *(word for file in files for word in ("--file", str(file)))]
+    return [*program, *options, *(word for file in told for word in ("--file", str(file)))]
+
+
+def exceptions() -> list[Path]:
+    """The file for Compose with the exceptions that the user makes for our containers, written now; [] for none."""
+    fields = docker_args.parse(settings.current().docker_args)
+    if not fields:
+        return []
+    text = json.dumps({"services": dict.fromkeys(("lab", *ports.SERVICES), fields)}, indent=1) + "\n"
+    file = native.VENV / "docker_args.json"
+    with files.writing(native.VENV):
+        files.write_text(file, text.replace("$", "$$"))  # nothing in it is a variable
+    return [file]
 
 
 def python_command(
@@ -110,12 +128,16 @@ def run_command(
     words: Sequence[str],
     mounts: Sequence[Path] = (),
     more: Mapping[str, str] = MappingProxyType({}),
+    terminal: bool = True,
 ) -> list[str]:
-    """The command that runs any program as the service lab, labelled `name`, with `more` variables."""
+    """The command that runs any program as the service lab, labelled `name`, with `more` variables.
+
+    It gets our `terminal`, where we have one and this is true.
+    """
     command = [*compose(engine, choice), "run", "--rm", "--no-deps", "--label", f"{LABEL}={name}"]
     for variable, value in sorted(more.items()):
         command += ["--env", f"{variable}={value}"]
-    command += [] if sys.stdin.isatty() else ["--no-TTY"]
+    command += [] if terminal and sys.stdin.isatty() else ["--no-TTY"]
     for path in mounts:
         if ":" in str(path):  # `--volume` has no way to write it
             raise UserError(f"a container cannot be given {path}, whose name has a colon", "rename it, or --where venv")
@@ -123,6 +145,25 @@ def run_command(
     for socket, variable in display():
         command += ["--volume", f"{socket}:{socket}", "--env", variable]
     return [*command, "lab", *words]
+
+
+def try_gpu(engine: Engine, choice: Choice) -> str:
+    """Have a container list the GPUs, made just as a lab's would be.
+
+    Returns "" where it sees one, else all that was said (labkit/stacks/gpus.py explains it).
+    """
+    command = run_command(engine, choice, "gpu", ["nvidia-smi", "-L"], terminal=False)
+    environment = settings.child_environment(variables(engine, choice))
+    try:
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+            timeout=TRIAL_S,
+        )  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):
+        return f"docker started no container within {TRIAL_S} s"
+    if done.returncode == 0 and "GPU 0" in done.stdout:
+        return ""
+    return f"{done.stdout}\n{done.stderr}".strip() or "No devices were found"
 
 
 def test_command(engine: Engine, choice: Choice, arguments: Sequence[str]) -> list[str]:

@@ -15,20 +15,12 @@ from typing import Any, Callable, Literal, Sequence
 from labkit.base import paths, ports
 from labkit.base.command import as_typed
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, images, native, selection, sizes
+from labkit.stacks import catalog, gpus, images, native, selection, sizes
 from labkit.stacks import engine as engines
 from labkit.stacks.machine import UNKNOWN, Machine, host_of
 
+HOW = {"runtime": "NVIDIA's runtime", "CDI": "CDI", "hook": "NVIDIA's hook"}
 FORMAT = 1  # of `./inv doctor --json`; the next number where a key comes to mean something else
-REMEDIES = {
-    engines.NOT_RUNNING: "sudo systemctl start docker (Docker Desktop: start the program)",
-    engines.NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
-    engines.SILENT: "sudo systemctl restart docker",
-    engines.LATE: "sudo systemctl restart docker",
-    engines.PODMAN: "./inv setup --where venv, which needs no containers, or Docker Engine in place of podman-docker",
-}
-
-
 Level = Literal["ok", "note", "problem"]
 
 
@@ -58,7 +50,7 @@ def diagnose(
     of one of these versions, "" where none is installed (labkit/stacks/native.py).
     """
     facts = catalog.load_facts()
-    choice = settle(selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside))
+    choice = chosen(machine, asked, settle)
     groups = {
         "computer": [
             system(machine),
@@ -75,6 +67,13 @@ def diagnose(
         "programs": [allocator(machine, choice), gui(machine), detectron2(machine, choice), *services(machine)],
     }
     return {title: [without_passwords(finding) for finding in group] for title, group in groups.items()}
+
+
+def chosen(
+    machine: Machine, asked: str, settle: Callable[[selection.Choice], selection.Choice]
+) -> selection.Choice:
+    """The choice that the findings are about."""
+    return settle(selection.choose(list(machine.gpus), machine.driver, machine.wsl, asked or machine.inside))
 
 
 def without_passwords(finding: Finding) -> Finding:
@@ -168,10 +167,9 @@ def gpu(machine: Machine, facts: dict[str, Any], choice: selection.Choice) -> li
     if not machine.gpus and machine.hidden:
         return [hidden(machine)]
     if not machine.gpus:
-        if machine.card:
-            what = "an NVIDIA card is plugged in, but its driver does not answer (nvidia-smi)"
-            remedy = "install NVIDIA's driver (Ubuntu: sudo ubuntu-drivers install), then restart"
-            return [Finding("gpu", "note", "GPU", what, remedy)]
+        if machine.complaint or machine.card:
+            why, remedy = gpus.explain(machine.complaint or "its driver does not answer", gpus.DRIVER)
+            return [Finding("gpu", "note", "GPU", f"no GPU is used: {why}", remedy)]
         where = ", and under WSL2 the driver is installed in Windows, not here" if machine.wsl else ""
         return [Finding("gpu", "ok", "GPU", f"no NVIDIA GPU found{where}: the labs run on the CPU")]
     found = [Finding("gpu", "ok", "GPU", named(machine.gpus)), driver(machine, facts), code(machine, facts)]
@@ -307,11 +305,15 @@ def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
     if machine.inside:
         return [Finding("container-engine", "ok", "engine", f"not needed: this is the image of stack {machine.inside}")]
     if engine.problem:
-        level: Level = "note" if engine.problem in REMEDIES else "ok"
+        remedy = engines.remedy(engine.problem)
         what = f"{engine.problem}: the labs run in environments of their own, .venv/"
-        return [Finding("container-engine", level, "engine", what, REMEDIES.get(engine.problem, ""))]
+        return [Finding("container-engine", "note" if remedy else "ok", "engine", what, remedy)]
     what = f"docker {engine.version}{' (rootless)' if engine.rootless else ''}"
     found = [Finding("container-engine", "ok", "engine", what)]
+    unread = engines.unread(engine, (paths.ROOT, paths.data_dir(), paths.runs_dir()))
+    if unread:
+        what = f"{unread}: the labs run in environments of their own, .venv/"
+        found.append(Finding("engine-folders", "note", "folders", what, engines.REMEDIES[engine.reads]))
     if engine.builder:
         found.append(Finding("image-builder", "ok", "builder", engine.builder))
     else:
@@ -322,7 +324,7 @@ def containers(machine: Machine, choice: selection.Choice) -> list[Finding]:
     found.append(Finding("compose", "ok", "Compose", compose))
     found.append(image(machine, choice))
     if machine.gpus:
-        found.append(toolkit(machine, choice))
+        found.append(gpu_inside(machine, choice))
     return found
 
 
@@ -343,23 +345,21 @@ def image(machine: Machine, choice: selection.Choice) -> Finding:
     return Finding("image", "ok", "image", what)
 
 
-def toolkit(machine: Machine, choice: selection.Choice) -> Finding:
+def gpu_inside(machine: Machine, choice: selection.Choice) -> Finding:
     """Whether containers can have the GPU: a problem only where the stack uses it."""
     level: Level = "problem" if choice.use_gpu else "note"
-    if not machine.engine.gpu:
-        what = "the NVIDIA Container Toolkit is missing: containers see no GPU"
-        remedy = "sudo apt install nvidia-container-toolkit; sudo nvidia-ctk runtime configure --runtime=docker; "
-        remedy += "sudo systemctl restart docker (or --where venv)"
+    engine = machine.engine
+    if not engine.gpu:
+        what = f"{engine.no_gpu}: containers see no GPU"
+        remedy = f"{gpus.REMEDIES[engine.no_gpu]} (or --where venv)"
         return Finding("gpu-in-container", level, "GPU inside", what, remedy)
-    how = f"by {'the NVIDIA runtime' if machine.engine.gpu == 'runtime' else 'CDI'}"
+    how = f"by {HOW[engine.gpu]}"
     if machine.gpu_in_container == "":
         return Finding("gpu-in-container", "ok", "GPU inside", f"a container sees it, {how}")
     if machine.gpu_in_container == UNKNOWN:
-        return Finding("gpu-in-container", "ok", "GPU inside", f"{how} (tested once there is an image)")
-    what = f"a container does not see it ({how}): {machine.gpu_in_container}"
-    remedy = "sudo nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml"
-    if machine.engine.gpu == "runtime":
-        remedy = "sudo nvidia-ctk runtime configure --runtime=docker; sudo systemctl restart docker"
+        return Finding("gpu-in-container", "ok", "GPU inside", f"{how} (tested once there is an image of the stack)")
+    why, remedy = gpus.explain(machine.gpu_in_container, gpus.RENEW if engine.gpu == "CDI" else gpus.CONNECT)
+    what = f"a container does not see it ({how}): {why}"
     return Finding("gpu-in-container", level, "GPU inside", what, f"{remedy}, or --where venv")
 
 

@@ -5,28 +5,51 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, Sequence, TypeVar, cast
 
 from labkit.base import settings
 from labkit.base.errors import harmless
 from labkit.base.programs import output_of
+from labkit.stacks import gpus
 
 Kind = TypeVar("Kind")
 LIMIT_S = 3.0  # for each question: an engine that answers does so in a tenth of that
 
-# What can be wrong with an engine, for those who know a remedy (labkit/stacks/doctor.py).
+# What can be wrong with an engine.
 NOT_INSTALLED = "docker is not installed"
 NOT_RUNNING = "the engine is not running"
 NO_PERMISSION = "you may not talk to the engine (you are not in the group docker)"
 SILENT = "the engine does not answer"
 LATE = f"docker did not answer within {LIMIT_S:g} s"
-PODMAN = "docker is podman here (podman-docker), with which the images are not tested"
+PODMAN = "docker is podman here, with which the images are not tested"
+NOT_CONNECTED = "Docker Desktop is not connected with this distribution of WSL"
+REMOTE_HOST = "DOCKER_HOST names an engine on another machine, which cannot see the folders of this one"
+REMOTE_CONTEXT = "docker's context names an engine on another machine, which cannot see the folders of this one"
+
+# What an engine reads of this machine's folders, where that is not everything.
+DESKTOP = "Docker Desktop shows containers the folders that are shared in its settings alone"
+SNAP = "docker from the snap reads nothing outside /home, and there nothing in hidden folders"
+DESKTOP_SETTINGS = ("settings-store.json", "settings.json")  # of Docker Desktop 4.35 and newer, and of older ones
+REMEDIES = {
+    NOT_RUNNING: "sudo systemctl start docker (Docker Desktop: start the program)",
+    NO_PERMISSION: "sudo usermod -aG docker $USER, then log out and in again",
+    SILENT: "sudo systemctl restart docker",
+    LATE: "sudo systemctl restart docker",
+    PODMAN: "./inv setup --where venv, which needs no containers, or Docker Engine in place of podman",
+    NOT_CONNECTED: "Docker Desktop: Settings, Resources, WSL integration: turn this distribution on",
+    REMOTE_HOST: "unset DOCKER_HOST",
+    REMOTE_CONTEXT: "docker context use default",
+    DESKTOP: "Docker Desktop: Settings, Resources, File sharing: add the folder",
+    SNAP: "move it to a folder in /home, or install Docker Engine from Docker's own packages",
+}
+USUAL_SOCKET = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True)
@@ -38,7 +61,9 @@ class Engine:
     builder: str = ""  # "buildx", "BuildKit" (inside the client), "" where neither is there
     compose: tuple[str, ...] = ()  # the command that Compose is called by
     rootless: bool = False
-    gpu: str = ""  # "CDI" or "runtime" where the engine can hand over NVIDIA GPUs
+    gpu: str = ""  # the way in which it hands over NVIDIA GPUs (labkit/stacks/gpus.py), "" for none
+    no_gpu: str = gpus.MISSING  # why it has no way, where it has none
+    reads: str = ""  # DESKTOP or SNAP where it does not read every folder of this machine
     folder: str = ""  # where it keeps the images; "" where that is not on this machine
     proxy: str = ""  # through which it pulls images
     problem: str = ""
@@ -64,11 +89,16 @@ def later() -> Engine:
     return cast(Engine, _Later())
 
 
+def remedy(problem: str) -> str:
+    """What to type against a problem, "" where nothing is known; an address may follow the words above."""
+    return next((what for known, what in REMEDIES.items() if problem.startswith(known)), "")
+
+
 def clients() -> list[str]:
-    """Every docker program on PATH: the first is not always the one that can build."""
+    """Every docker program on PATH, once: the first is not always the one that can build."""
     folders = settings.system().search_path.split(os.pathsep)
     found = [shutil.which("docker", path=folder) for folder in folders]
-    return list(dict.fromkeys(client for client in found if client))
+    return list({os.path.realpath(client): client for client in reversed(found) if client}.values())[::-1]
 
 
 def find() -> Engine:
@@ -76,12 +106,19 @@ def find() -> Engine:
     programs, complaint = clients(), ""
     if not programs:
         return Engine(problem=NOT_INSTALLED)
+    address, context = settings.system().docker_host, chosen_context()
+    elsewhere = REMOTE_HOST if address else REMOTE_CONTEXT
+    address = address or endpoint(programs[0], context)
+    if is_remote(address):  # it may be slow to answer, and nothing of ours could run there
+        return Engine(client=programs[0], problem=f"{elsewhere} ({shown(address)})")
     try:
         asked = subprocess.run(
             [programs[0], "info", "--format", "{{json .}}"],
             capture_output=True, text=True, errors="replace", timeout=LIMIT_S,
         )  # fmt: skip
         complaint = asked.stderr
+        if "could not be found in this WSL" in asked.stdout + complaint:  # what Docker Desktop puts in docker's place
+            return Engine(client=programs[0], problem=NOT_CONNECTED)
         told = json.loads(asked.stdout or "{}")
     except subprocess.TimeoutExpired:
         return Engine(client=programs[0], problem=LATE)
@@ -89,7 +126,10 @@ def find() -> Engine:
         told = None
     if not isinstance(told, dict):
         told = {}
-    if part(told, "host", dict) or "using podman" in complaint:  # the package podman-docker
+    address = address or endpoint(programs[0], part(part(told, "ClientInfo", dict), "Context", str)) or USUAL_SOCKET
+    if is_remote(address, part(told, "Name", str)):
+        return Engine(client=programs[0], problem=f"{elsewhere} ({shown(address)})")
+    if is_podman(told) or "using podman" in complaint:  # the package podman-docker
         return Engine(client=programs[0], problem=PODMAN)
     if not part(told, "ServerVersion", str):
         # A client of 20.10 has status 0 without an engine, and the reason in what it prints.
@@ -97,16 +137,81 @@ def find() -> Engine:
         return Engine(client=programs[0], problem=explain("\n".join([complaint, *reasons])))
     client, builder = find_builder(programs)
     folder = part(told, "DockerRootDir", str)
+    gpu, no_gpu = gpus.way(told, address.partition("://")[2])
+    desktop = gpus.is_desktop(told) and not gpus.in_wsl(told)  # in WSL2 it reads every folder
     return Engine(
         client=client,
         version=told["ServerVersion"],
         builder=builder,
         compose=find_compose(client),
         rootless="name=rootless" in part(told, "SecurityOptions", list),
-        gpu=find_toolkit(told),
+        gpu=gpu,
+        no_gpu=no_gpu,
+        reads=SNAP if folder.startswith("/var/snap/") else DESKTOP if desktop else "",
         folder=folder if Path(folder).is_dir() else "",
         proxy=part(told, "HttpsProxy", str) or part(told, "HttpProxy", str),
     )
+
+
+def chosen_context() -> str:
+    """The context in which docker works: its name for where an engine is and how it is reached."""
+    try:
+        noted = json.loads((settings.system().docker_folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        noted = None
+    return settings.system().docker_context or (part(noted, "currentContext", str) if isinstance(noted, dict) else "")
+
+
+def endpoint(client: str, context: str) -> str:
+    """The address of the engine of a context, as docker has it noted; "" for the default one."""
+    if context in ("", "default"):
+        return ""
+    words = ("context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context)
+    return output_of(client, *words, timeout_s=LIMIT_S)
+
+
+def is_remote(address: str, name: str = "") -> bool:
+    """Whether the engine at this address is on another machine.
+
+    What listens on a port of this machine may lead to another one: then the engine's `name` is not ours.
+    """
+    scheme, _, rest = address.partition("://")
+    if scheme in ("", "unix", "npipe", "fd"):
+        return False
+    host = re.sub(r"^.*@", "", rest.partition("/")[0])
+    here = re.match(r"(localhost|127[.][\d.]+|\[::1\])(:|$)", host) or host.partition(":")[0] == platform.node()
+    return not here or name not in ("", platform.node())
+
+
+def shown(address: str) -> str:
+    """An address to be read, without a password that may be in it."""
+    return harmless(re.sub(r"//.*@", "//", address))
+
+
+def is_podman(told: dict[str, Any]) -> bool:
+    """Whether podman answers, as itself or by its socket in place of docker's: only that knows the log k8s-file."""
+    return bool(part(told, "host", dict)) or "k8s-file" in part(part(told, "Plugins", dict), "Log", list)
+
+
+def unread(engine: Engine, folders: Sequence[Path]) -> str:
+    """Why the engine does not read one of these folders, as a clause; "" where it reads all of them."""
+    for folder in (folder.resolve() for folder in folders):
+        hidden = engine.reads == SNAP and "".join(folder.parts[3:4]).startswith(".")  # /home/somebody/.something
+        shared = desktop_folders() if engine.reads == DESKTOP else [Path("/home")]
+        if engine.reads and (hidden or not {folder, *folder.parents}.intersection(shared)):
+            return f"{engine.reads}, and so not {folder}"
+    return ""
+
+
+def desktop_folders() -> list[Path]:
+    """What Docker Desktop shares with containers: by its settings, else the folders of all users."""
+    for name in DESKTOP_SETTINGS:
+        try:
+            said = json.loads((settings.system().docker_folder / "desktop" / name).read_text(encoding="utf-8"))
+            return [Path(folder) for key in said if key.lower() == "filesharingdirectories" for folder in said[key]]
+        except (OSError, ValueError, RecursionError, TypeError, AttributeError):
+            continue  # it is not there, or not what it was
+    return [Path("/home")]
 
 
 def part(told: dict[str, Any], name: str, kind: type[Kind]) -> Kind:
@@ -122,14 +227,6 @@ def explain(message: str) -> str:
     if re.search("(?i)(cannot|failed to) connect|no such file|connection refused|daemon running", message):
         return NOT_RUNNING
     return harmless(message).strip().splitlines()[-1] if message.strip() else SILENT
-
-
-def find_toolkit(told: dict[str, Any]) -> str:
-    """How the engine hands over NVIDIA GPUs, from what `docker info` told."""
-    if "nvidia" in part(told, "Runtimes", dict):
-        return "runtime"
-    folders = part(told, "CDISpecDirs", list) or ["/etc/cdi", "/var/run/cdi"]
-    return "CDI" if any(True for folder in folders for _ in Path(str(folder)).glob("*nvidia*")) else ""
 
 
 def find_builder(programs: list[str]) -> tuple[str, str]:
@@ -158,22 +255,6 @@ def our_images(engine: Engine) -> tuple[str, ...]:
     """The names of all images that were built from our stacks."""
     listed = output_of(engine.client, "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", "torch-labs/*")
     return tuple(listed.splitlines())
-
-
-def try_gpu(engine: Engine, image: str) -> str:
-    """Start a container that lists the GPUs: '' where it sees one, else the engine's last word about it."""
-    device = ["--device", "nvidia.com/gpu=all"] if engine.gpu == "CDI" else ["--gpus", "all"]
-    command = [engine.client, "run", "--rm", "--network", "none", "--env", "NVIDIA_DRIVER_CAPABILITIES=utility"]
-    try:
-        asked = subprocess.run(
-            [*command, *device, image, "nvidia-smi", "-L"], capture_output=True, text=True, timeout=60
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return SILENT
-    if asked.returncode == 0 and "GPU 0" in asked.stdout:
-        return ""
-    said = (asked.stderr.strip() or asked.stdout.strip()).splitlines()
-    return said[-1] if said else "no GPU in the container"
 
 
 def publisher(engine: Engine, port: int) -> str:

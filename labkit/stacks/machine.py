@@ -45,6 +45,7 @@ class Machine:
     engine: Engine
     gui_libraries: bool  # libGL is there, so OpenCV with windows can be imported
     tcmalloc: str  # path of libtcmalloc_minimal, "" without one
+    complaint: str = ""  # what nvidia-smi says where it lists no GPU
     preload: str = ""  # what the user lets every program load first (LD_PRELOAD)
 
     hidden: tuple[Gpu, ...] = ()  # those that it does not
@@ -80,6 +81,7 @@ def probe() -> Machine:
         driver=driver,
         gpus=tuple(gpus),
         hidden=tuple(gpu for gpu in every if gpu.names not in [seen.names for seen in gpus]),
+        complaint="" if every else hardware.gpu_complaint(),
         engine=engine.later(),
         gui_libraries=has_library("libGL.so.1"),
         tcmalloc=find_library("libtcmalloc_minimal.so.4"),
@@ -114,7 +116,6 @@ def examine() -> Machine:
         ports={service: who_holds(docker, port) for service, port in ports.SERVICES.items()},
         images=images,
         engine_free_gb=free_gb(Path(docker.folder)) if docker.folder else None,
-        gpu_in_container=engine.try_gpu(docker, images[0]) if images and machine.gpus and docker.gpu else UNKNOWN,
     )
 
 

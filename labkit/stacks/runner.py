@@ -19,7 +19,8 @@ from typing import Literal, Mapping, Sequence, cast
 from labkit.base import labs, paths, settings
 from labkit.base.errors import UserError
 from labkit.runs import launch
-from labkit.stacks import containers, native
+from labkit.stacks import containers, gpus, native
+from labkit.stacks import engine as engines
 from labkit.stacks.engine import Engine
 from labkit.stacks.machine import Machine
 from labkit.stacks.selection import Choice
@@ -67,15 +68,31 @@ def where(asked: str, inside_image: bool, engine: Engine, use_gpu: bool = False)
         raise UserError("--where here works only inside one of our images", "./inv lab NAME --where venv")
     if asked == "docker" and engine.problem:
         raise UserError(f"--where docker: {engine.problem}", "./inv doctor, or --where venv")
+    if asked == "docker":
+        why, remedy = lacking(engine, use_gpu)
+        if why:
+            raise UserError(f"--where docker: {why}", remedy)
     if asked not in ("", "auto"):
         return cast(Place, asked), "you asked for it"
     if inside_image:
         return "here", "inside one of our images"
     if engine.problem:
         return "venv", engine.problem
-    if use_gpu and not engine.gpu:
-        return "venv", "the engine cannot hand over the GPU: the NVIDIA container toolkit is missing"
+    why, _ = lacking(engine, use_gpu)
+    if why:
+        return "venv", why
     return "docker", f"docker {engine.version} answers"
+
+
+def lacking(engine: Engine, use_gpu: bool) -> tuple[str, str]:
+    """What an engine that answers cannot do here, known before anything is built, and what to type; "" for nothing."""
+    unread = engines.unread(engine, (paths.ROOT, paths.data_dir(), paths.runs_dir()))
+    if unread:
+        return unread, f"{engines.REMEDIES[engine.reads]}, or --where venv"
+    if use_gpu and not engine.gpu:
+        why = f"the engine cannot hand over the GPU: {engine.no_gpu}"
+        return why, f"{gpus.REMEDIES[engine.no_gpu]}, or --where venv, or --stack cpu"
+    return "", ""
 
 
 def lab_command(

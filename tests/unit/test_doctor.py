@@ -318,13 +318,6 @@ def test_without_docker_there_is_no_engine(tmp_path, monkeypatch):
     assert engine.find().problem == NOT_INSTALLED
 
 
-def test_a_specification_for_cdi_is_found(tmp_path):
-    told = {"Runtimes": {"runc": {}}, "CDISpecDirs": [str(tmp_path)]}
-    assert engine.find_toolkit(told) == ""
-    (tmp_path / "nvidia.yaml").touch()
-    assert engine.find_toolkit(told) == "CDI"
-
-
 def test_the_holder_of_a_port_is_named():
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]

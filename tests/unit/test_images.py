@@ -140,7 +140,7 @@ def test_where_prefers_a_container_and_says_why_not():
     assert runner.where("", False, DOCKER) == ("docker", "docker 27.3.1 answers")
     assert runner.where("", False, Engine(problem="the engine is not running")) == ("venv", "the engine is not running")
     place, why = runner.where("", False, DOCKER, use_gpu=True)
-    assert place == "venv" and "NVIDIA container toolkit" in why
+    assert place == "venv" and "NVIDIA Container Toolkit is missing" in why
     assert runner.where("", False, dataclasses.replace(DOCKER, gpu="CDI"), use_gpu=True)[0] == "docker"
     with pytest.raises(UserError, match="not in the group docker"):
         runner.where("docker", False, Engine(problem=engine.explain("permission denied while trying to connect")))
