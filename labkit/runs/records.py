@@ -149,7 +149,7 @@ def panels(names: Iterable[str]) -> dict[str, list[str]]:
 
 def number(value: float) -> str:
     """`value` for a reader: whole numbers in full, others with four significant digits."""
-    if isinstance(value, int) or abs(value) >= 1000:
+    if abs(value) >= 1000 or float(value).is_integer():
         return f"{value:,.0f}"
     return f"{value:#.4g}"
 

@@ -56,7 +56,7 @@ def render(folder: Path) -> Path:
         folder / "report.html",
         title=f"{_title(run)} · {folder.name}",
         headline=_title(run),
-        headline_zh=run.config.title_zh if run.config else "",
+        headline_zh=("练习：" * run.config.practice + run.config.title_zh) if run.config else "",
         run=run,
         refresh_s=REFRESH_S,
         badges=[(kind, *WORDS.get(kind, (kind, ""))) for kind in (run.status, run.data) if kind],
@@ -90,7 +90,8 @@ class _Room:
 
 
 def _title(run: records.RunInfo) -> str:
-    return (run.config and run.config.title) or run.lab
+    title = (run.config and run.config.title) or run.lab
+    return f"Practice. {title}" if run.config and run.config.practice else title
 
 
 def _options(run: records.RunInfo) -> dict[str, Any]:

@@ -6,8 +6,8 @@ Smoke runs of each lab take turns, one with the threads spinning (OpenMP's own d
 (OMP_WAIT_POLICY=passive); printed is the ratio of the medians, and that both logged the same to the byte. With --busy N
 other processes keep N cores at work meanwhile, as on the server of a classroom.
 
-The labs leave it to the user: dcgan took 1.36 and autoencoder 1.51 times as long asleep (two cores, 2 threads, not
-quite idle, 2 rounds, 2026-11-27).
+The labs leave it to the user: asleep, dcgan took 1.55, autoencoder 1.49 and cifar10 1.33 times as long (two idle cores,
+2 threads, 3 rounds, 2026-11-27, commit 5bb9617).
 """
 
 from __future__ import annotations

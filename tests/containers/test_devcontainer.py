@@ -56,6 +56,9 @@ def editor(image, cli, tmp_path):
     yield Editor()
     for container in made:
         subprocess.run([image.docker.client, "rm", "--force", container], capture_output=True)
+    for stack in ("cpu", "notes"):
+        network = f"{containers.project()}-devcontainer-{stack}_default"
+        subprocess.run([image.docker.client, "network", "rm", network], capture_output=True)
 
 
 def running(image, *labels):

@@ -18,8 +18,13 @@ from labkit.stacks import containers, runner
 
 
 @pytest.fixture(autouse=True)
-def _apart_from_what_runs_in_this_clone(monkeypatch):
-    monkeypatch.setenv("COMPOSE_PROJECT_NAME", f"torch-labs-test-{os.getpid()}")
+def _apart_from_what_runs_in_this_clone(monkeypatch, docker):
+    name = f"torch-labs-test-{os.getpid()}"
+    monkeypatch.setenv("COMPOSE_PROJECT_NAME", name)
+    yield
+    left = [docker.client, "network", "ls", "--quiet", "--filter", f"name=^{name}-"]
+    for network in subprocess.run(left, capture_output=True, text=True).stdout.split():
+        subprocess.run([docker.client, "network", "rm", network], capture_output=True)
 
 
 @pytest.fixture
@@ -117,5 +122,3 @@ def test_two_users_of_one_clone(image, this_machine, tmp_path, monkeypatch):
             control.remove_container("visdom", image.docker)
             started[uid].send_signal(signal.SIGINT)
             started[uid].communicate(timeout=90)
-            name = f"{containers.project()}_default"
-            subprocess.run([image.docker.client, "network", "rm", name], capture_output=True)

@@ -205,6 +205,14 @@ def test_what_is_copied_into_a_terminal_is_one_command(make, more):
         assert " ".join(map(shlex.quote, shlex.split(command))) == command
 
 
+def test_a_practice_is_called_one(make):
+    folder = make()
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "title": "Tensors", "practice": True}))
+    page = render(folder)
+    assert "<h1>Practice. Tensors</h1>" in page and "练习：标题" in page
+
+
 def test_running_refreshes_and_killed_does_not(make):
     folder = make(status="running")
     held = records.lock(folder)

@@ -89,6 +89,6 @@ def test_killed_before_anything_was_written_down(make):
 
 
 def test_numbers_for_a_reader():
-    assert [records.number(value) for value in (1, 12345, 0.5, 0.93124, 1234.5, 1e-5, float("nan"))] == [
-        "1", "12,345", "0.5000", "0.9312", "1,234", "1.000e-05", "nan",
+    assert [records.number(value) for value in (1, 12345, 42.0, 0.5, 0.93124, 1234.5, 1e-5, float("nan"), float("inf"))] == [
+        "1", "12,345", "42", "0.5000", "0.9312", "1,234", "1.000e-05", "nan", "inf",
     ]  # fmt: skip
