@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 
+import pytest
 from sockets import free_port
 
 from labkit.services import control
@@ -46,13 +47,20 @@ print(json.dumps({
 """
 
 
+@pytest.fixture
+def folder(image, tmp_path, monkeypatch):
+    """A folder with what containers share with this machine."""
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path / "runs"))
+    containers.make_folders(image.docker)
+    return tmp_path
+
+
 def in_shell(image, folder, code, **more):
     """Run Python code in the container of `./inv shell`."""
     where = ("--where", "docker", "--stack", image.choice.stack.name)
     shown = image.inv("shell", "--dry", *where, folder=folder, **more)
     assert shown.returncode == 0 and shown.stdout.strip().endswith("lab bash"), shown.stderr
-    for name in ("data", "runs"):  # the engine would make them as root
-        (folder / name).mkdir(exist_ok=True)
     command = [*shown.stdout.strip().split(" "), ""][:-2]
     script = folder / "code.py"
     script.write_text(code)
@@ -61,19 +69,19 @@ def in_shell(image, folder, code, **more):
     return subprocess.run(["sh", "-c", words], env=environment, capture_output=True, text=True, timeout=120)
 
 
-def test_a_container_may_do_only_what_labs_need(image, tmp_path):
-    done = in_shell(image, tmp_path, LOOK)
+def test_a_container_may_do_only_what_labs_need(image, folder):
+    done = in_shell(image, folder, LOOK)
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["capabilities"] == ["0" * 16] * 5 and seen["no new privileges"] == "1" and seen["processes"] == "4096"
-    folders = [str(containers.paths.ROOT), str(tmp_path / "runs"), str(tmp_path / "data")]
+    folders = [str(containers.paths.ROOT), str(folder / "runs"), str(folder / "data")]
     assert seen["written"] == ["/tmp", "/home/lab", "/dev/shm", *folders] and seen["run"] == [True, True]
     assert seen["shared MB"] >= 2000 and seen["batches"] == [[32, 1 << 20]] * 2
     assert seen["cache"].startswith("/home/lab/")
 
 
-def test_an_exception_is_granted_and_nothing_else(image, tmp_path):
-    done = in_shell(image, tmp_path, LOOK, LAB_DOCKER_ARGS="cap-add=SYS_PTRACE read-only=false pids-limit=777 shm-size=1g")
+def test_an_exception_is_granted_and_nothing_else(image, folder):
+    done = in_shell(image, folder, LOOK, LAB_DOCKER_ARGS="cap-add=SYS_PTRACE read-only=false pids-limit=777 shm-size=1g")
     assert done.returncode == 0, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     ptrace = f"{1 << 19:016x}"
@@ -81,7 +89,7 @@ def test_an_exception_is_granted_and_nothing_else(image, tmp_path):
     assert ("/" in seen["written"]) == (os.getuid() == 0) and seen["shared MB"] < 1100
 
 
-def test_a_fork_bomb_ends_at_the_limit(image, tmp_path):
+def test_a_fork_bomb_ends_at_the_limit(image, folder):
     bomb = """
 import os, time
 count = 0
@@ -95,7 +103,7 @@ except OSError:
     print(count)
 """
     began = time.monotonic()
-    done = in_shell(image, tmp_path, bomb, LAB_DOCKER_ARGS="pids-limit=300")
+    done = in_shell(image, folder, bomb, LAB_DOCKER_ARGS="pids-limit=300")
     assert done.returncode == 0 and 200 < int(done.stdout) < 300, done.stderr
     assert time.monotonic() - began < 25  # the container ends with its first process, and the sleepers with it
 
