@@ -22,6 +22,7 @@ from labkit.data.partial import Part
 CONNECTIONS = 16  # to all addresses together
 HOST_CONNECTIONS = 14  # to one
 BYTES_PER_CONNECTION = 4 << 20  # a small file is not worth many connections
+LONG_BYTES = 8 << 20  # of a file that is announced; a smaller one is here before one has read that
 TAKE_OVER_S = 2.0  # an idle connection takes half of what another one would need longer for
 
 
@@ -94,7 +95,8 @@ class Transfer:
 
     def run(self, name: str, hosts: str) -> None:
         start_s = time.monotonic()
-        say(f"{name}: {megabytes(self.part.size_bytes)} from {hosts}")
+        if self.part.size_bytes >= LONG_BYTES:
+            say(f"{name}: {megabytes(self.part.size_bytes)} from {hosts}")
         samples = deque([(start_s, 0)])
         with _shown(self.progress) as bars:
             bar: TaskID = bars.add_task(name, total=self.part.size_bytes, completed=self.part.there_bytes())
