@@ -16,7 +16,7 @@ from labkit.runs.steps import code
 from labs.opencv import colours
 from labs.opencv.operators import Operator, Section
 
-COLUMNS = 4
+COLUMNS = (5, 4, 3)  # of a gallery: as many as leave the fewest gaps
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,17 @@ def table(run: Run, found: Sequence[Found]) -> tuple[int, int]:
         f"Every operator, and how far ours is from OpenCV's in grey levels: {exact} of {len(found)} agree in every "
         f"pixel, {near} differ by 1. Where OpenCV counts with fractions, it differs from itself too when vector "
         "instructions are off, as on another processor: no one can be nearer to it than that.",
-        f"每个算子与 OpenCV 相差几个灰度级：{len(found)} 个中有 {exact} 个逐像素一致，{near} 个相差 1。凡是 OpenCV "
-        f"用小数计算的"
-        "算子，关掉向量指令（好比换一种处理器）后，它与自己也会不同：谁也不可能比这更接近它。"))  # fmt: skip
+        f"每个算子与 OpenCV 相差几个灰度级：{len(found)} 个中有 {exact} 个逐像素一致，{near} 个相差 1。"
+        "凡是 OpenCV 用小数计算的算子，关掉向量指令（好比换一种处理器）后，"
+        "它与自己也会不同：谁也不可能比这更接近它。"))  # fmt: skip
     return exact, near
 
 
 def gallery(before: np.ndarray, found: Sequence[Found]) -> Figure:
     """The picture before, then each result, half of it OpenCV's and half of it ours."""
-    rows = -(-(len(found) + 1) // COLUMNS)
-    figure, axes = plots.figure(rows, COLUMNS, height=8 / COLUMNS * min(before.shape[0] / before.shape[1], 1.6) + 0.3)
+    columns = min(COLUMNS, key=lambda wide: -(len(found) + 1) % wide)
+    rows = -(-(len(found) + 1) // columns)
+    figure, axes = plots.figure(rows, columns, height=8 / columns * min(before.shape[0] / before.shape[1], 1.6) + 0.3)
     panels = [("before", before), *((f"{each.operator.name}: {each.apart}", halves(each)) for each in found)]
     for axis in axes.ravel():
         axis.set_axis_off()

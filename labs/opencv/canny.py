@@ -47,7 +47,7 @@ def is_crest(dx: np.ndarray, dy: np.ndarray, size: np.ndarray) -> np.ndarray:
 
 
 def held(strong: np.ndarray, weak: np.ndarray) -> np.ndarray:
-    """Hysteresis: the weak pixels to which a chain of weak ones leads from a strong one, by growing till nothing new."""
+    """Hysteresis: the weak pixels to which a strong one leads through others, by growing till nothing is new."""
     edges, allowed = torch.from_numpy(strong)[None, None].float(), torch.from_numpy(weak)[None, None].float()
     while True:
         grown = F.max_pool2d(edges, 3, stride=1, padding=1) * allowed

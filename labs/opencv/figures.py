@@ -40,8 +40,7 @@ def channels(run: Run, picture: np.ndarray) -> None:
     run.figure("channels", panels(images, 5), both(
         "What the channels hold. Red, green and blue are much alike: brightness is in all three. HSV, HSL, YUV and LAB "
         "keep it in one channel (V, L, Y, L), and the colour in the other two; H is an angle in steps of 2 degrees. "
-        "In CMYK "
-        "bright means much ink.",
+        "In CMYK bright means much ink.",
         "各通道里是什么。R、G、B 很相像，因为三者都含亮度。HSV、HSL、YUV、LAB 把亮度单独放在一个通道（V、L、Y、L），"
         "颜色放在另外两个；H 是角度，单位为 2 度。CMYK 中越亮表示油墨越多。"))  # fmt: skip
 
@@ -54,19 +53,18 @@ def noise(run: Run, picture: np.ndarray) -> None:
     specks = np.where(random.random_sample(grey.shape) < 0.05, random.randint(0, 2, grey.shape) * 255, grey)
     specks = specks.astype(np.uint8)
     smoothed = {
-        "none": lambda x: x, "box 5": lambda x: filters.box(x, 5), "Gaussian 5": lambda x: filters.gaussian(x, 5, 1.2),
+        "noise": lambda x: x, "box 5": lambda x: filters.box(x, 5), "Gaussian 5": lambda x: filters.gaussian(x, 5, 1.2),
         "median 5": lambda x: filters.median(x, 5), "bilateral 5": lambda x: filters.bilateral(x, 5, 60, 2),
     }  # fmt: skip
     images, rows = [], []
     for name, smooth in smoothed.items():
         pair = [smooth(rough), smooth(specks)]
-        images += [(f"{kind}, {name}", image) for kind, image in zip(("Gaussian", "salt and pepper"), pair)]
+        images += [(name, image) for image in pair]
         rows.append([name, *(f"{cv2.PSNR(grey, image):.1f}" for image in pair)])
     run.figure("noise", panels(images[::2] + images[1::2], 5), both(
-        "Above: every pixel a little wrong. Below: one in twenty lost. The median forgets what lies far out, so it "
-        "takes "
-        "the second kind away and leaves edges; means smear it.",
-        "上：每个像素都有小误差；下：每二十个像素坏掉一个。中值滤波不理会离群值，所以能去掉第二种噪声而保住边缘；"
+        "Above: Gaussian noise, every pixel a little wrong. Below: salt and pepper, one pixel in twenty lost. The "
+        "median forgets what lies far out, so it takes the second kind away and leaves edges; means smear it.",
+        "上：高斯噪声，每个像素都有小误差；下：椒盐噪声，每二十个像素坏掉一个。中值滤波不理会离群值，所以能去掉第二种噪声而保住边缘；"
         "求平均的滤波只会把它抹开。"))  # fmt: skip
     run.table("noise", [both("filter", "滤波器"), both("Gaussian noise, dB", "高斯噪声，dB"),
                         both("salt and pepper, dB", "椒盐噪声，dB")], rows, both(
@@ -150,7 +148,8 @@ def frequencies(run: Run, picture: np.ndarray) -> None:
     run.figure("spectrum", panels(images, 4), both(
         "High and low frequency: slow waves hold areas and brightness, fast ones edges and noise. The cross in the "
         "spectrum comes from level and upright lines, and from the picture's own border.",
-        "高频与低频：低频是大块区域与明暗，高频是边缘与噪声。频谱中的十字来自水平与竖直的线条，以及图像的边界。"))  # fmt: skip
+        "高频与低频：低频是大块区域与明暗，高频是边缘与噪声。频谱中的十字来自水平与竖直的线条，"
+        "以及图像的边界。"))  # fmt: skip
 
 
 def feature_maps(run: Run, _: np.ndarray) -> None:
@@ -162,12 +161,11 @@ def feature_maps(run: Run, _: np.ndarray) -> None:
     shown += [(", ".join(f"{share:.2f}" for share in features.energies(image[None])[0]), image) for image in images]
     run.figure("features", panels(shown, 4), both(
         f"Section 51: design, extract, model. Four kernels, and below them four kinds of stripes with the share of "
-        f"each "
-        f"kernel in the answer. New stripes are told apart by the nearest class mean in {raw:.0%} of cases from "
+        f"each kernel in the answer. New stripes are told apart by the nearest class mean in {raw:.0%} of cases from "
         f"24 x 24 pixels, in {four:.0%} from these four numbers. A CNN learns such kernels.",
         f"第 51 节：设计特征、提取特征、建模。上排是四个卷积核，下排是四种条纹及各核响应所占的比例。"
-        f"对新的条纹用最近类均值"
-        f"判别：直接用 24 x 24 个像素，正确率 {raw:.0%}；用这四个数，{four:.0%}。CNN 自己学出这样的卷积核。"))  # fmt: skip
+        f"对新的条纹用最近类均值判别：直接用 24 x 24 个像素，正确率 {raw:.0%}；"
+        f"用这四个数，{four:.0%}。CNN 自己学出这样的卷积核。"))  # fmt: skip
 
 
 # The sections after which they come.

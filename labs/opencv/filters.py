@@ -64,7 +64,7 @@ def median(image: np.ndarray, side: int) -> np.ndarray:
 def bilateral(image: np.ndarray, side: int, colour: float, space: float) -> np.ndarray:
     """A Gaussian whose weights fall with the distance in colour too, so that edges stay; within a disc."""
     around = neighbours(image, side)  # (C, side², H, W)
-    y, x = np.mgrid[: side, : side] - side // 2
+    y, x = np.mgrid[:side, :side] - side // 2
     far = (x**2 + y**2).ravel()
     apart = (around - around[:, side * side // 2, None]).abs().sum(dim=0)  # (side², H, W), over the channels
     weights = torch.from_numpy(np.exp(-far / (2 * space**2)) * (far <= (side // 2) ** 2))[:, None, None]

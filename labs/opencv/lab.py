@@ -26,11 +26,24 @@ from labkit.runs.start import start
 from labs.opencv import beside, figures, operators, operators_grey, steps_filters, steps_images
 from labs.opencv.canny import canny
 from labs.opencv.config import PRESETS, Config
+from labs.opencv.operators import Section
 from labs.opencv.scene import scene
 from labs.opencv.steps_images import SETUP
 
-GROUPS = (*steps_images.GROUPS, *steps_filters.GROUPS)
-SECTIONS = (*operators.SECTIONS, *operators_grey.SECTIONS)
+# The steps of each part of the notes, and the operators whose results come after them.
+LESSONS: tuple[tuple[steps.Group, tuple[Section, ...]], ...] = (
+    (steps_images.TENSORS, ()),
+    (steps_images.FILES, ()),
+    (steps_images.COLOURS, (operators.COLOURS,)),
+    (steps_images.TONES, (operators.TONE,)),
+    (steps_filters.SMOOTHING, (operators.SMOOTHING,)),
+    (steps_filters.EDGES, (operators_grey.EDGES,)),
+    (steps_filters.SHAPES, (operators_grey.HISTOGRAMS, operators_grey.MORPHOLOGY)),
+    (steps_filters.FINDING, (operators_grey.FINDING,)),
+    (steps_filters.FEATURES, (operators_grey.FEATURES, operators_grey.FREQUENCIES)),
+)
+GROUPS = tuple(group for group, _ in LESSONS)
+SECTIONS = tuple(section for _, sections in LESSONS for section in sections)
 LEAST = 32  # pixels of a side: kernels and templates need room
 
 
@@ -47,13 +60,13 @@ def picture_of(config: Config) -> np.ndarray:
     small = max(round(width * scale), 1), max(round(height * scale), 1)
     if min(small) < LEAST:
         came = f", which --side {config.side} makes {small[0]} x {small[1]}" if scale < 1 else ""
-        raise UserError(f"{shown(Path(config.input))} has {width} x {height} pixels{came}: both sides must have at least "
-                        f"{LEAST}")  # fmt: skip
+        raise UserError(f"{shown(Path(config.input))} has {width} x {height} pixels{came}: both sides must have "
+                        f"at least {LEAST}")  # fmt: skip
     return cv2.resize(image, small, interpolation=cv2.INTER_AREA) if scale < 1 else image
 
 
 def random_case(random: np.random.RandomState) -> tuple[np.ndarray, float, float, int, bool]:
-    """What Canny is tried on: noise, soft or not, from 1 x 1 to 64 x 64, two thresholds, the size of Sobel, the norm."""
+    """What Canny is tried on: noise of 1 x 1 to 64 x 64, soft or not, two thresholds, the size of Sobel, the norm."""
     height, width = random.randint(1, 65, 2)
     grey = random.randint(0, 256, (height, width)).astype(np.uint8)
     side, soft = int(random.choice([3, 5])), random.rand() < 0.5
@@ -73,20 +86,23 @@ def same_canny(count: int, seed: int) -> int:
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Run all steps, then every operator both ways on one picture. Returns how much agreed."""
+    """Each part's steps, then its operators both ways on one picture. Returns how much agreed."""
     picture = picture_of(config)
-    run.note(both("OpenCV is the same build in every stack here; what differs is told where it does.",
-                  "各环境中的 OpenCV 是同一个版本；结果有不同之处，都在当处说明。"))
-    held = sum(steps.table(run, f"steps-{k:02}", group, SETUP) for k, group in enumerate(GROUPS, start=1))
-    found = []
-    for part in SECTIONS:
-        found += beside.section(run, part, picture)
-        for draw in figures.AFTER.get(part.name, ()):
-            draw(run, picture)
+    held, found = 0, []
+    for number, (group, sections) in enumerate(LESSONS, start=1):
+        held += steps.table(run, f"steps-{number:02}", group, SETUP)
+        for section in sections:
+            found += beside.section(run, section, picture)
+            for draw in figures.AFTER.get(section.name, ()):
+                draw(run, picture)
     exact, near = beside.table(run, found)
     same = same_canny(config.canny, run.seed)
-    run.note(both(f"Canny by hand gives OpenCV's edges in every pixel on {same} of {config.canny} random images.",
-                  f"在 {config.canny} 幅随机图像上，手写 Canny 有 {same} 幅与 OpenCV 逐像素一致。"))
+    run.note(
+        both(
+            f"Canny by hand gives OpenCV's edges in every pixel on {same} of {config.canny} random images.",
+            f"在 {config.canny} 幅随机图像上，手写 Canny 有 {same} 幅与 OpenCV 逐像素一致。",
+        )
+    )
     say(f"{held} steps hold; {exact} of {len(found)} operators agree in every pixel, {near} differ by 1 grey level")
     return {"exact": exact, "within_one": near, "canny": same, "steps": held}
 

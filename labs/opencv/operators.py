@@ -32,7 +32,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Section:
-    """The operators of a part of the notes; with `coloured` they are given RGB (H, W, 3), else the grey picture (H, W)."""
+    """The operators of a part of the notes: with `coloured` they are given RGB (H, W, 3), else grey (H, W)."""
 
     name: str
     title: Both
@@ -74,7 +74,7 @@ TONE = Section("tone", both("Brightness, contrast, saturation", "亮度、对比
              lambda x: cv2.add(x, (40.0, 40.0, 40.0, 0.0)), lambda x: pixels.levels(x + 40.0)),
     Operator("more contrast", "convertScaleAbs(x, None, 1.5, -40)", "|1.5 x - 40|, rounded",
              lambda x: cv2.convertScaleAbs(x, None, 1.5, -40.0), lambda x: pixels.strength(1.5 * x - 40)),
-    Operator("more saturation", "addWeighted(x, 1.75, grey, -0.75, 0)", "1.75 x - 0.75 grey", 
+    Operator("more saturation", "addWeighted(x, 1.75, grey, -0.75, 0)", "1.75 x - 0.75 grey",
              lambda x: cv2.addWeighted(x, 1.75, cv2.cvtColor(cv2.cvtColor(x, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB),
                                        -0.75, 0.0),
              lambda x: colours.blended(x, 1.75)),
@@ -99,5 +99,3 @@ SMOOTHING = Section("smoothing", both("Smoothing and sharpening", "平滑与锐�
              lambda x: cv2.addWeighted(x, 1.5, cv2.GaussianBlur(x, (SIDE, SIDE), SIGMA), -0.5, 0.0),
              lambda x: filters.unsharp(x, SIDE, SIGMA)),
 ))  # fmt: skip
-
-SECTIONS = (COLOURS, TONE, SMOOTHING)

@@ -85,9 +85,9 @@ MORPHOLOGY = Section("morphology", both("Morphology", "形态学"), False, (
 
 
 def template_of(grey: np.ndarray) -> np.ndarray:
-    """A part of the picture, a tenth of it high and wide: the left window of the lab's own."""
+    """A part of the picture: of the lab's own, the left window."""
     height, width = grey.shape
-    return grey[int(height * 0.49) : int(height * 0.61), int(width * 0.30) : int(width * 0.39)]
+    return grey[int(height * 0.49) : int(height * 0.64), int(width * 0.30) : int(width * 0.395)]
 
 
 def matched(method: int) -> Callable[[np.ndarray], np.ndarray]:
@@ -122,7 +122,7 @@ FINDING = Section("finding", both("Templates and corners", "模板匹配与角�
     Operator("Harris", "cornerHarris(x, 2, 3, 0.04)", "det - 0.04 trace² of summed slopes",
              lambda x: pixels.stretched(np.cbrt(cv2.cornerHarris(x, 2, 3, 0.04))),
              lambda x: pixels.stretched(np.cbrt(finding.harris(x))), 1),
-    Operator("corners", "goodFeaturesToTrack(x, 60, 0.02, 6, None, None, 4)", "smaller eigenvalue, max_pool2d, distance",
+    Operator("corners", "goodFeaturesToTrack(x, 60, 0.02, 6, None, None, 4)", "smaller eigenvalue, max_pool2d",
              lambda x: painted(x, corners(x)), lambda x: painted(x, finding.best_corners(x, *CORNERS))),
 ))  # fmt: skip
 
@@ -148,8 +148,8 @@ def through_bank(number: int) -> Callable[[np.ndarray], np.ndarray]:
 
 FEATURES = Section("features", both("Convolution as features", "用卷积提取特征"), False, tuple(
     Operator(f"Gabor {degrees}", f"filter2D(x, CV_32F, getGaborKernel(..., {degrees}°))",
-             f"channel {number} of one conv2d(x, "
-             f"bank)", through_opencv(features.ANGLES[number]), through_bank(number), 1)
+             f"channel {number} of one conv2d(x, bank)", through_opencv(features.ANGLES[number]), through_bank(number),
+             1)
     for number, degrees in enumerate((0, 45, 90, 135))))  # fmt: skip
 
 
@@ -160,5 +160,3 @@ FREQUENCIES = Section("frequencies", both("Scales and frequencies", "尺度与�
     Operator("high-pass", "dft, cut, idft", "the other frequencies", filtered(False),
              lambda x: finding.high_pass(x, RADIUS)),
 ))  # fmt: skip
-
-SECTIONS = (EDGES, HISTOGRAMS, MORPHOLOGY, FINDING, FEATURES, FREQUENCIES)

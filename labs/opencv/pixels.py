@@ -22,10 +22,8 @@ def replicated(size: int, before: int, after: int) -> np.ndarray:
 
 
 def bordered(image: np.ndarray, kernel: tuple[int, int], anchor: tuple[int, int], border: Any) -> torch.Tensor:
-    """The image (H, W) or (H, W, C) with room for a kernel of that (height, width) around its anchor: (C, 1, H', W')."""
-    rows, columns = (
-        border(size, at, length - 1 - at) for size, length, at in zip(image.shape[:2], kernel, anchor)
-    )
+    """The image (H, W) or (H, W, C) with room for a kernel (height, width) around its anchor: (C, 1, H', W')."""
+    rows, columns = (border(size, at, length - 1 - at) for size, length, at in zip(image.shape[:2], kernel, anchor))
     channels = image.reshape(*image.shape[:2], -1)[rows][:, columns]
     return torch.from_numpy(channels.astype(np.float64)).permute(2, 0, 1).unsqueeze(1)
 

@@ -1,4 +1,4 @@
-"""The exercises of the lab opencv: twelve lines to predict, then ten functions to fill in, with OpenCV as the oracle."""
+"""The exercises of the lab opencv: twelve lines to predict, then ten functions to fill in; OpenCV is the oracle."""
 
 from __future__ import annotations
 

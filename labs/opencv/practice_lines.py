@@ -58,8 +58,8 @@ LINES = (
     predict("turned", both("One bright pixel, and the kernel 1 2 3.", "一个亮点，核为 1 2 3。"),
             "cv2.filter2D(np.float64([[0, 0, 1, 0, 0]]), -1, np.float64([[1, 2, 3]])).ravel().tolist()",
             hint=both("Put the kernel on each pixel in turn, and multiply.", "把核依次放到每个像素上相乘求和。"),
-            wrong={"[0.0, 1.0, 2.0, 3.0, 0.0]": both("So a convolution of mathematics would; filter2D does not turn the "
-                                                     "kernel over.", "那是数学上的卷积；filter2D 不翻转核。"),
+            wrong={"[0.0, 1.0, 2.0, 3.0, 0.0]": both("So a convolution of mathematics would; filter2D does not turn "
+                                                     "the kernel over.", "那是数学上的卷积；filter2D 不翻转核。"),
                    "[0.0, 0.0, 6.0, 0.0, 0.0]": None}),
     predict("lost", both("The slopes of a bar, as uint8.", "一条亮带的梯度，输出为 uint8。"),
             BAR + "cv2.Sobel(bar, -1, 1, 0)[1].tolist()",

@@ -1,4 +1,4 @@
-"""The picture that the lab works on: a house by a road in the evening, drawn from whole numbers, everywhere the same."""
+"""The picture that the lab works on: a house by a road in the evening, drawn the same on every machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WINDOW = (118, 98, 34, 26)  # y, x, height, width of the left window, with its f
 
 
 def scene(seed: int = 0) -> np.ndarray:
-    """uint8 RGB (240, 320, 3): smooth sky, rough leaves, straight bricks, thin wires, a round sun, and a sensor's noise."""
+    """uint8 RGB (240, 320, 3): smooth sky, rough leaves, straight bricks, thin wires, a round sun, a sensor's noise."""
     random = np.random.RandomState(seed)
     image = _sky(random)
     _hills(random, image)

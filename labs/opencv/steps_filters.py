@@ -6,7 +6,7 @@ from labkit.base.language import both
 from labkit.runs.steps import Group, step
 
 SMOOTHING = Group("49", both("Smoothing and sharpening", "平滑与锐化"), (
-    step("correlation", both("filter2D and conv2d slide the kernel as it is. A single bright pixel gives it turned over.",
+    step("correlation", both("filter2D and conv2d slide the kernel as it is; one bright pixel gives it turned over.",
                              "filter2D 与 conv2d 都不翻转卷积核，所以一个亮点会得到翻转的核。"),
          "kernel = np.arange(9.0).reshape(3, 3)\ndot = np.zeros((5, 5))\ndot[2, 2] = 1\n"
          "cv2.filter2D(dot, -1, kernel)[1:4, 1:4]", "kernel[::-1, ::-1]"),
@@ -31,13 +31,13 @@ SMOOTHING = Group("49", both("Smoothing and sharpening", "平滑与锐化"), (
     step("even", both("Sizes are odd, so that there is a middle.", "尺寸必须是奇数，才有中心。"),
          "cv2.GaussianBlur(grey, (4, 4), 1)", "'error'"),
     step("median", both("The median forgets a speck that the mean smears.", "中值不理会斑点，均值会把它抹开。"),
-         "x = np.full((5, 5), 10, np.uint8)\nx[2, 2] = 255\n[int(cv2.medianBlur(x, 3)[2, 2]), int(cv2.blur(x, (3, "
-         "3))[2, 2])]",
+         "x = np.full((5, 5), 10, np.uint8)\nx[2, 2] = 255\n"
+         "[int(cv2.medianBlur(x, 3)[2, 2]), int(cv2.blur(x, (3, 3))[2, 2])]",
          "[10, round((8 * 10 + 255) / 9)]"),
     step("bilateral", both("The bilateral filter leaves a step as it is: across it the weights are nearly 0.",
                            "双边滤波保住台阶：另一侧的权重几乎为 0。"),
          "x = np.repeat(np.uint8([[0, 0, 0, 200, 200, 200]]), 6, axis=0)\ncv2.bilateralFilter(x, 5, 20, 2)", "x"),
-    step("sharpen", both("Sharpening: the image plus what smoothing took away. Its kernel sums to 1, so flat areas stay.",
+    step("sharpen", both("Sharpening: the image plus what smoothing took. Its kernel sums to 1, so flat areas stay.",
                          "锐化：原图加上平滑去掉的部分。核之和为 1，平坦区域不变。"),
          "kernel = np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]])\n"
          "cv2.filter2D(grey.astype(np.float64), -1, kernel)",
@@ -63,7 +63,7 @@ EDGES = Group("49", both("Edges", "边缘"), (
     step("prewitt", both("Prewitt smooths with equal weights.", "Prewitt 用相等的权重平滑。"),
          "cv2.filter2D(grey, cv2.CV_16S, np.outer([1, 1, 1], [-1, 0, 1]))",
          "conv(grey, np.outer([1, 1, 1], [-1, 0, 1])).astype(np.int16)"),
-    step("roberts", both("Roberts: 2 x 2, along a diagonal. It has no middle: the anchor says which pixel it stands on.",
+    step("roberts", both("Roberts: 2 x 2, along a diagonal. It has no middle: the anchor says where it stands.",
                          "Roberts：2 x 2，沿对角线求差。它没有中心，要用 anchor 指明对准哪个像素。"),
          "cv2.filter2D(grey, cv2.CV_16S, np.float32([[1, 0], [0, -1]]), None, (0, 0))[:-1, :-1]",
          "grey[:-1, :-1].astype(np.int16) - grey[1:, 1:]"),
@@ -114,14 +114,14 @@ SHAPES = Group("49", both("Histograms and morphology", "直方图与形态学"),
          "[int(cv2.morphologyEx(speck, cv2.MORPH_OPEN, k).max()), "
          "int(cv2.morphologyEx(255 - speck, cv2.MORPH_CLOSE, k).min())]", "[0, 255]"),
     step("gradient", both("Gradient: dilation minus erosion, an outline.", "形态学梯度：膨胀减腐蚀，即轮廓。"),
-         "k = np.ones((3, 3))\ncv2.morphologyEx(grey, cv2.MORPH_GRADIENT, "
-         "k)", "cv2.dilate(grey, k) - cv2.erode(grey, k)"),
+         "k = np.ones((3, 3))\ncv2.morphologyEx(grey, cv2.MORPH_GRADIENT, k)",
+         "cv2.dilate(grey, k) - cv2.erode(grey, k)"),
     step("hats", both("Top hat: what opening took. Black hat: what closing filled.",
                       "顶帽：开运算去掉的；黑帽：闭运算补上的。"),
-         "k = np.ones((3, 3))\nnp.stack([cv2.morphologyEx(grey, kind, k) for kind in (cv2.MORPH_TOPHAT, "
-         "cv2.MORPH_BLACKHAT)])",
-         "np.stack([grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, k), cv2.morphologyEx(grey, cv2.MORPH_CLOSE, k) - "
-         "grey])"),
+         "k = np.ones((3, 3))\n"
+         "np.stack([cv2.morphologyEx(grey, kind, k) for kind in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)])",
+         "np.stack([grey - cv2.morphologyEx(grey, cv2.MORPH_OPEN, k), "
+         "cv2.morphologyEx(grey, cv2.MORPH_CLOSE, k) - grey])"),
 ))  # fmt: skip
 
 FINDING = Group("49", both("Templates and corners", "模板匹配与角点"), (
@@ -141,8 +141,8 @@ FINDING = Group("49", both("Templates and corners", "模板匹配与角点"), (
          "cv2.minMaxLoc(cv2.matchTemplate(x, x[1:4, 1:4], cv2.TM_CCORR))[3][0] >= 6", "True"),
     step("darker", both("TM_CCOEFF_NORMED finds it also in half the light: 1 is the best.",
                         "TM_CCOEFF_NORMED 在光线减半时也找得到：最佳为 1。"),
-         "x = grey.astype(np.float32)\nround(float(cv2.matchTemplate(0.5 * x + 20, x[2:6, 3:8], "
-         "cv2.TM_CCOEFF_NORMED)[2, 3]), 3)",
+         "x = grey.astype(np.float32)\n"
+         "round(float(cv2.matchTemplate(0.5 * x + 20, x[2:6, 3:8], cv2.TM_CCOEFF_NORMED)[2, 3]), 3)",
          "1.0"),
     step("harris", both("Harris: positive at a corner, negative along an edge, 0 where it is flat.",
                         "Harris：角点为正，边缘为负，平坦处为 0。"),
@@ -184,8 +184,8 @@ FEATURES = Group("51", both("Convolution as features; frequencies", "用卷积�
          "conv(grey, np.ones((3, 3)) / 9)[1:-1, 1:-1]"),
     step("low-and-high", both("Low-pass and high-pass are the image together: 1 minus a blur is a high-pass.",
                               "低通加高通等于原图：原图减去模糊就是高通。"),
-         "kernel = np.zeros((3, 3))\nkernel[1, 1] = 1\nconv(grey, np.ones((3, 3)) / 9) + conv(grey, kernel - "
-         "np.ones((3, 3)) / 9)",
+         "kernel = np.zeros((3, 3))\nkernel[1, 1] = 1\n"
+         "conv(grey, np.ones((3, 3)) / 9) + conv(grey, kernel - np.ones((3, 3)) / 9)",
          "grey.astype(np.float64)"),
     step("box-lets-through", both("A box is a poor low-pass: waves of two pixels come through it turned over ...",
                                   "均值滤波并非理想低通：周期两像素的波仍能通过，且反相……"),
@@ -193,5 +193,3 @@ FEATURES = Group("51", both("Convolution as features; frequencies", "用卷积�
     step("gaussian-stops", both("... while the weights 1 2 1 stop them.", "……而权重 1 2 1 能完全滤掉它。"),
          "wave = np.tile([90.0, 110.0], (6, 6))\nconv(wave, [[0.25, 0.5, 0.25]])[3]", "[100.0] * 12"),
 ))  # fmt: skip
-
-GROUPS = (SMOOTHING, EDGES, SHAPES, FINDING, FEATURES)

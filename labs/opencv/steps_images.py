@@ -47,10 +47,11 @@ TENSORS = Group("31", both("Images as arrays and as tensors", "图像：数组�
     step("back", both("Back again: round before it is made uint8.", "变回图像：转 uint8 之前先四舍五入。"),
          "x = torch.from_numpy(picture).permute(2, 0, 1).float().div(255)\n"
          "np.array_equal((x * 255).round().to(torch.uint8).permute(1, 2, 0).numpy(), picture)", "True"),
-    step("truncated", both("Without round, some levels are one too low: 0.9999 is cut to 0.",
-                           "不四舍五入，有些灰度会少 1：小数部分被截掉。"),
-         "x = torch.arange(256).float() * (1 / 255)\n((x * 255).to(torch.uint8) != torch.arange(256)).any().item()",
-         "bool(((np.arange(256, dtype=np.float32) * np.float32(1 / 255)) * np.float32(255) < np.arange(256)).any())"),
+    step("truncated", both("Without round, some levels are one too low after Normalize and back: 6.9999 is cut to 6.",
+                           "归一化再还原后若不四舍五入，有些灰度会少 1：6.9999 被截成 6。"),
+         "x = torch.arange(256).float() / 255\nx = ((x - 0.5) / 0.5 * 0.5 + 0.5) * 255\n"
+         "low = x.to(torch.uint8).long() - torch.arange(256)\n(sorted(set(low.tolist())), x.round().int().tolist())",
+         "([-1, 0], list(range(256)))"),
     step("shared", both("from_numpy shares the memory.", "from_numpy 与数组共享内存。"),
          "x = torch.from_numpy(picture)\nx[0, 0, 0] = 7\npicture[0, 0, 0]", "7"),
     step("negative", both("A trap: [..., ::-1] is a view that runs backwards, which PyTorch does not take.",
@@ -97,8 +98,7 @@ FILES = Group("49, 50", both("imread, imwrite, imshow", "imread、imwrite、imsh
     step("imshow", both("imshow without a display ends the whole process (Qt aborts; no except helps). Ask first: is "
                         "this a build with windows, and is a display named? Otherwise imwrite, and open the file.",
                         "没有显示器时 imshow 会直接结束整个进程（Qt 中止，except 也拦不住）。所以先问："
-                        "这个版本带窗口吗？"
-                        "有显示器吗？没有就用 imwrite 存成文件再看。"),
+                        "这个版本带窗口吗？有显示器吗？没有就用 imwrite 存成文件再看。"),
          "def can_show(environ):\n    return bool(cv2.currentUIFramework()) and bool(environ.get('DISPLAY'))\n\n"
          "(can_show({}), can_show({'DISPLAY': ':0'}))", "(False, cv2.currentUIFramework() != '')"),
     step("width-first", both("A trap: sizes and points are x before y, shapes and indices y before x.",
@@ -177,5 +177,3 @@ TONES = Group("49", both("Brightness, contrast, saturation", "亮度、对比度
          "table = np.rint(255 * (np.arange(256) / 255) ** 0.5).astype(np.uint8)\ncv2.LUT(grey, table)",
          "np.rint(255 * np.sqrt(grey / 255)).astype(np.uint8)"),
 ))  # fmt: skip
-
-GROUPS = (TENSORS, FILES, COLOURS, TONES)
