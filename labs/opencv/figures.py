@@ -53,8 +53,8 @@ def noise(run: Run, picture: np.ndarray) -> None:
     specks = np.where(random.random_sample(grey.shape) < 0.05, random.randint(0, 2, grey.shape) * 255, grey)
     specks = specks.astype(np.uint8)
     smoothed = {
-        "noise": lambda x: x, "box 5": lambda x: filters.box(x, 5), "Gaussian 5": lambda x: filters.gaussian(x, 5, 1.2),
-        "median 5": lambda x: filters.median(x, 5), "bilateral 5": lambda x: filters.bilateral(x, 5, 60, 2),
+        "noise": lambda x: x, "box 3": lambda x: filters.box(x, 3), "Gaussian 3": lambda x: filters.gaussian(x, 3, 0.8),
+        "median 3": lambda x: filters.median(x, 3), "bilateral 5": lambda x: filters.bilateral(x, 5, 60, 2),
     }  # fmt: skip
     images, rows = [], []
     for name, smooth in smoothed.items():

@@ -158,7 +158,9 @@ TONES = Group("49", both("Brightness, contrast, saturation", "亮度、对比度
          "np.uint8([200]) + np.uint8([100])", "[44]"),
     step("three-hundred", both("A number beyond 255: an error in NumPy 2, and 16 bits in NumPy 1, which the notes use.",
                                "加一个超过 255 的数：NumPy 2 报错；笔记所用的 NumPy 1 自动变成 16 位。"),
-         "np.uint8([200]) + 300", "[500] if np.__version__ < '2' else 'OverflowError'"),
+         "try:\n    result = np.uint8([200]) + 300\n"
+         "except OverflowError as error:\n    result = type(error).__name__\nresult",
+         "[500] if np.__version__ < '2' else 'OverflowError'"),
     step("difference", both("Differences go round too; absdiff does not.", "相减同样会回绕；absdiff 不会。"),
          "a, b = np.uint8([3]), np.uint8([5])\n[int((a - b)[0]), int(cv2.absdiff(a, b)[0, 0])]", "[254, 2]"),
     step("contrast", both("Contrast is a slope, brightness a shift.", "对比度是斜率，亮度是平移。"),
