@@ -26,7 +26,7 @@ def lesson(title: str, about: str, setup: str, groups: Sequence[Group]) -> str:
         cells.append(make.new_markdown_cell(f"## {group.sections}. {group.title}"))
         for step in group.steps:
             cells.append(make.new_markdown_cell(str(step.text)))
-            fails = step.equals.startswith("'") and step.equals.endswith(("Error'", "'error'"))  # OpenCV's own is `error`
+            fails = step.equals.startswith("'") and step.equals.endswith(("Error'", "'error'"))  # and OpenCV's
             # With this tag JupyterLab goes on behind the cell when it runs all of them.
             metadata = {"tags": ["raises-exception"]} if fails else {}
             end = f"# {both('fails with', '应出错：')} {step.equals.strip(chr(39))}" if fails else f"# = {step.equals}"

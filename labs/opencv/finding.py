@@ -98,17 +98,17 @@ def image_of(frequencies: np.ndarray) -> np.ndarray:
     return (waves(height).conj() @ frequencies @ waves(width).conj()).real / (height * width)
 
 
-def slow(height: int, width: int, radius: float) -> np.ndarray:
-    """Which frequencies are within the radius, in waves per image; the spectrum's second half counts backwards."""
-    down, across = (np.minimum(np.arange(size), size - np.arange(size)) for size in (height, width))
+def slow(shape: tuple[int, ...], radius: float) -> np.ndarray:
+    """Which frequencies are within the radius, in waves per image: bool (height, width); the second half counts down."""
+    down, across = (np.minimum(np.arange(size), size - np.arange(size)) for size in shape)
     return down[:, None] ** 2 + across[None, :] ** 2 <= radius**2
 
 
 def low_pass(grey: np.ndarray, radius: float) -> np.ndarray:
     """Only slow waves: blurred, with rings, since the edge of the disc is sharp."""
-    return levels(image_of(spectrum(grey) * slow(*grey.shape, radius)))
+    return levels(image_of(spectrum(grey) * slow(grey.shape, radius)))
 
 
 def high_pass(grey: np.ndarray, radius: float) -> np.ndarray:
     """Only fast ones, which are edges and noise, around the grey 128."""
-    return levels(image_of(spectrum(grey) * ~slow(*grey.shape, radius)) + 128)
+    return levels(image_of(spectrum(grey) * ~slow(grey.shape, radius)) + 128)

@@ -130,7 +130,7 @@ FINDING = Section("finding", both("Templates and corners", "模板匹配与角�
 def filtered(keep_slow: bool) -> Callable[[np.ndarray], np.ndarray]:
     def apply(x: np.ndarray) -> np.ndarray:
         waves = cv2.dft(x.astype(np.float64), flags=cv2.DFT_COMPLEX_OUTPUT)
-        waves[finding.slow(*x.shape, RADIUS) != keep_slow] = 0
+        waves[finding.slow(x.shape, RADIUS) != keep_slow] = 0
         back = cv2.idft(waves, flags=cv2.DFT_SCALE | cv2.DFT_REAL_OUTPUT)
         return pixels.levels(back if keep_slow else back + 128)
 
