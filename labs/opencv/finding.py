@@ -99,7 +99,7 @@ def image_of(frequencies: np.ndarray) -> np.ndarray:
 
 
 def slow(shape: tuple[int, ...], radius: float) -> np.ndarray:
-    """Which frequencies are within the radius, in waves per image: bool (height, width); the second half counts down."""
+    """Which frequencies are within the radius, in waves per image; the second half counts down."""
     down, across = (np.minimum(np.arange(size), size - np.arange(size)) for size in shape)
     return down[:, None] ** 2 + across[None, :] ** 2 <= radius**2
 
