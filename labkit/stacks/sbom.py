@@ -20,7 +20,8 @@ from labkit.stacks.engine import Engine
 CYCLONEDX = """
 import runpy, sys
 sys.path.insert(0, "/sbom")
-sys.argv = ["cyclonedx-py", "environment", "--output-format", "JSON", "--output-reproducible", "/opt/lab"]
+sys.argv = ["cyclonedx-py", "environment", "--sv", "1.6", "--output-format", "JSON",
+            "--output-reproducible", "/opt/lab"]
 runpy.run_module("cyclonedx_py", run_name="__main__")
 """
 DPKG = ("dpkg-query", "--show", "--showformat", "${Package} ${Version} ${Architecture}\\n")
