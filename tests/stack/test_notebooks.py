@@ -60,12 +60,14 @@ def test_cells_that_are_run_are_looked_at(tmp_path):
     functions = [exercise for exercise in SHEET if isinstance(exercise, sheet.FillIn)]
     one = functions[0]
     body = "\n".join(f"    {line}" for line in one.solution.splitlines())
+    kill = "import os, subprocess\nfor number in subprocess.run(['pgrep', '-P', str(os.getpid())], "
+    kill += "stdout=subprocess.PIPE).stdout.split():\n    os.kill(int(number), 9)"
     own = ["x = torch.ones(2, requires_grad=True)\n(x * x).sum().backward()", f"{FIRST.name} = ...",
            f"{FIRST.name} = {next(iter(FIRST.wrong))}", f"{one.start}\n    import time; time.sleep(60)",
-           f"{one.start}\n{body}", f"{one.name}(None)"]  # fmt: skip
+           f"{one.start}\n{body}", f"{one.name}(None)", kill, f"{FIRST.name} = ..."]  # fmt: skip
     made = nbformat.reads(cells.notebook(SETUP, SHEET, "title"), as_version=4)
     made.cells = made.cells[:2] + [nbformat.v4.new_code_cell(source) for source in own]
-    made.cells[-1].metadata["tags"] = ["raises-exception"]
+    made.cells[-3].metadata["tags"] = ["raises-exception"]
     ran = kernel(made, folder).execute()
     said = [printed(cell) for cell in ran.cells[2:]]
     assert said[0] == "" and said[5] == ""
@@ -73,6 +75,7 @@ def test_cells_that_are_run_are_looked_at(tmp_path):
     assert said[2].startswith(f"  wrong    {FIRST.name}")
     assert said[3] == f"  wrong    {one.name}: it took longer than 2 s\n"
     assert said[4] == f"  right    {one.name}\n"
+    assert said[6] == "" and said[7] == f"  not yet  {FIRST.name}\n", "after the other process was killed"
     saved = cells.parse(nbformat.writes(ran).encode(), SHEET)
     verdicts = right.check(saved)
     assert [name for name, verdict in verdicts.items() if verdict.state == "right"] == [one.name]
@@ -100,13 +103,34 @@ def test_what_an_answers_file_has_is_in_the_notebook_made_of_it():
         (b'{"nbformat": 4, "nbformat_minor": 5, "cells": 7}', "no notebook"),
         (b'{"nbformat": 99, "cells": []}', "no notebook"),
         (b'{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "code"}]}', "no notebook"),
-        (notebooks.text_of([nbformat.v4.new_code_cell(""), nbformat.v4.new_code_cell("x = (")]).encode(), "code cell 2"),
+        (notebooks.text_of([nbformat.v4.new_code_cell(""), nbformat.v4.new_code_cell("rank = (")]).encode(), "cell 2"),
     ],
 )
 def test_what_is_no_notebook_is_said_in_one_sentence(content, said):
     with pytest.raises(SyntaxError) as raised:
         cells.parse(content, SHEET)
     assert said in str(raised.value.msg) and "\n" not in raised.value.msg
+
+
+@pytest.mark.parametrize(
+    "sources, counted",
+    [
+        ([f"{FIRST.name} = 2", f"{FIRST.name} = 3"], 2),
+        (["%%bash\nls -la | grep x", "files = !ls", "  %matplotlib inline\nx = 1", f"%%time\n{FIRST.name} = 3"], 1),
+        ([f"{FIRST.name}: int = 3"], 1),
+        ([f"{FIRST.name}, other = 3, 4"], 1),
+        ([f"{FIRST.name}: int", f"{FIRST.name}[0] = 3", f"x.{FIRST.name} = 3"], 0),
+    ],
+)
+def test_other_cells_do_not_stand_in_the_way(sources, counted):
+    made = notebooks.text_of([nbformat.v4.new_code_cell(source) for source in sources])
+    assert len(cells.parse(b"\xef\xbb\xbf" + made.encode(), SHEET).body) == counted
+
+
+def test_half_a_character_is_one_sentence():
+    made = notebooks.text_of([nbformat.v4.new_code_cell(f"{FIRST.name} = 'HALF'")]).replace("HALF", "\\ud800")
+    with pytest.raises(SyntaxError, match="code cell 1"):
+        cells.parse(made.encode(), SHEET)
 
 
 def test_what_counts_of_a_cell():

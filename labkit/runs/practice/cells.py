@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import importlib
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def notebook(setup: str, sheet: Sequence[Exercise], title: str, answers: bytes =
 def parse(content: bytes, sheet: Sequence[Exercise]) -> ast.Module:
     """What counts of a notebook's cells, as of one sheet. Raises SyntaxError, also for what is no notebook."""
     try:
-        cells = nbformat.reads(content.decode("utf-8"), as_version=4).cells
+        cells = nbformat.reads(content.decode("utf-8-sig"), as_version=4).cells
         sources = [str(cell.source) for cell in cells if cell.cell_type == "code"]
     except (Exception, RecursionError) as error:  # of JSON, of a schema, of a version that is not known yet
         raise SyntaxError(f"it is no notebook: {(str(error).splitlines() or [''])[0][:160]}") from None
@@ -63,19 +64,27 @@ def parse(content: bytes, sheet: Sequence[Exercise]) -> ast.Module:
         try:
             kept += counting(source, sheet)
         except SyntaxError as error:
+            if not answers(source, sheet):  # such as `files = !ls`, or all that follows %%bash
+                continue
             found = SyntaxError(str(both(f"code cell {number}: {error.msg}", f"第 {number} 个代码单元格：{error.msg}")))
             found.lineno = error.lineno
             raise found from None
     return ast.Module(body=kept, type_ignores=[])
 
 
+def answers(source: str, sheet: Sequence[Exercise]) -> bool:
+    """Whether a cell that is no Python looks as if it answered an exercise."""
+    names = "|".join(exercise.name for exercise in sheet)
+    return bool(re.search(rf"^(def |class )?({names})\b", source, re.MULTILINE)) and not source.startswith("%%")
+
+
 def counting(source: str, sheet: Sequence[Exercise]) -> list[ast.stmt]:
     """The statements of a cell that a sheet is made of: answers, imports, functions and classes."""
-    lines = ["" if line.startswith(("%", "!", "?")) else line for line in source.splitlines()]
-    answers = {exercise.name for exercise in sheet}
+    lines = ["" if line.lstrip().startswith(("%", "!", "?")) else line for line in source.splitlines()]
+    wanted = {exercise.name for exercise in sheet}
     helpers = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.ClassDef)
-    module = sheets.parse("\n".join(lines).encode())
-    return [part for part in module.body if isinstance(part, helpers) or answers.intersection(names_of(part))]
+    module = sheets.parse("\n".join(lines).encode("utf-8", "surrogatepass"))
+    return [part for part in module.body if isinstance(part, helpers) or wanted.intersection(names_of(part))]
 
 
 class Judge:
@@ -105,6 +114,7 @@ class Judge:
                 return [str(line) for line in json.loads(self._process.stdout.readline())]
             except (OSError, ValueError):
                 self._process.kill()
+                self._process = None
         en, zh = "this cell could not be looked at; save, and see the terminal", "未能检查此单元格；请保存后看终端"
         return [str(both(en, zh))]
 

@@ -91,7 +91,7 @@ class Checker:
         if isinstance(exercise, FillIn):
             word = used(exercise.without, answer)
             return wrong(f"write it without {word}", f"请不要使用 {word}") if word else None
-        if isinstance(answer, ast.Assign) and _computes(answer.value):
+        if isinstance(answer, (ast.Assign, ast.AnnAssign)) and answer.value and _computes(answer.value):
             return wrong(
                 "write the value that you expect, and not what computes it", "请写出预期的值，而不是计算它的代码"
             )

@@ -131,9 +131,12 @@ def answer_to(exercise: Exercise, module: ast.Module) -> ast.stmt | None:
 
 def names_of(statement: ast.stmt) -> list[str]:
     """What the statement assigns or defines."""
-    if isinstance(statement, ast.Assign):
-        return [target.id for target in statement.targets if isinstance(target, ast.Name)]
-    return [statement.name] if isinstance(statement, (ast.FunctionDef, ast.ClassDef)) else []
+    if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
+        return [statement.name]
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    targets = [statement.target] if isinstance(statement, ast.AnnAssign) and statement.value else targets
+    parts = [part for target in targets for part in getattr(target, "elts", [target])]  # of `a, b = 1, 2`
+    return [part.id for part in parts if isinstance(part, ast.Name)]
 
 
 def is_blank(answer: ast.stmt) -> bool:
@@ -142,7 +145,7 @@ def is_blank(answer: ast.stmt) -> bool:
     def dots(node: Any) -> bool:
         return isinstance(node, ast.Constant) and node.value is Ellipsis
 
-    if isinstance(answer, ast.Assign):
+    if isinstance(answer, (ast.Assign, ast.AnnAssign)):
         return dots(answer.value)
     return any(isinstance(node, ast.Expr) and dots(node.value) for node in ast.walk(answer))
 
