@@ -70,7 +70,7 @@ REFUSALS: tuple[tuple[str, str, str], ...] = (
      "sudo nvidia-ctk config --set nvidia-container-cli.ldconfig=@/sbin/ldconfig --in-place"),
     (r"read-only file system",
      "the root of the container was read-only before the GPU was put in",
-     "./inv config set docker_args --read-only=false"),
+     "./inv config set docker_args read-only=false"),
     (r"use the NVIDIA Container Runtime",
      "this NVIDIA Container Toolkit wants to be docker's runtime", CONNECT),
     (r"could not select device driver \\?\"?cdi",

@@ -76,9 +76,8 @@ def test_up_and_a_smoke_run_inside(image, editor, tmp_path):
     assert json.loads((run_folder(tmp_path) / "env.json").read_text())["stack"] == image.choice.label
 
 
+@pytest.mark.parametrize("image", ["cpu"], indirect=True)  # the default stack of a machine without a GPU
 def test_the_default_one_and_the_one_of_a_stack_are_the_same_container(image, editor):
-    if image.choice.stack.name != "cpu":
-        pytest.skip("the default stack of a machine without a GPU is cpu")
     assert editor.up("") == editor.up("cpu")
 
 

@@ -335,7 +335,7 @@ REFUSED = [
     ("nvidia-container-cli: container error: cgroup subsystem devices not found: unknown.", "--only-upgrade"),
     ("nvidia-container-cli: ldcache error: open failed: /sbin/ldconfig.real: no such file or directory", "ldconfig=@/sbin/ldconfig"),
     ("invoking the NVIDIA Container Runtime Hook directly (e.g. specifying the docker --gpus flag) is not supported. Please use the NVIDIA Container Runtime (e.g. specify the --runtime=nvidia flag) instead", "runtime configure"),
-    ("nvidia-container-cli: mount error: file creation failed: /var/lib/docker/overlay2/1/merged/etc/nvidia: read-only file system", "docker_args --read-only=false"),
+    ("nvidia-container-cli: mount error: file creation failed: /var/lib/docker/overlay2/1/merged/etc/nvidia: read-only file system", "docker_args read-only=false"),
     # by nvidia-smi
     ("Failed to initialize NVML: Driver/library version mismatch\nNVML library version: 550.54", "sudo reboot"),
     ("Failed to initialize NVML: GPU access blocked by the operating system\nFailed to properly shut down NVML: GPU access blocked by the operating system", "wsl --update"),
