@@ -56,6 +56,7 @@ class Run:
             raise UserError(f"the run {folder.name} is still running in another process", "./inv runs")
         self._lock: int = lock
         self._stop_asked_at: float | None = None
+        self._last_step_done = False
         self._history: History = {}
         self._metrics = open(folder / "metrics.jsonl", "ab")  # noqa: SIM115 - open for as long as the run
         self._timings = open(folder / "timings.jsonl", "a", encoding="utf-8")  # noqa: SIM115
@@ -184,6 +185,7 @@ class Run:
         lists and dicts: everything that the next step depends on, except the global random generators, which are
         saved with it.
         """
+        self._last_step_done = last
         stop = processes.any_of(self._stop_asked_at is not None)
         if stop or last or time.monotonic() - self._saved_at >= self._save_every_s:
             self._save(int(step), make_state())
@@ -269,8 +271,9 @@ class Run:
         now = time.monotonic()
         if self._stop_asked_at is None:
             self._stop_asked_at = now
+            will = "writing the results of the last step" if self._last_step_done else "stopping after this step"
             with contextlib.suppress(OSError):
-                os.write(2, b"\nstopping after this step, with everything saved; Ctrl-C again stops at once\n")
+                os.write(2, f"\n{will}, with everything saved; Ctrl-C again stops at once\n".encode())
         elif now - self._stop_asked_at > SECOND_SIGNAL_S:
             signal.signal(signum, signal.SIG_DFL)
             raise KeyboardInterrupt

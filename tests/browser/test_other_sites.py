@@ -49,7 +49,7 @@ def test_it_cannot_make_visdom_do_anything(front, context, another_site):
     visdom = front.serve("visdom")
     ours = context.new_page()
     ours.goto(visdom)  # our own page works, its socket too
-    ours.wait_for_function("() => document.body.innerText.includes('online')")
+    ours.get_by_text("online").first.wait_for()
     ours.request.post(f"{visdom}events", data={"eid": "main", "win": "w", "data": [{"type": "text", "content": "ours"}],
                                                 "layout": {}, "opts": {}})  # fmt: skip
     page = context.new_page()
@@ -75,4 +75,4 @@ def test_it_cannot_have_visdom_within_itself(front, context, another_site):
     page.goto(another_site)
     page.evaluate("address => { document.body.innerHTML = `<a href='${address}'>watch</a>`; }", visdom)
     page.click("a")  # a link leads there
-    page.wait_for_function("() => document.body.innerText.includes('online')")
+    page.get_by_text("online").first.wait_for()

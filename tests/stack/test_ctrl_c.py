@@ -25,4 +25,7 @@ def test_ctrl_c_at_any_moment_is_no_traceback(delay_s, tmp_path):
     if said.startswith("Fatal Python error: init_"):  # the interpreter itself, before any line of ours
         assert started.returncode == 1
     else:
-        assert started.returncode in (130, -signal.SIGINT) and "Traceback" not in said, said
+        # On a fast machine the last step may be done by then: what is left is finished.
+        finished = "writing the results of the last step" in said
+        assert started.returncode in ((0, 130) if finished else (130, -signal.SIGINT)), said
+        assert "Traceback" not in said, said

@@ -93,6 +93,14 @@ def test_a_signal_saves_and_says_how_to_go_on(number):
     assert_same_end(folder, whole)
 
 
+def test_ctrl_c_after_the_last_step_finishes_the_run():
+    stopped = toys.spawn(TOY_SIGNAL_AT_END="1")
+    _, said = stopped.communicate()
+    assert stopped.returncode == 0, said
+    assert "writing the results of the last step" in said and "stopping" not in said
+    assert records.read(toys.folders()[-1]).status == "finished"
+
+
 def test_a_second_ctrl_c_stops_at_once_but_a_doubled_one_does_not():
     process = toys.spawn("--save-every", "0", TOY_PAUSE_S="2.5")
     while not toys.folders() or not (toys.folders()[-1] / "tensorboard").exists():

@@ -79,6 +79,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
             run.checkpoint(step, state, last=step == total)
     if os.environ.get("TOY_WEIGHTS"):  # what each of several processes ends with
         torch.save(network.state_dict(), os.path.join(os.environ["TOY_WEIGHTS"], os.environ["RANK"] + ".pt"))
+    if os.environ.get("TOY_SIGNAL_AT_END"):
+        os.kill(os.getpid(), signal.SIGINT)
     if config.mode == "refuse-late":
         raise UserError("the toy refuses, late")
     if config.mode == "crash":
