@@ -7,6 +7,7 @@ from itertools import chain
 from typing import Callable
 
 from labkit.base.console import warn
+from labkit.stacks import engine as engines
 from labkit.stacks import images, native, wheels
 from labkit.stacks.catalog import Build, Stack, label
 from labkit.stacks.engine import Engine
@@ -17,8 +18,8 @@ def made(stack: Stack, engine: Engine | None = None) -> Build:
     """The locked build of `stack` that has an image, where there is an `engine`, or an environment; else the first."""
     if len(stack.locked) < 2:
         return stack.build()
-    usable = engine if engine and not engine.problem else None
-    imaged = (build for build in stack.locked if usable and images.present(usable, images.tag(stack, build)))
+    names = engines.our_images(engine) if engine and not engine.problem else ()
+    imaged = (build for build in stack.locked if images.tag(stack, build) in names)
     native_ones = (build for build in stack.locked if native.ready(stack, build))
     return next(chain(imaged, native_ones), stack.build())
 

@@ -50,6 +50,13 @@ def test_nothing_of_the_build_stays_behind(image):
     assert "ca-certificates.crt" not in images.output_of(*history)
 
 
+def test_what_only_takes_room_is_left_out(image):
+    tests = image.run("find", "/opt/lab", "-type", "d", "-name", "tests")
+    drivers = image.run("sh", "-c", "ls -d /usr/lib/*/dri /usr/lib/*/libLLVM* /usr/lib/*/libgallium* 2>/dev/null; true")
+    assert (tests.stdout, tests.stderr, drivers.stdout, drivers.stderr) == ("", "", "", "")
+    assert image.run("python", "-c", "import cv2; cv2.imread").returncode == 0  # it is linked with libGL
+
+
 def test_shared_memory_is_large_enough_for_workers(image, tmp_path):
     done = image.inv(
         "lab", "cifar10", "--where", "docker", "--stack", image.choice.stack.name, "--dry", folder=tmp_path

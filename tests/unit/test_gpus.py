@@ -88,6 +88,38 @@ def docker(program, tmp_path):
     return make
 
 
+# --- the client ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("about", "builder", "composes"),
+    [
+        ({"Version": "28.5.2", "Plugins": [{"Name": "buildx", "Version": "v0.29.1"}, {"Name": "compose", "Version": "v2.40.0"}]},
+         "buildx", True),
+        ({"Version": "28.5.2", "Plugins": [{"Name": "compose", "Version": "v2.40.0"}, None, "buildx"]}, "", True),
+        ({"Version": "28.5.2", "Plugins": [{"Name": "buildx", "Err": "permission denied", "Version": "v0.29.1"}]}, "", False),
+        ({"Version": "28.5.2", "Plugins": None}, "", False),
+        ({"Version": "20.10.24", "Plugins": []}, "BuildKit", False),
+    ],
+)  # fmt: skip
+def test_what_a_client_has_told_of_itself_is_not_asked_again(docker, tmp_path, monkeypatch, about, builder, composes):
+    docker({"ClientInfo": {"Context": "default", **about}})
+    monkeypatch.setattr(engine, "clients", lambda: [str(tmp_path / "docker")])
+    found = engine.find()
+    assert found.builder == builder
+    assert found.compose == ((found.client, "compose") if composes else ())
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert [words for words in asked if "buildx" in words or "compose" in words or words.startswith("version")] == []
+
+
+def test_a_client_that_tells_nothing_of_itself_is_asked(docker, tmp_path, monkeypatch):
+    docker({"ClientInfo": {"Context": "default"}})
+    monkeypatch.setattr(engine, "clients", lambda: [str(tmp_path / "docker")])
+    assert engine.find().builder == ""
+    asked = (tmp_path / "asked").read_text()
+    assert "buildx version" in asked and "compose version --short" in asked and "version --format" in asked
+
+
 # --- the way -------------------------------------------------------------------------------------------------------
 
 
