@@ -14,7 +14,7 @@ from labkit.stacks.catalog import LOCKS, Build, Stack
 TABLE = LOCKS / "sizes.toml"  # by scripts/lock.py: lock -> Python -> bytes of its files on the package index
 MBIT_100 = 12.5e6  # bytes per second
 UNPACKING_S = 60.0
-SYSTEM_GB = 0.6  # in an image below the packages: the base and what Dockerfile installs from the distribution
+SYSTEM_GB = 0.4  # in an image beyond the packages: the base and what Dockerfile installs of the distribution
 
 
 @dataclass(frozen=True)

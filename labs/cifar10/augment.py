@@ -62,7 +62,7 @@ def plan_epoch(count: int, shift: int, seed: int, epoch: int, flip: bool = True,
 
     An image is flipped in every second epoch, in the odd or the even ones by the toss of a coin: two epochs then show
     both views of each image, where tossing anew would show half of the images the same way twice.
-    Source: K. Jordan, 94% on CIFAR-10 in 3.29 Seconds (2024), section 3.5.
+    Source: K. Jordan, 94% on CIFAR-10 in 3.29 Seconds (2024), alternating flip.
     """
     first = torch.rand(count, generator=torch.Generator().manual_seed(seed)) < 0.5
     generator = torch.Generator().manual_seed(1_000_003 * (seed + 1) + epoch)

@@ -27,7 +27,11 @@ def whitening_filters(images: torch.Tensor, size: int = 2, eps: float = 5e-4) ->
 
 
 class BiasNorm(nn.BatchNorm2d):
-    """Batch normalisation whose scale stays 1: the next layer is normalised again, so a scale would do nothing."""
+    """Batch normalisation whose scale stays 1, as in the recipe that `Fast` follows.
+
+    The next layer is normalised again, so filters can take over most of what a scale does, but not all: GELU is not the
+    same at every scale.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, momentum=0.4)  # a run has few steps, so the running averages must follow quickly

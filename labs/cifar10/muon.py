@@ -11,7 +11,8 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
     """The orthogonal matrix nearest to `matrix` (rows, columns), roughly: its singular values come out near 1.
 
     With the singular value decomposition U S V', this is U V', reached without decomposing anything: each step of the
-    Newton-Schulz iteration sends every singular value s to a*s + b*s^3 + c*s^5, which pulls all of (0, 1] towards 1.
+    Newton-Schulz iteration sends every singular value s to a*s + b*s^3 + c*s^5, which makes small ones 3.4 times as
+    large and keeps the others between 0.68 and 1.21: near 1, never at it (1 itself becomes 0.70).
     Source: Jordan et al., Muon: an optimizer for hidden layers in neural networks (2024), with its coefficients.
     """
     x = matrix / (matrix.norm() + 1e-7)  # all singular values are now at most 1
@@ -27,8 +28,9 @@ class Muon(torch.optim.Optimizer):
     """Nesterov momentum, then `orthogonalise`, for convolution filters (out, in, kh, kw) that a normalisation follows.
 
     Such filters work the same at any length, so each keeps a fixed one (the root of its number of outputs): `lr` is
-    then how far a filter bank turns per step, at the first layer as at the last. Three `steps` of the iteration leave
-    the singular values between about 0.5 and 1.5, which trains as well as more steps do and costs less.
+    then how far a filter bank turns per step, at the first layer as at the last. Three `steps` of the iteration bring
+    every singular value from a fiftieth of the matrix's norm upwards to between 0.68 and 1.21 and make smaller ones 40
+    times as large, which trains as well as more steps do and costs less.
     """
 
     def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6, steps: int = 3) -> None:

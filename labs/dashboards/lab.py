@@ -54,17 +54,22 @@ def spirals(count: int, turns: float, seed: int) -> tuple[torch.Tensor, torch.Te
 
 
 class Network(nn.Module):
-    """Two hidden layers: points (N, 2) in, logits (N) out."""
+    """Two hidden layers or `more`: points (N, 2) in, logits (N) out."""
 
-    def __init__(self, hidden: int) -> None:
+    def __init__(self, hidden: int, layers: int = 2, activation: str = "tanh") -> None:
         super().__init__()
         self.first = nn.Linear(2, hidden)
         self.second = nn.Linear(hidden, hidden)
+        self.more = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(layers - 2))
         self.head = nn.Linear(hidden, 1)
+        self.activation = getattr(torch, activation)
 
     def features(self, points: torch.Tensor) -> torch.Tensor:
         """What the last hidden layer makes of the points, (N, hidden)."""
-        return torch.tanh(self.second(torch.tanh(self.first(4 * points))))
+        values = 4 * points
+        for layer in (self.first, self.second, *self.more):
+            values = self.activation(layer(values))
+        return values
 
     def forward(self, points: torch.Tensor) -> torch.Tensor:
         return self.head(self.features(points)).squeeze(1)
@@ -201,7 +206,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     """Train, fill both dashboards and read back what arrived. Returns the accuracy and the numbers of kinds."""
     points, labels = spirals(config.points, config.turns, run.seed)
     points, labels = points.to(run.device), labels.to(run.device)
-    network = Network(config.hidden).to(run.device)
+    network = Network(config.hidden, config.layers, config.activation).to(run.device)
     board = run.folder / "tensorboard" / "records"  # a folder of its own: TensorBoard reads one file at a time in each
     with SummaryWriter(str(board)) as writer:  # closed by a stop, too
         maps = train(network, points, labels, config, run, writer)

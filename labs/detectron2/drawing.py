@@ -114,6 +114,13 @@ def read(path: str) -> np.ndarray:
         raise UserError(error.message, "./inv data coco --verify") from None
 
 
+def resized(cfg: Any, image: np.ndarray) -> torch.Tensor:
+    """An image, uint8 (H, W, 3) BGR, as a model takes it: float32 (3, h, w)."""
+    resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
+    small = resize.get_transform(image).apply_image(image)
+    return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)).astype(np.float32))
+
+
 @torch.no_grad()
 def predict(cfg: Any, model: nn.Module, image: np.ndarray) -> dict[str, Any]:
     """What the model finds in an image, uint8 (H, W, 3) BGR: instances, sem_seg, panoptic_seg, as it has them.
@@ -121,10 +128,7 @@ def predict(cfg: Any, model: nn.Module, image: np.ndarray) -> dict[str, Any]:
     The same as detectron2's DefaultPredictor, which would load the weights a second time.
     """
     height, width = image.shape[:2]
-    resize = T.ResizeShortestEdge([cfg.INPUT.MIN_SIZE_TEST] * 2, cfg.INPUT.MAX_SIZE_TEST)
-    small = resize.get_transform(image).apply_image(image)
-    image = torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)).astype(np.float32))  # (3, h, w)
-    result: dict[str, Any] = model([{"image": image, "height": height, "width": width}])[0]
+    result: dict[str, Any] = model([{"image": resized(cfg, image), "height": height, "width": width}])[0]
     return result
 
 

@@ -28,7 +28,7 @@ from labkit.base.console import say
 from labkit.base.errors import UserError
 from labkit.runs.run import Run
 from labkit.runs.start import start
-from labs.detectron2 import configs, data, drawing, evaluation, training, weights
+from labs.detectron2 import configs, data, drawing, evaluation, inside, training, weights
 from labs.detectron2.config import PRESETS, Config
 
 
@@ -105,6 +105,7 @@ def work(config: Config, run: Run) -> dict[str, float]:
         drawing.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
                                   f"What the model finds with a score of {config.threshold} or more.",
                                   config.threshold)  # fmt: skip
+        inside.show(run, cfg, model, evaluation.records(cfg)[0]["file_name"], config.threshold)
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if config.tasks == ("train",):
         say(f"next: ./inv detectron2.eval --config {config.config}, or ./inv detectron2.demo")

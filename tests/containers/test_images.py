@@ -18,6 +18,7 @@ from labkit.base import files, mirrors, settings
 from labkit.base.programs import uv
 from labkit.cli import stacks
 from labkit.stacks import catalog, images, native
+from scripts import reproducible
 
 
 def test_a_second_setup_builds_nothing(image, tmp_path):
@@ -36,6 +37,18 @@ def test_the_image_tests_pass(image, tmp_path):
     done = image.inv("image.test", "--stack", image.choice.stack.name, folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"[1-9]\d* passed", done.stdout) and "skipped" not in done.stdout
+
+
+@pytest.mark.parametrize("image", ["notes"], indirect=True)
+def test_a_second_build_gives_the_same_files(image):
+    reproducible.build(image.docker, image.choice.stack, image.choice.build, "torch-labs-twice:test")
+    try:
+        first, second = (reproducible.contents(image.docker, name) for name in (image.tag, "torch-labs-twice:test"))
+    finally:
+        subprocess.run([image.docker.client, "image", "rm", "torch-labs-twice:test"], stdout=subprocess.DEVNULL)
+    assert len(first) > 30_000 and reproducible.differing(first, second)[1] == []
+    changed = {**second, "/opt/lab/bin/python": "other"}  # a file that differs would be noticed
+    assert reproducible.differing(first, changed)[1] == ["/opt/lab/bin/python"]
 
 
 def test_any_uid_has_a_home(image):

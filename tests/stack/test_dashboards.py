@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 import numpy as np
+import torch
+from torch.nn import functional as F
 
 from labkit.base.paths import ROOT
 from labs.dashboards import lab
@@ -46,3 +48,15 @@ def test_an_image_is_upright():
     shown = lab.image(probabilities)
     assert shown.shape == (3, lab.ZOOM * lab.SIDE, lab.ZOOM * lab.SIDE) and shown.dtype == np.uint8
     assert (shown[:, -1, 0] == [230, 159, 0]).all() and (shown[:, 0, 0] == [86, 180, 233]).all()
+
+
+def test_gradients_vanish_through_eight_sigmoids_and_not_through_two_layers():
+    points, labels = lab.spirals(400, 1.5, 0)
+    shares = {}
+    for layers, activation in ((2, "tanh"), (8, "sigmoid")):
+        torch.manual_seed(0)
+        network = lab.Network(32, layers, activation)
+        F.binary_cross_entropy_with_logits(network(points), labels).backward()
+        last = [network.second, *network.more][-1]
+        shares[layers] = float(network.first.weight.grad.abs().mean() / last.weight.grad.abs().mean())
+    assert shares[2] > 0.1 and shares[8] < 1e-4, shares

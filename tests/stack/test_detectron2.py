@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import torchvision
 from detectron2.data import DatasetCatalog, MetadataCatalog
 from detectron2.evaluation import COCOPanopticEvaluator, SemSegEvaluator
 from detectron2.modeling import build_model
@@ -28,7 +29,7 @@ from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
 from labkit.data import samples
 from labkit.runs import compat
-from labs.detectron2 import configs, data, drawing, evaluation, lab, weights
+from labs.detectron2 import configs, data, drawing, evaluation, inside, lab, weights
 
 QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "1"]
 STEPS = 10
@@ -480,3 +481,30 @@ def test_names_of_classes_are_no_formulas(name):
     found = Instances((64, 64), pred_boxes=Boxes(torch.tensor([[4.0, 4.0, 40.0, 40.0]])), scores=torch.tensor([0.9]),
                       pred_classes=torch.tensor([0]))  # fmt: skip
     assert drawing.draw(np.zeros((64, 64, 3), np.uint8), {"instances": found}, meta, 0.5).shape[2] == 3
+
+
+def test_suppression_by_hand_is_torchvisions():
+    for seed in range(20):
+        torch.manual_seed(seed)
+        corners = torch.rand(200, 2) * 50
+        boxes = torch.cat([corners, corners + torch.rand(200, 2) * 30], dim=1)
+        levels = torch.randint(0, 3, (200,))
+        theirs = torchvision.ops.batched_nms(boxes, torch.arange(200, 0, -1).float(), levels, 0.5) if compat.MODERN else (
+            torchvision.ops.nms(boxes + levels[:, None].float() * 1000, torch.arange(200, 0, -1).float(), 0.5)
+        )
+        assert inside.suppress(boxes, levels, 0.5) == theirs.tolist()
+
+
+def test_the_stages_are_those_of_the_model(drawn):
+    cfg = configs.load("tiny", [])
+    cfg.MODEL.DEVICE = "cpu"
+    torch.manual_seed(0)
+    model = build_model(cfg).eval()
+    image = drawing.read(str(drawn[1] / "val2017" / "000000000121.jpg"))
+    seen = inside.stages(cfg, model, image)
+    with torch.no_grad():
+        batch = model.preprocess_image([{"image": drawing.resized(cfg, image)}])
+        (theirs,), _ = model.proposal_generator(batch, model.backbone(batch.tensor), None)
+    ours = seen.proposals[seen.kept]
+    assert len(ours) == len(theirs) and torch.allclose(ours, theirs.proposal_boxes.tensor, atol=1e-3)
+    assert torch.allclose(seen.objectness[seen.kept], theirs.objectness_logits.sigmoid(), atol=1e-5)
