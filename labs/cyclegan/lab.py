@@ -120,7 +120,7 @@ class Trainer:
         self.gan = CycleGAN(config).to(device)
         generators = [*self.gan.generator_ab.parameters(), *self.gan.generator_ba.parameters()]
         self.discriminators = [*self.gan.discriminator_a.parameters(), *self.gan.discriminator_b.parameters()]
-        # betas: with the usual 0.9 the optimizer follows where the other network was ten steps ago (DCGAN, section 3)
+        # betas: with the usual 0.9 the optimizer follows where the other network was ten steps ago (DCGAN, section 4)
         self.optimizers = [torch.optim.Adam(parameters, lr=config.lr, betas=(0.5, 0.999), **compat.FUSED)
                            for parameters in (generators, self.discriminators)]  # fmt: skip
         self.pools = ImagePool(config.pool), ImagePool(config.pool)  # of fake A, of fake B
