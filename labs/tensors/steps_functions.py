@@ -108,7 +108,7 @@ GROUPS = (
              "True"),
         step("pathwise",
              both("Pathwise: differentiate x = mu + noise itself.",
-                  "pathwise derivative：直接对 x = μ + 噪声求导（重新参数化）。"),
+                  "pathwise derivative：直接对 x = μ + 噪声求导（重参数化）。"),
              "mu = torch.tensor(1.5, requires_grad=True)\nx = torch.distributions.Normal(mu, 1.0).rsample((400000,))\n"
              "(x ** 2).mean().backward()\nabs(float(mu.grad) - 2 * 1.5) < 0.02", "True"),
         step("estimator-spread", both("Both are right on average, but the score function scatters far more.",
