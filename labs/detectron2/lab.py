@@ -105,7 +105,8 @@ def work(config: Config, run: Run) -> dict[str, float]:
         drawing.show_predictions(run, cfg, model.eval(), evaluation.records(cfg)[:6], "demo",
                                   f"What the model finds with a score of {config.threshold} or more.",
                                   config.threshold)  # fmt: skip
-        inside.show(run, cfg, model, evaluation.records(cfg)[0]["file_name"], config.threshold)
+        fullest = max(evaluation.records(cfg), key=lambda record: len(record.get("annotations", ())))
+        inside.show(run, cfg, model, fullest["file_name"], config.threshold)
     metrics["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     if config.tasks == ("train",):
         say(f"next: ./inv detectron2.eval --config {config.config}, or ./inv detectron2.demo")
