@@ -127,39 +127,42 @@ def seen(layers: nn.Sequential) -> int:
 
 
 def chains() -> dict[str, nn.Sequential]:
-    """Small chains of layers, 4 channels wide, on one channel; activations and pooling as their originals have them."""
+    """Small chains of layers, 8 channels wide, on one channel; activations and pooling as their originals have them."""
     def stage(inputs: int, depth: int, kernel: int = 3, stride: int = 1, dilation: int = 1) -> list[nn.Module]:
         layers: list[nn.Module] = []
         for k in range(depth):
-            layers += [nn.Conv2d(inputs if k == 0 else 4, 4, kernel, stride, dilation * (kernel // 2), dilation),
+            layers += [nn.Conv2d(inputs if k == 0 else 8, 8, kernel, stride, dilation * (kernel // 2), dilation),
                        nn.ReLU()]  # fmt: skip
         return layers
 
     vgg: list[nn.Module] = []
     for k, depth in enumerate((2, 2, 3, 3, 3)):
-        vgg += [*stage(4 if k else 1, depth), nn.MaxPool2d(2)]
+        vgg += [*stage(8 if k else 1, depth), nn.MaxPool2d(2)]
     return {
         "3 x 3 three times": nn.Sequential(*stage(1, 3)),
         "7 x 7": nn.Sequential(*stage(1, 1, kernel=7)),
-        "3 x 3, dilation 1, 2, 4": nn.Sequential(*stage(1, 1), *stage(4, 1, dilation=2), *stage(4, 1, dilation=4)),
-        "LeNet": nn.Sequential(*stage(1, 1, 5), nn.MaxPool2d(2), *stage(4, 1, 5), nn.MaxPool2d(2)),
-        "AlexNet, as published": nn.Sequential(*stage(1, 1, 11, stride=4), nn.MaxPool2d(3, 2), *stage(4, 1, 5),
-                                               nn.MaxPool2d(3, 2), *stage(4, 3), nn.MaxPool2d(3, 2)),
+        "3 x 3, dilation 1, 2, 4": nn.Sequential(*stage(1, 1), *stage(8, 1, dilation=2), *stage(8, 1, dilation=4)),
+        "LeNet": nn.Sequential(*stage(1, 1, 5), nn.MaxPool2d(2), *stage(8, 1, 5), nn.MaxPool2d(2)),
+        "AlexNet, as published": nn.Sequential(*stage(1, 1, 11, stride=4), nn.MaxPool2d(3, 2), *stage(8, 1, 5),
+                                               nn.MaxPool2d(3, 2), *stage(8, 3), nn.MaxPool2d(3, 2)),
         "VGG16": nn.Sequential(*vgg),
     }  # fmt: skip
 
 
+def drawn_gradient(layers: nn.Sequential, side: int, seed: int) -> torch.Tensor:
+    """With random weights, ReLU and max-pooling as they are: |gradient| (side, side) of one channel in the middle."""
+    random = copy.deepcopy(layers)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        for layer in random:
+            if isinstance(layer, nn.Conv2d):
+                layer.reset_parameters()
+        noise = torch.randn(1, 1, side, side)
+    return gradient(random, noise, slice(1))
+
+
 def shares(layers: nn.Sequential, seeds: int) -> list[float]:
-    """With random weights, ReLU and max-pooling as they are: how much of the field the gradient shows, by seed."""
+    """How much of the field the gradient shows with random weights, by seed."""
     size = window(layers).size
-    found = []
-    for seed in range(seeds):
-        random = copy.deepcopy(layers)
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            for layer in random:
-                if isinstance(layer, nn.Conv2d):
-                    layer.reset_parameters()
-            noise = torch.randn(1, 1, side_for(size), side_for(size))
-        found.append(extent(gradient(random, noise, slice(1)).sum(dim=0)) / size)
-    return found
+    found = (drawn_gradient(layers, side_for(size), seed) for seed in range(seeds))
+    return [extent(each.sum(dim=0)) / size for each in found]
