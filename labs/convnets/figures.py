@@ -104,6 +104,14 @@ UPSAMPLERS: dict[str, Callable[[], nn.Module]] = {
     "nearest x 2, then 3 x 3": lambda: nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(1, 1, 3, 1, 1, bias=False)),
 }
 
+WAYS = {
+    "kernel 3, stride 2": both("kernel 3, stride 2", "核 3，步幅 2"),
+    "kernel 4, stride 2": both("kernel 4, stride 2", "核 4，步幅 2"),
+    "kernel 5, stride 3": both("kernel 5, stride 3", "核 5，步幅 3"),
+    "kernel 6, stride 3": both("kernel 6, stride 3", "核 6，步幅 3"),
+    "nearest x 2, then 3 x 3": both("nearest x 2, then 3 x 3", "最近邻放大 2 倍，再 3 x 3"),
+}  # fmt: skip
+
 
 def weights_set(layer: nn.Module, seed: int | None) -> nn.Module:
     """All weights 1, or with a `seed` drawn around 1: as kernels are that have learned to be smooth, but not quite."""
@@ -153,7 +161,7 @@ def show_checkerboards(run: Run) -> None:
         "（上方数字）；除得尽时这一部分消失，只剩权重本身造成的不均匀。先放大再卷积，则处处均匀。"))  # fmt: skip
     heads = [both("way to enlarge", "放大方式"), both("weights of one", "权重全为 1"),
              both("weights around 1, mean of 50", "1 附近的随机权重，50 次平均")]  # fmt: skip
-    run.table("checkerboard", heads, [[name, f"{even:.1%}", f"{drawn:.1%}"] for name, (_, even, drawn) in found.items()],
+    run.table("checkerboard", heads, [[WAYS[name], f"{even:.1%}", f"{drawn:.1%}"] for name, (_, even, drawn) in found.items()],
               both("How uneven an even image becomes: standard deviation by mean, away from the rim.",
                    "均匀的图变得多不均匀：标准差除以均值（不计边缘）。"))  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from labkit.base.language import both
+from labkit.base.language import Both, both, each
 from labkit.runs.run import Run
 from labs.convnets.counting import by_hand
 from labs.convnets.fields import window
@@ -19,34 +19,33 @@ def plain(size: int, stride: int = 1, groups: int = 1, dilation: int = 1, inputs
     return nn.Conv2d(inputs, outputs, size, stride, dilation * (size // 2), dilation, groups, bias=False)
 
 
-def ways() -> list[tuple[str, str, nn.Sequential]]:
+def ways() -> list[tuple[Both | str, str, nn.Sequential]]:
     """(what, what it is compared with, the layers): all from 64 maps to 64 maps."""
     quarter = CHANNELS // 4
     return [
         ("7 x 7", "7 x 7", nn.Sequential(plain(7))),
-        ("3 x 3 three times", "7 x 7", nn.Sequential(plain(3), plain(3), plain(3))),
+        (both("3 x 3 three times", "3 x 3 三次"), "7 x 7", nn.Sequential(plain(3), plain(3), plain(3))),
         ("5 x 5", "5 x 5", nn.Sequential(plain(5))),
-        ("3 x 3 twice", "5 x 5", nn.Sequential(plain(3), plain(3))),
+        (both("3 x 3 twice", "3 x 3 两次"), "5 x 5", nn.Sequential(plain(3), plain(3))),
         ("3 x 3", "3 x 3", nn.Sequential(plain(3))),
-        ("3 x 3 in 4 groups", "3 x 3", nn.Sequential(plain(3, groups=4))),
-        ("depthwise 3 x 3, then 1 x 1", "3 x 3", nn.Sequential(plain(3, groups=CHANNELS), plain(1))),
-        ("the same, 1 x 1 in 4 groups, shuffle", "3 x 3",
+        (both("3 x 3 in 4 groups", "3 x 3，4 组"), "3 x 3", nn.Sequential(plain(3, groups=4))),
+        (both("depthwise 3 x 3, then 1 x 1", "逐通道 3 x 3，再 1 x 1"), "3 x 3", nn.Sequential(plain(3, groups=CHANNELS), plain(1))),
+        (both("the same, 1 x 1 in 4 groups, shuffle", "同上，1 x 1 分 4 组再 shuffle"), "3 x 3",
          nn.Sequential(plain(3, groups=CHANNELS), plain(1, groups=4), Shuffle(4))),
-        ("1 x 1 to a quarter, 3 x 3, 1 x 1 back", "3 x 3",
+        (both("1 x 1 to a quarter, 3 x 3, 1 x 1 back", "1 x 1 减到四分之一，3 x 3，1 x 1 还原"), "3 x 3",
          nn.Sequential(plain(1, outputs=quarter), plain(3, inputs=quarter, outputs=quarter), plain(1, inputs=quarter))),
-        ("pool 2 x 2, then 3 x 3", "3 x 3", nn.Sequential(nn.MaxPool2d(2), plain(3))),
-        ("3 x 3, stride 2", "3 x 3", nn.Sequential(plain(3, stride=2))),
-        ("3 x 3, dilation 2", "3 x 3", nn.Sequential(plain(3, dilation=2))),
+        (both("pool 2 x 2, then 3 x 3", "先 2 x 2 池化，再 3 x 3"), "3 x 3", nn.Sequential(nn.MaxPool2d(2), plain(3))),
+        (both("3 x 3, stride 2", "3 x 3，步幅 2"), "3 x 3", nn.Sequential(plain(3, stride=2))),
+        (both("3 x 3, dilation 2", "3 x 3，dilation 2"), "3 x 3", nn.Sequential(plain(3, dilation=2))),
     ]  # fmt: skip
 
 
 def table(run: Run) -> None:
     """Parameters, MACs and field of each, beside what it stands for."""
     maps, rows = torch.zeros(1, CHANNELS, SIDE, SIDE), []
-    ways_to = {what: (like, layers) for what, like, layers in ways()}
-    cost = {what: by_hand(layers, maps) for what, (_, layers) in ways_to.items()}
-    for what, (like, layers) in ways_to.items():
-        of, than = cost[what], cost[like]
+    cost = {each(what)["en"]: by_hand(layers, maps) for what, _, layers in ways()}
+    for what, like, layers in ways():
+        of, than = cost[each(what)["en"]], cost[like]
         rows.append([what, f"{of.parameters:,}", f"{of.parameters / than.parameters:.2f}", f"{of.macs / 1e6:.2f}",
                      f"{of.macs / than.macs:.2f}", like, f"{of.numbers:,}", window(layers).size])  # fmt: skip
     heads = [both("layers", "层"), both("weights", "权重数"), both("ratio", "比值"), both("MACs, million", "MAC，百万"),

@@ -15,7 +15,10 @@ from labs.convnets import fields, savings
 from labs.convnets.ways import Gate
 from labs.convnets.zoo import KINDS
 
-SEEDS = 20
+SEEDS = 10
+CHAINS = {"3 x 3 three times": both("3 x 3 three times", "3 x 3 三次"),
+          "3 x 3, dilation 1, 2, 4": both("3 x 3, dilation 1, 2, 4", "3 x 3，dilation 1、2、4"),
+          "AlexNet, as published": both("AlexNet, as published", "AlexNet（原论文）")}  # fmt: skip
 
 
 def field_of_all(run: Run, names: Sequence[str]) -> int:
@@ -60,7 +63,7 @@ def chains(run: Run) -> int:
         profile = torch.from_numpy(ones.sum(axis=0))
         shares = fields.shares(layers, SEEDS)
         same += fields.extent(profile) == size
-        rows.append([name, size, fields.extent(profile), f"{fields.effective(profile):.0f}",
+        rows.append([CHAINS.get(name, name), size, fields.extent(profile), f"{fields.effective(profile):.0f}",
                      f"{min(shares):.0%} - {max(shares):.0%}", f"{np.mean(shares):.0%}",
                      f"{sum(share == 0 for share in shares)}"])  # fmt: skip
         alive = [seed for seed, share in enumerate(shares) if share] or [0]
