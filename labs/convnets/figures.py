@@ -93,6 +93,16 @@ def reading(seed: int) -> Figure:
     return figure
 
 
+def show_reading(run: Run) -> None:
+    """What one output of every layer reads."""
+    run.figure("reads", reading(run.seed), both(
+        "What one output reads: the input's four channels of 7 x 7, by the size of the gradient of the output in the "
+        "middle of channel 0, and how many of the 196 numbers that are. Max pooling reads one, the largest. In training "
+        "batch normalisation reads its whole channel, in eval its own place only.",
+        "一个输出读取哪些输入：图中是输入的四个 7 x 7 通道，颜色为第 0 通道中央那个输出对它们的梯度大小，数字为 196 个数中"
+        "读到了几个。最大池化只读到一个：最大的那个。BN 训练时读整个通道，eval 时只读自己的位置。"))  # fmt: skip
+
+
 # ---- checkerboards ----
 
 
@@ -177,7 +187,7 @@ def gaps(seed: int, sizes: tuple[int, ...] = (2, 4, 8, 16, 32, 64, 128)) -> tupl
 
 def batch_statistics(run: Run) -> None:
     """Small batches, and one channel before and after."""
-    figure, axes = plots.figure(1, 2, width=8.5, height=2.8)
+    figure, axes = plots.figure(1, 3, width=10.0, height=2.8)
     sizes, far = gaps(run.seed)
     axes[0, 0].loglog(sizes, far, "o", label="500 batches each")
     axes[0, 0].loglog(sizes, 1 / np.sqrt(sizes), label="1 / root of the size")
@@ -187,15 +197,15 @@ def batch_statistics(run: Run) -> None:
     axes[0, 0].set_xlabel("values in a batch")
     axes[0, 0].set_ylabel("error of the mean, deviations")
     axes[0, 0].legend(fontsize=8)
-    axes[0, 0].set_title("what a batch knows of the mean")
+    axes[0, 0].set_title("small batches")
     random = np.random.RandomState(run.seed)
     values = np.where(random.rand(4000) < 0.7, random.gamma(2, 1, 4000), 12 + random.randn(4000))
     after = nn.BatchNorm1d(1)(torch.from_numpy(values).float().unsqueeze(1)).detach().numpy()
-    axes[0, 1].hist(values, 80, color=plots.COLOURS[0], alpha=0.7, label="before")
-    axes[0, 1].hist(after, 80, color=plots.COLOURS[1], alpha=0.7, label="after: mean 0, variance 1")
-    axes[0, 1].set_xlabel("value")
-    axes[0, 1].legend(fontsize=8)
-    axes[0, 1].set_title("the shape stays")
+    for axis, shown, title in ((axes[0, 1], values, "a channel before"), (axes[0, 2], after, "and after")):
+        axis.hist(shown, 80, color=plots.COLOURS[0])
+        axis.set_title(f"{title}: mean {shown.mean():.1f}, variance {shown.var():.1f}".replace("-0.0", "0.0"))
+        axis.set_xlabel("value")
+        axis.set_ylabel("how many")
     figure.tight_layout()
     run.figure("batch-norm", figure, both(
         "Left: the fewer values a channel has in a batch, the more its mean is chance, and that chance goes into every "
@@ -203,15 +213,3 @@ def batch_statistics(run: Run) -> None:
         "variance 0. They are moved and scaled to mean 0 and variance 1; two humps stay two humps.",
         "左：一个 batch 里每通道的值越少，均值越靠运气，而这份运气会传给同批的每张图。右：笔记说把分布拉回到"
         "“均值为0方差为0的标准正态分布”；其实只是平移和缩放到均值 0、方差 1，两个峰仍是两个峰。"))  # fmt: skip
-
-
-def show(run: Run) -> None:
-    """All pictures of the layers."""
-    run.figure("reads", reading(run.seed), both(
-        "What one output reads: the input's four channels of 7 x 7, by the size of the gradient of the output in the "
-        "middle of channel 0, and how many of the 196 numbers that are. Max pooling reads one, the largest. In training "
-        "batch normalisation reads its whole channel, in eval its own place only.",
-        "一个输出读取哪些输入：图中是输入的四个 7 x 7 通道，颜色为第 0 通道中央那个输出对它们的梯度大小，数字为 196 个数中"
-        "读到了几个。最大池化只读到一个：最大的那个。BN 训练时读整个通道，eval 时只读自己的位置。"))  # fmt: skip
-    show_checkerboards(run)
-    batch_statistics(run)

@@ -12,6 +12,8 @@ it takes and how these are saved, and what each of the well-known networks added
 
 from __future__ import annotations
 
+from typing import Callable
+
 from labkit.base.console import say
 from labkit.base.language import both
 from labkit.runs import steps
@@ -21,21 +23,26 @@ from labs.convnets import figures, looking, measured, race, seeing, steps_convol
 from labs.convnets.config import PRESETS, Config, chosen
 from labs.convnets.steps_convolutions import SETUP
 
-GROUPS = (
-    steps_convolutions.CONVOLUTION,
-    steps_convolutions.KINDS,
-    steps_layers.POOLING,
-    steps_layers.ACTIVATIONS,
-    steps_layers.NORMALISATION,
-    steps_layers.LINEAR,
-    steps_layers.LOSSES,
+# The steps of each part of the notes, and the pictures that come after them.
+LESSONS: tuple[tuple[steps.Group, tuple[Callable[[Run], None], ...]], ...] = (
+    (steps_convolutions.CONVOLUTION, ()),
+    (steps_convolutions.KINDS, (figures.show_reading, figures.show_checkerboards)),
+    (steps_layers.POOLING, ()),
+    (steps_layers.ACTIVATIONS, ()),
+    (steps_layers.NORMALISATION, (figures.batch_statistics,)),
+    (steps_layers.LINEAR, ()),
+    (steps_layers.LOSSES, ()),
 )
+GROUPS = tuple(group for group, _ in LESSONS)
 
 
 def layers(run: Run) -> dict[str, float]:
     """Every layer by hand and by PyTorch, and the pictures of what they read. Returns how many steps hold."""
-    held = sum(steps.table(run, f"steps-{number}", group, SETUP) for number, group in enumerate(GROUPS, start=1))
-    figures.show(run)
+    held = 0
+    for number, (group, pictures) in enumerate(LESSONS, start=1):
+        held += steps.table(run, f"steps-{number}", group, SETUP)
+        for draw in pictures:
+            draw(run)
     run.note(both(
         "Of what the notes say in these sections, this does not hold: torch.nn.ReLu and nn.dropout() do not exist (nn.ReLU, "
         "nn.Dropout); batch normalisation gives a variance of 1, not 0, and no normal distribution; a “deconvolution” "

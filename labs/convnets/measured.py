@@ -36,9 +36,8 @@ def costs(run: Run, names: Sequence[str]) -> int:
                      f"{theirs / MEGA:.2f}", f"{found.flops / MEGA:.1f}", f"{4 * found.numbers / MEGA:.2f}",
                      f"{16 * found.parameters / MEGA:.1f}"])  # fmt: skip
     heads = [both("network", "网络"), both("weights, million", "权重，百万"), both("MACs, million", "MAC，百万"),
-             both("fvcore's “flops”, million", "fvcore 的“flops”，百万"), both("FLOPs, million", "FLOP，百万"),
-             both("outputs of all layers, MB an image", "各层输出，每图 MB"),
-             both("weights with Adam, MB", "权重加 Adam，MB")]  # fmt: skip
+             both("fvcore", "fvcore"), both("FLOPs, million", "FLOP，百万"),
+             both("outputs, MB", "各层输出，MB"), both("weights and Adam, MB", "权重与 Adam，MB")]  # fmt: skip
     run.table("costs", heads, rows, both(
         f"One image of 32 x 32, ten classes. By hand and by fvcore agree on {same} of {len(rows)}. A MAC is a product and its "
         "sum, two FLOPs; what fvcore calls flops are MACs, which is why two tables of one network differ by 2. Memory of a "
@@ -69,17 +68,16 @@ def times(run: Run, names: Sequence[str], batch: int, repeats: int) -> None:
         del network
     heads = [both("network", "网络"), both("year", "年份"), both("its idea", "要点"),
              both("weights, million", "权重，百万"), both("MACs, million", "MAC，百万"),
-             both("forward, ms an image", "前向，毫秒/图"), both("backward, ms", "反向，毫秒"),
-             both("in", "数据类型"), both("in the other dtype, both ms", "另一类型，合计毫秒"),
-             both("GMAC a second", "每秒十亿次 MAC")]  # fmt: skip
+             both("forward, ms", "前向，毫秒"), both("backward, ms", "反向，毫秒"),
+             both("in", "数据类型"), both("the other dtype, ms", "另一类型，毫秒"), both("GMAC/s", "十亿 MAC/秒")]  # fmt: skip
     only = both("", "") if len(able) > 1 else both(
         " This machine has no instructions for bfloat16, so float32 alone was tried.",
         "本机没有 bfloat16 指令，因此只测了 float32。")  # fmt: skip
     about = both(
-        f"Measured here, in training, {batch} images in a step, the shortest of {repeats}: they differ from run to run and "
+        f"Measured here, milliseconds an image, in training, {batch} images in a step, the shortest of {repeats}: times differ from run to run and "
         "from machine to machine. The last column counts a step as three forwards' MACs. Few MACs are not fast: "
         "depthwise and grouped convolutions, and many small layers, have little to compute on what they fetch.",
-        f"在本机实测：训练模式，每步 {batch} 张图，取 {repeats} 次中最短者；每次运行、每台机器都会不同。最后一列把一步算作三次前向的 "
+        f"在本机实测，单位为每图毫秒：训练模式，每步 {batch} 张图，取 {repeats} 次中最短者；每次运行、每台机器都会不同。最后一列把一步算作三次前向的 "
         "MAC。MAC 少不等于快：逐通道卷积、分组卷积和大量小层，取来的数据多，能做的运算少。")  # fmt: skip
     run.table("networks", heads, rows, joined("", [about, only]))
     run.figure("time-over-macs", over_macs(points), both(
@@ -96,10 +94,11 @@ def over_macs(points: Sequence[tuple[str, float, float]]) -> plots.Figure:
     best = min(ms / macs for _, macs, ms in points)
     reach = np.array([min(macs for _, macs, _ in points), max(macs for _, macs, _ in points)])
     axis.plot(reach, best * reach, color="#999999", linewidth=1.0)
-    for number, (name, macs, ms) in enumerate(points):
+    for number, (name, macs, ms) in enumerate(sorted(points, key=lambda point: point[2] / point[1])):
         colour = plots.COLOURS[number % len(plots.COLOURS)]
         axis.plot(macs, ms, "o", color=colour)
-        axis.annotate(f"{KINDS[name].title} x{ms / macs / best:.1f}", (macs, ms), xytext=(5, 3), fontsize=7.5,
+        axis.annotate(f"{KINDS[name].title} x{ms / macs / best:.1f}", (macs, ms), fontsize=7.5,
+                      xytext=(5, -9) if number % 2 == 0 else (-5, 5), ha="left" if number % 2 == 0 else "right",
                       textcoords="offset points", color=colour)  # fmt: skip
     axis.set_xscale("log")
     axis.set_yscale("log")

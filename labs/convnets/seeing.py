@@ -84,8 +84,9 @@ def chains(run: Run) -> int:
     figure, axes = plots.figure(2, len(shown), width=10.5, height=2.1)
     for column, (name, (ones, random, size)) in enumerate(shown.items()):
         for row, amounts in enumerate((ones, random)):
-            axis, side = axes[row, column], len(amounts)
-            cut = slice((side - size) // 2 - size // 4 - 1, (side + size) // 2 + size // 4 + 2)
+            axis = axes[row, column]
+            inside = np.flatnonzero(ones.sum(axis=0))
+            cut = slice(max(inside[0] - size // 4 - 1, 0), inside[-1] + size // 4 + 2)
             axis.imshow(np.ma.masked_equal(amounts[cut, cut], 0) ** 0.4, cmap="Blues", vmin=-0.4, vmax=1)
             axis.set_xticks([])
             axis.set_yticks([])

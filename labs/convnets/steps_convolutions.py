@@ -17,6 +17,7 @@ from torchvision import ops
 from labs.convnets import byhand, counting, fields, ways
 
 warnings.simplefilter("ignore")  # of PyTorch 1.5 about what upsampling used to do
+torch.set_printoptions(precision=2, sci_mode=False, threshold=12, edgeitems=1, linewidth=60)
 torch.manual_seed(0)
 x = torch.randn(2, 4, 6, 7)  # maps (N, C, H, W)
 weight = torch.randn(6, 4, 3, 3)  # (outputs, inputs, height, width) of a kernel
