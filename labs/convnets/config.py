@@ -37,16 +37,19 @@ class Config:
                                         "你自己的图片：训练好的网络是根据哪里作出判断的？"),
                              path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the race whose networks look at it: a run or a file (default: the "
-                                               "latest finished one)", "用哪次竞赛的网络：run 或文件（默认最近完成的一次）"),
+                                               "latest finished one)",
+                                               "用哪次竞赛的网络：run 或文件（默认最近完成的一次）"),
                                     path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse networks that there are not, and options of a race where there is none."""
         chosen(self.networks)
         if self.steps and not self.race:
-            raise UserError("--steps is of the race, and --race is not given", "./inv lab convnets -- --race --steps 100")
+            raise UserError("--steps is of the race, and --race is not given",
+                            "./inv lab convnets -- --race --steps 100")
         if self.race and self.part != "all":
-            raise UserError(f"--race trains the networks in place of --part {self.part}", "./inv lab convnets -- --race")
+            raise UserError(f"--race trains the networks in place of --part {self.part}",
+                            "./inv lab convnets -- --race")
 
     @property
     def trains(self) -> bool:

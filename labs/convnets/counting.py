@@ -55,7 +55,8 @@ def by_hand(network: nn.Module, image: torch.Tensor) -> Costs:
         if not isinstance(layer, (nn.Identity, nn.Flatten)):
             numbers += output.numel()
 
-    layers = [layer for layer in network.modules() if isinstance(layer, (Sum, Cat, Split)) or not list(layer.children())]
+    every = list(network.modules())
+    layers = [layer for layer in every if isinstance(layer, (Sum, Cat, Split)) or not list(layer.children())]
     hooks = [layer.register_forward_hook(look) for layer in layers]
     network.eval()
     with torch.no_grad():

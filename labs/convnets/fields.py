@@ -85,7 +85,7 @@ def straight(layers: nn.Module) -> nn.Module:
 def gradient(layers: nn.Module, image: torch.Tensor, channels: slice = slice(None)) -> torch.Tensor:
     """|d output / d image| of the place in the middle, summed over the image's channels: (H, W) of (1, C, H, W).
 
-    All `channels` of the output at that place are looked at; one alone may see less, as where ways were put side by side.
+    All `channels` of the output at that place are looked at: where ways were put side by side, one alone may see less.
     """
     image = image.clone().requires_grad_()
     maps = layers.eval()(image)

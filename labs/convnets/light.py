@@ -82,7 +82,8 @@ def mobilenetv3(classes: int, width: float = 1) -> nn.Sequential:
 
 
 def shuffled(inputs: int, outputs: int, stride: int, groups: int) -> nn.Sequential:
-    """ShuffleNet's block: 1 x 1 in groups, shuffle, depthwise 3 x 3, 1 x 1 in groups; added to, or beside, the input."""
+    """ShuffleNet's block: 1 x 1 in groups, shuffle, depthwise 3 x 3, 1 x 1 in groups; added to, or beside, the "
+    "input."""
     inner = outputs // 4
     grown = outputs - inputs if stride == 2 else outputs
     first = 1 if inputs < inner else groups  # the first layer has too few channels to be divided

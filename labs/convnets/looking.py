@@ -76,19 +76,21 @@ def show_maps(run: Run, networks: Mapping[str, nn.Sequential], pixels: torch.Ten
         said.append([])
         for column, (name, network) in enumerate(networks.items(), start=1):
             probabilities, found = activation_map(network, normalise(image.unsqueeze(0)).contiguous())
-            heat = F.interpolate(found[None, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)[0, 0].numpy()
+            wide = F.interpolate(found[None, None], size=(SIDE, SIDE), mode="bilinear", align_corners=False)
             best = int(probabilities.argmax())
             said[-1].append((classes[best], float(probabilities[best])))
             axes[row, column].imshow(image.numpy())
-            axes[row, column].imshow(heat, cmap="inferno", vmin=0, vmax=1, alpha=0.55, interpolation="bilinear")
+            axes[row, column].imshow(wide[0, 0].numpy(), cmap="inferno", vmin=0, vmax=1, alpha=0.55)
             title = f"{KINDS[name].title}\n" if row == 0 else ""
             axes[row, column].set_title(f"{title}{plots.plain(classes[best])} {probabilities[best]:.0%}", fontsize=6.5,
                                         fontweight="normal", loc="center", pad=2)  # fmt: skip
     figure.tight_layout(pad=0.3)
     run.figure("maps", figure, both(
-        "Class-activation maps (Grad-CAM): bright where the last feature maps speak for the class that the network names. "
+        "Class-activation maps (Grad-CAM): bright where the last feature maps speak for the class that the network "
+        "names. "
         "They have 4 x 4 or 8 x 8 places, and each place may see the whole image, so they point rather than outline.",
-        "类激活图（Grad-CAM）：亮处表示最后的特征图支持网络所说的类别。它们只有 4 x 4 或 8 x 8 个位置，而每个位置都可能看到全图，"
+        "类激活图（Grad-CAM）：亮处表示最后的特征图支持网络所说的类别。它们只有 4 x 4 或 8 x 8 个位置，而每个位置都可"
+        "能看到全图，"
         "所以只是指出大致方位，并不勾勒轮廓。"))  # fmt: skip
     return said
 
@@ -124,9 +126,11 @@ def show_feature_maps(run: Run, name: str, network: nn.Sequential, image: torch.
             rows.append(small[:, 0].round().byte().numpy())
     figure = plots.gallery(np.concatenate(rows), columns=8, rows=[f"after layer {k}" for k in range(1, len(rows) + 1)])
     run.figure("feature-maps", figure, both(
-        f"Your image in {KINDS[name].title}: eight maps after each of its first layers; they get smaller (drawn at one size) "
+        f"Your image in {KINDS[name].title}: eight maps after each of its first layers; they get smaller (drawn at "
+        f"one size) "
         "and mean less to the eye.",
-        f"你的图在 {KINDS[name].title} 中：前几层各取八张特征图。越往后越小（这里画成同样大小），肉眼也越难看懂。"))  # fmt: skip
+        f"你的图在 {KINDS[name].title} 中：前几层各取八张特征图。"
+        "越往后越小（这里画成同样大小），肉眼也越难看懂。"))  # fmt: skip
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
@@ -150,7 +154,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
     for (name, _), (word, probability) in zip(networks.items(), said):
         say(f"{KINDS[name].title}: {word}, {probability:.0%}")
     if state.get("sample"):
-        warning = both("These networks were trained on the sample of synthetic shapes: they know nothing of real images.",
+        warning = both("These networks were trained on the sample of synthetic shapes: they know nothing of real "
+                       "images.",
                        "这些网络是用合成形状的样例训练的，不认识真实图片。")  # fmt: skip
         say(warning)
         run.note(warning)

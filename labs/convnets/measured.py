@@ -39,12 +39,17 @@ def costs(run: Run, names: Sequence[str]) -> int:
              both("fvcore", "fvcore"), both("FLOPs, million", "FLOP，百万"),
              both("outputs, MB", "各层输出，MB"), both("weights and Adam, MB", "权重与 Adam，MB")]  # fmt: skip
     run.table("costs", heads, rows, both(
-        f"One image of 32 x 32, ten classes. By hand and by fvcore agree on {same} of {len(rows)}. A MAC is a product and its "
-        "sum, two FLOPs; what fvcore calls flops are MACs, which is why two tables of one network differ by 2. Memory of a "
-        "training is what all layers put out, times the batch, and of each weight four numbers: itself, its gradient and "
+        f"One image of 32 x 32, ten classes. By hand and by fvcore agree on {same} of {len(rows)}. A MAC is a product "
+        f"and its "
+        "sum, two FLOPs; what fvcore calls flops are MACs, which is why two tables of one network differ by 2. Memory "
+        "of a "
+        "training is what all layers put out, times the batch, and of each weight four numbers: itself, its gradient "
+        "and "
         "two of Adam's.",
-        f"一张 32 x 32 的图，十类。手算与 fvcore 在 {len(rows)} 个网络中有 {same} 个一致。一次 MAC 是一次乘法加一次加法，"
-        "合 2 次 FLOP；fvcore 所说的 flops 其实是 MAC，所以同一网络的两张表会相差一倍。训练占的内存，一是各层输出乘以 batch，"
+        f"一张 32 x 32 的图，十类。手算与 fvcore 在 {len(rows)} 个网络中有 {same} 个一致。一次 MAC 是一次乘法加一次加"
+        f"法，"
+        "合 2 次 FLOP；fvcore 所说的 flops 其实是 MAC，所以同一网络的两张表会相差一倍。训练占的内存，一是各层输出乘以 "
+        "batch，"
         "二是每个权重四个数：本身、梯度、Adam 的两个动量。"))  # fmt: skip
     return same
 
@@ -63,21 +68,25 @@ def times(run: Run, names: Sequence[str], batch: int, repeats: int) -> None:
         other = f"{others[0].step * each:.2f}" if others else ""
         rows.append([KINDS[name].title, KINDS[name].year, KINDS[name].idea, f"{found.parameters / MEGA:.2f}",
                      f"{found.macs / MEGA:.1f}", f"{best.forward * each:.2f}", f"{best.backward * each:.2f}",
-                     str(best.dtype).split(".")[1], other, f"{3 * found.macs / best.step / 1e9 * batch:.1f}"])  # fmt: skip
+                     str(best.dtype).split(".")[1], other,
+                     f"{3 * found.macs / best.step / 1e9 * batch:.1f}"])  # fmt: skip
         points.append((name, found.macs / MEGA, best.step * each))
         del network
     heads = [both("network", "网络"), both("year", "年份"), both("its idea", "要点"),
              both("weights, million", "权重，百万"), both("MACs, million", "MAC，百万"),
              both("forward, ms", "前向，毫秒"), both("backward, ms", "反向，毫秒"),
-             both("in", "数据类型"), both("the other dtype, ms", "另一类型，毫秒"), both("GMAC/s", "十亿 MAC/秒")]  # fmt: skip
+             both("in", "数据类型"), both("the other dtype, ms", "另一类型，毫秒"), both("GMAC/s",
+                                                                                         "十亿 MAC/秒")]  # fmt: skip
     only = both("", "") if len(able) > 1 else both(
         " This machine has no instructions for bfloat16, so float32 alone was tried.",
         "本机没有 bfloat16 指令，因此只测了 float32。")  # fmt: skip
     about = both(
-        f"Measured here, milliseconds an image, in training, {batch} images in a step, the shortest of {repeats}: times differ from run to run and "
+        f"Measured here, milliseconds an image, in training, {batch} images in a step, the shortest of {repeats}: "
+        f"times differ from run to run and "
         "from machine to machine. The last column counts a step as three forwards' MACs. Few MACs are not fast: "
         "depthwise and grouped convolutions, and many small layers, have little to compute on what they fetch.",
-        f"在本机实测，单位为每图毫秒：训练模式，每步 {batch} 张图，取 {repeats} 次中最短者；每次运行、每台机器都会不同。最后一列把一步算作三次前向的 "
+        f"在本机实测，单位为每图毫秒：训练模式，每步 {batch} 张图，取 {repeats} 次中最短者；每次运行、每台机器都会不"
+        f"同。最后一列把一步算作三次前向的 "
         "MAC。MAC 少不等于快：逐通道卷积、分组卷积和大量小层，取来的数据多，能做的运算少。")  # fmt: skip
     run.table("networks", heads, rows, joined("", [about, only]))
     run.figure("time-over-macs", over_macs(points), both(

@@ -71,7 +71,8 @@ def _work(random: np.random.RandomState, size: int) -> Any:
 
 def _macs(inputs: int, outputs: int, kernel: int, height: int, width: int, groups: int) -> int:
     """By counting: what comes out where all that goes in is 1, of weights of one, added up."""
-    x, weight = torch.ones(1, inputs, height + kernel - 1, width + kernel - 1), torch.ones(outputs, inputs // groups, kernel, kernel)
+    x = torch.ones(1, inputs, height + kernel - 1, width + kernel - 1)
+    weight = torch.ones(outputs, inputs // groups, kernel, kernel)
     return int(F.conv2d(x, weight, groups=groups).double().sum())
 
 
@@ -105,7 +106,8 @@ def _with_holes(kernel: torch.Tensor, dilation: int) -> torch.Tensor:
 
 
 def _classes(random: np.random.RandomState, size: int) -> Any:
-    return _tensor(random, size + 1, 4) * 3, torch.from_numpy(random.randint(0, 4, size + 1)), float(random.choice([0, 1, 2]))
+    target = torch.from_numpy(random.randint(0, 4, size + 1))
+    return _tensor(random, size + 1, 4) * 3, target, float(random.choice([0, 1, 2]))
 
 
 def _focal(logits: torch.Tensor, target: torch.Tensor, gamma: float) -> torch.Tensor:
@@ -129,7 +131,8 @@ FUNCTIONS = (
     fill_in("out_size", both("How many places has a window along `size` pixels?", "窗口沿 size 个像素有多少个位置？"),
             "def out_size(size, kernel, stride, padding, dilation):", oracle=_out, cases=_sizes,
             without=("conv2d", "Conv2d", "unfold"),
-            hint=both("The window spans dilation x (kernel - 1) + 1 pixels.", "窗口跨 dilation x (kernel - 1) + 1 个像素。"),
+            hint=both("The window spans dilation x (kernel - 1) + 1 pixels.",
+                      "窗口跨 dilation x (kernel - 1) + 1 个像素。"),
             solution="return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1",
             wrong=("return (size + 2 * padding - kernel) // stride + 1",
                    "return (size + 2 * padding - dilation * (kernel - 1) - 1) // stride",
@@ -155,7 +158,8 @@ FUNCTIONS = (
                    COLUMNS + "return weight.flatten(1) @ cols")),
     fill_in("separable", both("One ordinary kernel (K, C, 3, 3) that does what depthwise filters (C, 1, 3, 3) and then "
                               "mix (K, C, 1, 1) do to x: give its result on x.",
-                              "先逐通道 filters (C, 1, 3, 3)、再 mix (K, C, 1, 1)，合成一个普通卷积核 (K, C, 3, 3)，返回它作用于 x 的结果。"),
+                              "先逐通道 filters (C, 1, 3, 3)、再 mix (K, C, 1, 1)，合成一个普通卷积核 (K, C, 3, 3)，返"
+                              "回它作用于 x 的结果。"),
             "def separable(x, filters, mix):", cases=_depthwise, without=("groups",),
             oracle=lambda x, filters, mix: F.conv2d(F.conv2d(x, filters, groups=x.shape[1]), mix),
             hint=both("weight[k, c] = mix[k, c] x filters[c]", "weight[k, c] = mix[k, c] x filters[c]（逐通道相乘）"),
@@ -180,7 +184,8 @@ FUNCTIONS = (
     fill_in("light", both("How many weights has a depthwise separable convolution, without biases?",
                           "一个深度可分离卷积有多少权重（不含偏置）？"),
             "def light(inputs, outputs, kernel):", oracle=_separable, cases=_counts, without=("Conv2d",),
-            hint=both("A filter for each input, then 1 x 1 from inputs to outputs.", "每个输入一个滤波器，再用 1 x 1 从输入混合到输出。"),
+            hint=both("A filter for each input, then 1 x 1 from inputs to outputs.",
+                      "每个输入一个滤波器，再用 1 x 1 从输入混合到输出。"),
             solution="return inputs * kernel ** 2 + inputs * outputs",
             wrong=("return inputs * outputs * kernel ** 2", "return outputs * kernel ** 2 + inputs * outputs + 1",
                    "return inputs * kernel ** 2 + outputs")),
@@ -188,7 +193,8 @@ FUNCTIONS = (
                          "输出为 height x width 的卷积需要多少次 MAC？"),
             "def macs(inputs, outputs, kernel, height, width, groups):", oracle=_macs, cases=_work,
             without=("conv2d", "Conv2d"),
-            hint=both("Each number that comes out takes one for each weight that makes it.", "每个输出数，用到几个权重就是几次。"),
+            hint=both("Each number that comes out takes one for each weight that makes it.",
+                      "每个输出数，用到几个权重就是几次。"),
             solution="return outputs * height * width * (inputs // groups) * kernel ** 2",
             wrong=("return 2 * outputs * height * width * (inputs // groups) * kernel ** 2",
                    "return outputs * height * width * inputs * kernel ** 2",
@@ -197,7 +203,8 @@ FUNCTIONS = (
                          "训练模式下对 x (N, C, H, W) 做 BN，不含缩放与平移，eps 为 1e-5。"),
             "def norm(x):", oracle=lambda x: F.batch_norm(x, None, None, training=True), cases=_maps,
             without=("batch_norm", "BatchNorm2d"),
-            hint=both("Statistics over N, H and W; the variance divided by their number.", "在 N、H、W 上统计；方差除以个数。"),
+            hint=both("Statistics over N, H and W; the variance divided by their number.",
+                      "在 N、H、W 上统计；方差除以个数。"),
             solution=MEAN + "var = ((x - mean) ** 2).mean(dim=(0, 2, 3), keepdim=True)\n"
                             "return (x - mean) / (var + 1e-5).sqrt()",
             wrong=(MEAN + "var = ((x - mean) ** 2).mean(dim=(0, 2, 3), keepdim=True)\nreturn (x - mean) / (var + 1e-5)",
@@ -218,29 +225,35 @@ FUNCTIONS = (
             hint=both("(H - kernel) // stride + 1 rows.", "共 (H - kernel) // stride + 1 行。"),
             solution="rows, cols = ((size - kernel) // stride + 1 for size in x.shape)\n"
                      "y = x.new_zeros(rows, cols)\nfor i in range(rows):\n    for j in range(cols):\n"
-                     "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].max()\nreturn y",
+                     "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].max()\n"
+                     "return y",
             wrong=("rows, cols = ((size - kernel) // stride + 1 for size in x.shape)\n"
                    "y = x.new_zeros(rows, cols)\nfor i in range(rows):\n    for j in range(cols):\n"
                    "        y[i, j] = x[i:i + kernel, j:j + kernel].max()\nreturn y",
                    "rows, cols = ((size - kernel) // stride + 1 for size in x.shape)\n"
                    "y = x.new_zeros(rows, cols)\nfor i in range(rows):\n    for j in range(cols):\n"
-                   "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].mean()\nreturn y",
+                   "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].mean()\n"
+                   "return y",
                    "rows, cols = (size // stride for size in x.shape)\n"
                    "y = x.new_zeros(rows, cols)\nfor i in range(rows):\n    for j in range(cols):\n"
-                   "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].max()\nreturn y")),
+                   "        y[i, j] = x[i * stride:i * stride + kernel, j * stride:j * stride + kernel].max()\nreturn "
+                   "y")),
     fill_in("spread", both("The kernel (k, k) that does without dilation what `kernel` does with it.",
                            "不用 dilation 而效果相同的卷积核：把 kernel (k, k) 展开。"),
             "def spread(kernel, dilation):", oracle=_with_holes, cases=_holes,
             hint=both("Zeros between the taps, none after the last.", "抽头之间填零，最后一个之后不填。"),
             solution="k = len(kernel)\nside = dilation * (k - 1) + 1\ny = kernel.new_zeros(side, side)\n"
-                     "for i in range(k):\n    for j in range(k):\n        y[dilation * i, dilation * j] = kernel[i, j]\nreturn y",
+                     "for i in range(k):\n    for j in range(k):\n        y[dilation * i, dilation * j] = kernel[i, "
+                     "j]\nreturn y",
             wrong=("return kernel.repeat_interleave(dilation, 0).repeat_interleave(dilation, 1)",
                    "k = len(kernel)\ny = kernel.new_zeros(dilation * k, dilation * k)\n"
                    "y[::dilation, ::dilation] = kernel\nreturn y")),
-    fill_in("focal", both("The focal loss of logits (N, K): cross-entropy times (1 - p)^gamma, p of the right class; the mean.",
+    fill_in("focal", both("The focal loss of logits (N, K): cross-entropy times (1 - p)^gamma, p of the right class; "
+                          "the mean.",
                           "logits (N, K) 的 focal loss：交叉熵乘以 (1 - p)^gamma，p 为正确类的概率；取平均。"),
             "def focal(logits, target, gamma):", oracle=_focal, cases=_classes,
-            hint=both("log_softmax, gather at the target, and p is its exp.", "log_softmax，在 target 处 gather，取 exp 得 p。"),
+            hint=both("log_softmax, gather at the target, and p is its exp.",
+                      "log_softmax，在 target 处 gather，取 exp 得 p。"),
             solution="log_p = F.log_softmax(logits, dim=1)[torch.arange(len(target)), target]\n"
                      "return (-(1 - log_p.exp()) ** gamma * log_p).mean()",
             wrong=("return F.cross_entropy(logits, target)",
@@ -248,21 +261,25 @@ FUNCTIONS = (
                    "return (-log_p.exp() ** gamma * log_p).mean()",
                    "log_p = F.log_softmax(logits, dim=1)[torch.arange(len(target)), target]\n"
                    "return (-(1 - log_p.exp()) ** gamma * log_p).sum()")),
-    fill_in("head", both("Class maps by 1 x 1 (weight (K, C), bias (K)) of x (N, C, H, W), then the mean over all places: the "
+    fill_in("head", both("Class maps by 1 x 1 (weight (K, C), bias (K)) of x (N, C, H, W), then the mean over all "
+                         "places: the "
                          "same without any map of classes.",
-                         "先用 1 x 1 卷积（weight (K, C)、bias (K)）得到类别图，再全局平均；请不经过类别图得到同样的结果。"),
+                         "先用 1 x 1 卷积（weight (K, C)、bias (K)）得到类别图，再全局平均；请不经过类别图得到同样的结"
+                         "果。"),
             "def head(x, weight, bias):", cases=_head, without=("conv2d", "Conv2d"),
             oracle=lambda x, weight, bias: F.conv2d(x, weight[:, :, None, None], bias).mean(dim=(2, 3)),
             hint=both("The mean first: both are linear.", "先求平均：两步都是线性的。"),
             solution="return F.linear(x.mean(dim=(2, 3)), weight, bias)",
             wrong=("return F.linear(x.sum(dim=(2, 3)), weight, bias)", "return F.linear(x.mean(dim=(2, 3)), weight)",
                    "return F.linear(x.flatten(2).max(dim=2)[0], weight, bias)")),
-    fill_in("smooth_l1", both("SmoothL1Loss of two vectors: half the square within 1, the distance less a half beyond; the mean.",
+    fill_in("smooth_l1", both("SmoothL1Loss of two vectors: half the square within 1, the distance less a half "
+                              "beyond; the mean.",
                               "两个向量的 SmoothL1Loss：1 以内为平方的一半，以外为距离减一半；取平均。"),
             "def smooth_l1(x, target):", oracle=F.smooth_l1_loss, cases=_distances,
             without=("smooth_l1_loss", "SmoothL1Loss", "huber_loss", "HuberLoss"),
             hint=both("torch.where", "用 torch.where 分段"),
             solution="d = (x - target).abs()\nreturn torch.where(d < 1, d ** 2 / 2, d - 0.5).mean()",
             wrong=("d = (x - target).abs()\nreturn torch.where(d < 1, d ** 2, d - 0.5).mean()",
-                   "return (x - target).abs().mean()", "d = (x - target).abs()\nreturn torch.where(d < 1, d ** 2 / 2, d).mean()")),
+                   "return (x - target).abs().mean()",
+                   "d = (x - target).abs()\nreturn torch.where(d < 1, d ** 2 / 2, d).mean()")),
 )  # fmt: skip

@@ -129,8 +129,8 @@ def make_plan(config: Config, run: Run, batch: Images, normalise: Normalise) -> 
 # ---- one network ----
 
 
-def train(network: nn.Sequential, entry: dict[str, Any], data: Images, test: Images, normalise: Normalise, config: Config,
-          run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
+def train(network: nn.Sequential, entry: dict[str, Any], data: Images, test: Images, normalise: Normalise,
+          config: Config, run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Train in place for the steps of its plan; returns what the tables and plots need, and the weights.
 
     `saved` is the state to go on from, `facts` go into every checkpoint.
@@ -205,10 +205,13 @@ def show(run: Run, finished: list[dict[str, Any]], width: float) -> None:
              both("images seen", "看过的图片数"), both("images a second", "每秒图片数"), both("in", "数据类型"),
              both("weights, million", "权重，百万"), both("MACs, million", "MAC，百万")]  # fmt: skip
     run.table("race", heads, rows, both(
-        f"The same time, optimizer and learning rate for all, {width:g} of the channels; accuracy on {TESTED:,} test images "
-        "or fewer, its standard error about 0.7 points of 5,000. Each network has a recipe that suits it better: this says "
+        f"The same time, optimizer and learning rate for all, {width:g} of the channels; accuracy on {TESTED:,} test "
+        f"images "
+        "or fewer, its standard error about 0.7 points of 5,000. Each network has a recipe that suits it better: this "
+        "says "
         "who learns most in so little time on this machine, not who is best.",
-        f"所有网络用同样的时间、优化器和学习率，通道数乘以 {width:g}；准确率取自至多 {TESTED:,} 张测试图，5,000 张时标准误约 0.7 个"
+        f"所有网络用同样的时间、优化器和学习率，通道数乘以 {width:g}；准确率取自至多 {TESTED:,} 张测试图，5,000 张时标"
+        f"准误约 0.7 个"
         "百分点。每个网络都有更适合自己的训练方法：这里比的是在本机短时间内谁学得最多，不是谁最好。"))  # fmt: skip
     figure, axes = plots.figure(1, 2, width=10.0, height=4.0)
     time_axis, macs_axis = axes[0]
@@ -227,7 +230,8 @@ def show(run: Run, finished: list[dict[str, Any]], width: float) -> None:
     macs_axis.set_ylabel("accuracy in the end")
     macs_axis.margins(x=0.2)
     figure.tight_layout()
-    run.figure("race", figure, both("Accuracy over time, and in the end over MACs.", "准确率随时间的变化，以及最终准确率与 MAC。"))
+    run.figure("race", figure, both("Accuracy over time, and in the end over MACs.",
+                                    "准确率随时间的变化，以及最终准确率与 MAC。"))
     slowest = max(np.ptp([row["seconds"] for row in finished]), 0.0)
     run.note(both(f"The trainings took equal times to within {slowest:.0f} s, as planned from a few steps of each.",
                   f"各网络的训练时间相差不超过 {slowest:.0f} 秒（按各自几步的用时事先计划）。"))  # fmt: skip

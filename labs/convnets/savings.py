@@ -29,7 +29,8 @@ def ways() -> list[tuple[Both | str, str, nn.Sequential]]:
         (both("3 x 3 twice", "3 x 3 两次"), "5 x 5", nn.Sequential(plain(3), plain(3))),
         ("3 x 3", "3 x 3", nn.Sequential(plain(3))),
         (both("3 x 3 in 4 groups", "3 x 3，4 组"), "3 x 3", nn.Sequential(plain(3, groups=4))),
-        (both("depthwise 3 x 3, then 1 x 1", "逐通道 3 x 3，再 1 x 1"), "3 x 3", nn.Sequential(plain(3, groups=CHANNELS), plain(1))),
+        (both("depthwise 3 x 3, then 1 x 1", "逐通道 3 x 3，再 1 x 1"),
+         "3 x 3", nn.Sequential(plain(3, groups=CHANNELS), plain(1))),
         (both("the same, 1 x 1 in 4 groups, shuffle", "同上，1 x 1 分 4 组再 shuffle"), "3 x 3",
          nn.Sequential(plain(3, groups=CHANNELS), plain(1, groups=4), Shuffle(4))),
         (both("1 x 1 to a quarter, 3 x 3, 1 x 1 back", "1 x 1 减到四分之一，3 x 3，1 x 1 还原"), "3 x 3",
@@ -51,9 +52,12 @@ def table(run: Run) -> None:
     heads = [both("layers", "层"), both("weights", "权重数"), both("ratio", "比值"), both("MACs, million", "MAC，百万"),
              both("ratio", "比值"), both("of", "相对于"), both("numbers kept", "保存的数"), both("field", "感受野")]
     run.table("savings", heads, rows, both(
-        f"From {CHANNELS} maps of {SIDE} x {SIDE} to {CHANNELS}, without biases. The notes list pooling and stride 2 among "
+        f"From {CHANNELS} maps of {SIDE} x {SIDE} to {CHANNELS}, without biases. The notes list pooling and stride 2 "
+        f"among "
         "what saves weights at the same field: they save MACs alone, and widen the field of all that follows. The "
         "shuffle has no weights and saves nothing either; the groups before it do, and it mends what they part.",
-        f"从 {CHANNELS} 张 {SIDE} x {SIDE} 的特征图到 {CHANNELS} 张，不含偏置。笔记把 Pooling 和 Stride=2 也列为“感受野不变、"
-        "减少参数量”的办法：它们只减少 MAC，不减少权重，而且会扩大其后各层的感受野。通道 shuffle 本身没有权重，也不节省什么；"
+        f"从 {CHANNELS} 张 {SIDE} x {SIDE} 的特征图到 {CHANNELS} 张，不含偏置。笔记把 Pooling 和 Stride=2 也列为“感受"
+        f"野不变、"
+        "减少参数量”的办法：它们只减少 MAC，不减少权重，而且会扩大其后各层的感受野。通道 shuffle 本身没有权重，也不节"
+        "省什么；"
         "节省的是它前面的分组，shuffle 只是把各组重新连通。"))  # fmt: skip

@@ -36,7 +36,8 @@ def field_of_all(run: Run, names: Sequence[str]) -> int:
              both("extent of the gradient, weights of one", "梯度的范围（权重全为 1）"), both("stride", "步幅"),
              both("gates see all", "门控看到全图")]  # fmt: skip
     run.table("fields", heads, rows, both(
-        f"The receptive field of the last maps, in pixels of a side: formula and gradient agree on {same} of {len(rows)} "
+        f"The receptive field of the last maps, in pixels of a side: formula and gradient agree on {same} of "
+        f"{len(rows)} "
         "networks. Most are larger than the image of 32 x 32, so the last maps may depend on all of it. The mean of a "
         "gate (squeeze and excitation) is left out: it reads the whole image in any case.",
         f"最后一层特征图的感受野（边长，像素）：{len(rows)} 个网络中有 {same} 个公式与梯度一致。多数大于 32 x 32 的图，"
@@ -45,7 +46,8 @@ def field_of_all(run: Run, names: Sequence[str]) -> int:
 
 
 def gradient_of_one(layers: nn.Sequential, seed: int | None) -> np.ndarray:
-    """Where the gradient of the middle reaches: through equal weights, or with a seed through the layers as they are."""
+    """Where the gradient of the middle reaches: through equal weights, or with a seed through the layers as they "
+    "are."""
     side = fields.side_for(fields.window(layers).size)
     if seed is None:
         found = fields.gradient(fields.straight(layers), torch.ones(1, 1, side, side, dtype=torch.float64))
@@ -78,7 +80,8 @@ def chains(run: Run) -> int:
         "weights, no activation and means in place of maxima the gradient reaches exactly as far as the formula says. "
         "Effective: within 4 standard deviations of the gradient's weight lies most of what counts; pixels at the rim "
         "of a large field are reached by few paths.",
-        "直接拿一个网络来试，看到的范围往往小于感受野，甚至什么也没有：被问的那个单元若处于 ReLU 的零区，就没有任何梯度；"
+        "直接拿一个网络来试，看到的范围往往小于感受野，甚至什么也没有：被问的那个单元若处于 ReLU 的零区，就没有任何梯"
+        "度；"
         "每个池化窗口又只有最大者得到梯度。把权重设为相等、去掉激活、最大池化换成平均池化，梯度的范围就恰好等于公式。"
         "“有效感受野”指梯度分布 4 个标准差的宽度：大感受野的边缘只有很少的路径能到达。"))  # fmt: skip
     figure, axes = plots.figure(2, len(shown), width=10.5, height=2.1)
@@ -97,9 +100,11 @@ def chains(run: Run) -> int:
     axes[1, 0].set_ylabel("random, ReLU, max", fontsize=8)
     figure.tight_layout(pad=0.4)
     run.figure("fields", figure, both(
-        "Where the gradient of the place in the middle reaches: above through equal weights, below through random ones, "
+        "Where the gradient of the place in the middle reaches: above through equal weights, below through random "
+        "ones, "
         "ReLU and max pooling (a seed at which anything is to be seen). Colours are the 0.4th power.",
-        "中央位置的梯度能到达哪里：上排权重相等，下排为随机权重加 ReLU 与最大池化（取一个能看到东西的种子）。颜色为 0.4 次幂。"))  # fmt: skip
+        "中央位置的梯度能到达哪里：上排权重相等，下排为随机权重加 ReLU 与最大池化（取一个能看到东西的种子）。颜色为 "
+        "0.4 次幂。"))  # fmt: skip
     return same
 
 

@@ -38,7 +38,8 @@ CONVOLUTION = Group("52", both("Convolution", "卷积"), (
     step("unfold", both("As one matrix product: each window a column. That is how libraries do it.",
                         "写成一次矩阵乘法：每个窗口摊成一列。各种库正是这样做的。"),
          "F.conv2d(x, weight, padding=1)", "byhand.conv2d_matrix(x, weight, padding=1)"),
-    step("columns", both("The columns: 4 x 3 x 3 numbers for each of 4 x 5 places. Each pixel is copied up to nine times.",
+    step("columns", both("The columns: 4 x 3 x 3 numbers for each of 4 x 5 places. Each pixel is copied up to nine "
+                         "times.",
                          "摊开后的列：4 x 5 个位置，每个 4 x 3 x 3 个数；每个像素最多被复制九次。"),
          "F.unfold(x, 3).shape", "torch.Size([2, 4 * 3 * 3, 4 * 5])"),
     step("size", both("How large the result is: (size + 2 padding - dilation (kernel - 1) - 1) // stride + 1.",
@@ -88,7 +89,8 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
          "image = torch.ones(1, 4, 1, 1, requires_grad=True)\n"
          "two = nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), nn.Conv2d(4, 4, 1, groups=2))\n"
          "two(image)[0, 0].sum().backward()\n(image.grad != 0).flatten().tolist()", "[True, True, False, False]"),
-    step("heard", both("With a shuffle between, each output depends on all.", "中间加上 shuffle，每个输出都与全部输入有关。"),
+    step("heard", both("With a shuffle between, each output depends on all.",
+                       "中间加上 shuffle，每个输出都与全部输入有关。"),
          "image = torch.ones(1, 4, 1, 1, requires_grad=True)\n"
          "two = nn.Sequential(nn.Conv2d(4, 4, 1, groups=2), ways.Shuffle(2), nn.Conv2d(4, 4, 1, groups=2))\n"
          "two(image)[0, 0].sum().backward()\n(image.grad != 0).flatten().tolist()", "[True, True, True, True]"),
@@ -103,10 +105,12 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
          "image = torch.zeros(1, 1, 1, 9, requires_grad=True)\n"
          "taps = torch.ones(1, 1, 1, 3)\nF.conv2d(F.conv2d(image, taps, dilation=2), taps, dilation=2).backward()\n"
          "image.grad.flatten().tolist()", "[1.0, 0.0, 2.0, 0.0, 3.0, 0.0, 2.0, 0.0, 1.0]"),
-    step("depthwise", both("groups = channels: each channel has a filter of its own.", "groups 等于通道数：每个通道各有一个滤波器。"),
+    step("depthwise", both("groups = channels: each channel has a filter of its own.",
+                           "groups 等于通道数：每个通道各有一个滤波器。"),
          "F.conv2d(x, weight[:4, :1], padding=1, groups=4)",
          "torch.cat([F.conv2d(x[:, c:c + 1], weight[c:c + 1, :1], padding=1) for c in range(4)], dim=1)"),
-    step("separable", both("Depthwise, then 1 x 1: a convolution whose kernels are products, weight[o, c] = mix[o, c] filter[c].",
+    step("separable", both("Depthwise, then 1 x 1: a convolution whose kernels are products, weight[o, c] = mix[o, c] "
+                           "filter[c].",
                            "先逐通道、再 1 x 1：等于核为乘积 weight[o, c] = mix[o, c] filter[c] 的普通卷积。"),
          "filters, mix = torch.randn(4, 1, 3, 3), torch.randn(6, 4, 1, 1)\n"
          "F.conv2d(F.conv2d(x, filters, groups=4), mix)", "F.conv2d(x, mix * filters.reshape(1, 4, 3, 3))"),
@@ -115,7 +119,8 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
          "(256 * 9 + 256 * 256) / (256 * 256 * 9)", "1 / 256 + 1 / 9"),
     step("transposed", both("A transposed convolution: each input stamps the kernel onto the output.",
                             "转置卷积：每个输入把卷积核“盖章”到输出上。"),
-         "F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)", "byhand.conv_transpose2d(x, weight.transpose(0, 1), stride=2)"),
+         "F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)",
+         "byhand.conv_transpose2d(x, weight.transpose(0, 1), stride=2)"),
     step("transposed-padding", both("Its padding takes a rim away.", "它的 padding 是裁掉边缘。"),
          "F.conv_transpose2d(x, weight.transpose(0, 1), stride=2, padding=1)",
          "F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)[:, :, 1:-1, 1:-1]"),
@@ -123,10 +128,13 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
                                "等价做法：在输入之间插零，再用翻转的核做卷积。"),
          "wide = torch.zeros(2, 4, 11, 13)\nwide[:, :, ::2, ::2] = x\n"
          "F.conv2d(wide, weight.flip([2, 3]), padding=2)", "F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)"),
-    step("gradient", both("It is what a convolution does to gradients on the way back.", "它就是卷积在反向传播时对梯度做的事。"),
-         "image = x.clone().requires_grad_()\ng = torch.randn(2, 6, 4, 5)\nF.conv2d(image, weight).backward(g)\nimage.grad",
+    step("gradient", both("It is what a convolution does to gradients on the way back.",
+                          "它就是卷积在反向传播时对梯度做的事。"),
+         "image = x.clone().requires_grad_()\ng = torch.randn(2, 6, 4, 5)\nF.conv2d(image, weight).backward(g)\n"
+         "image.grad",
          "F.conv_transpose2d(g, weight)"),
-    step("no-inverse", both("A trap in a name: “deconvolution” does not undo a convolution. Shapes come back, numbers do not.",
+    step("no-inverse", both("A trap in a name: “deconvolution” does not undo a convolution. Shapes come back, numbers "
+                            "do not.",
                             "名字的陷阱：所谓“反卷积”并不能还原卷积，恢复的只是形状，不是数值。"),
          "back = F.conv_transpose2d(F.conv2d(x, weight), weight)\n"
          "[back.shape == x.shape, bool(torch.allclose(back, x, atol=0.1))]", "[True, False]"),
@@ -146,5 +154,6 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
     step("as-dilated", both("With the right offsets it is the dilated one: the kernel's own places, once more.",
                             "偏移取卷积核自身的坐标，就成了空洞卷积。"),
          "places = torch.tensor([[u - 1.0, v - 1.0] for u in range(3) for v in range(3)]).reshape(1, 18, 1, 1)\n"
-         "deformed(x, places.expand(2, 18, 6, 7).contiguous(), weight, 1)", "F.conv2d(x, weight, padding=2, dilation=2)"),
+         "deformed(x, places.expand(2, 18, 6, 7).contiguous(), weight, 1)",
+         "F.conv2d(x, weight, padding=2, dilation=2)"),
 ))  # fmt: skip

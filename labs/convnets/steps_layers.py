@@ -9,13 +9,15 @@ POOLING = Group("54", both("Pooling and upsampling", "池化与上采样"), (
     step("max-pool", both("Max pooling: the largest of each window, in each channel by itself.",
                           "最大池化：每个窗口取最大值，各通道互不相干。"),
          "F.max_pool2d(x, 2)", "byhand.max_pool2d(x, 2, 2)"),
-    step("overlapping", both("Windows may overlap: kernel 3, stride 2, as in AlexNet.", "窗口可以重叠：核 3、步幅 2，如 AlexNet。"),
+    step("overlapping", both("Windows may overlap: kernel 3, stride 2, as in AlexNet.",
+                             "窗口可以重叠：核 3、步幅 2，如 AlexNet。"),
          "F.max_pool2d(x, 3, 2)", "byhand.max_pool2d(x, 3, 2)"),
     step("winner", both("Backwards, the whole gradient goes to the winner, and nothing to the others.",
                         "反向传播时，梯度全部给最大者，其他位置为零。"),
          "image = torch.tensor([[[[1.0, 4.0], [3.0, 2.0]]]], requires_grad=True)\nF.max_pool2d(image, 2).backward()\n"
          "image.grad.flatten().tolist()", "[0.0, 1.0, 0.0, 0.0]"),
-    step("avg-pool", both("Average pooling is a depthwise convolution with equal weights.", "平均池化就是权重相等的逐通道卷积。"),
+    step("avg-pool", both("Average pooling is a depthwise convolution with equal weights.",
+                          "平均池化就是权重相等的逐通道卷积。"),
          "F.avg_pool2d(x, 2)", "byhand.avg_pool2d(x, 2, 2)"),
     step("padding-counts", both("A trap: padding is counted as zeros unless you say otherwise.",
                                 "陷阱：填充的零默认也参与平均。"),
@@ -34,11 +36,13 @@ POOLING = Group("54", both("Pooling and upsampling", "池化与上采样"), (
          "[[1.0, 1.0, 1.0, 1.0], [0.0, 1.0, 0.0, 1.0]]"),
     step("no-weights", both("Pooling has no weights at all.", "池化没有任何权重。"),
          "len(list(nn.MaxPool2d(2).parameters()))", "0"),
-    step("nearest", both("Nearest neighbour: every pixel becomes 2 x 2 of the same.", "最近邻：每个像素变成 2 x 2 个同样的像素。"),
+    step("nearest", both("Nearest neighbour: every pixel becomes 2 x 2 of the same.",
+                         "最近邻：每个像素变成 2 x 2 个同样的像素。"),
          "F.interpolate(x, scale_factor=2, mode='nearest')", "byhand.nearest(x, 2)"),
     step("bilinear", both("Bilinear: between the middles of the pixels.", "双线性：在像素中心之间插值。"),
          "F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)", "byhand.bilinear(x, 2)"),
-    step("corners", both("align_corners=True puts the corners on the corners, and every step between has another weight.",
+    step("corners", both("align_corners=True puts the corners on the corners, and every step between has another "
+                         "weight.",
                          "align_corners=True 让四角对齐四角，中间各处的权重随之不同。"),
          "row = torch.tensor([[[0.0, 3.0]]])\n"
          "[F.interpolate(row, size=4, mode='linear', align_corners=c).flatten().tolist() for c in (False, True)]",
@@ -50,13 +54,15 @@ POOLING = Group("54", both("Pooling and upsampling", "池化与上采样"), (
          "F.interpolate(x, scale_factor=2, mode='bilinear', align_corners=False)[:, :, 1:-1, 1:-1]"),
     step("unpool", both("Max-unpooling puts each value back where it came from; the rest is 0.",
                         "反池化把每个值放回原处，其余为零。"),
-         "image = torch.tensor([[[[1.0, 4.0], [3.0, 2.0]]]])\nvalue, place = F.max_pool2d(image, 2, return_indices=True)\n"
+         "image = torch.tensor([[[[1.0, 4.0], [3.0, 2.0]]]])\nvalue, place = F.max_pool2d(image, 2, "
+         "return_indices=True)\n"
          "F.max_unpool2d(value, place, 2).flatten().tolist()", "[0.0, 4.0, 0.0, 0.0]"),
 ))  # fmt: skip
 
 ACTIVATIONS = Group("55", both("Activations", "激活层"), (
     step("relu", both("ReLU: what is below 0 becomes 0.", "ReLU：负数变为 0。"), "F.relu(x)", "x.clamp(min=0)"),
-    step("notes-relu", both("The notes have torch.nn.ReLu. The name is ReLU.", "笔记写作 torch.nn.ReLu，正确的名字是 ReLU。"),
+    step("notes-relu", both("The notes have torch.nn.ReLu. The name is ReLU.",
+                            "笔记写作 torch.nn.ReLu，正确的名字是 ReLU。"),
          "nn.ReLu(inplace=True)", "'AttributeError'"),
     step("leaky", both("Leaky ReLU: what is below 0 is made small.", "Leaky ReLU：负数乘以小系数。"),
          "F.leaky_relu(x, 0.1)", "torch.where(x > 0, x, 0.1 * x)"),
@@ -64,7 +70,8 @@ ACTIVATIONS = Group("55", both("Activations", "激活层"), (
          "F.elu(x)", "torch.where(x > 0, x, x.exp() - 1)"),
     step("sigmoid", both("Sigmoid, 0..1: its slope is at most 1/4, so ten in a row pass on a millionth.",
                          "Sigmoid，0..1：斜率至多 1/4，连乘十层只剩百万分之一。"),
-         "zero = torch.zeros(1, requires_grad=True)\ntorch.sigmoid(zero).backward()\nzero.grad.item() ** 10", "0.25 ** 10"),
+         "zero = torch.zeros(1, requires_grad=True)\ntorch.sigmoid(zero).backward()\nzero.grad.item() ** 10",
+         "0.25 ** 10"),
     step("relu6", both("ReLU6, of MobileNet V2, stops at 6.", "ReLU6（MobileNet V2）到 6 为止。"),
          "F.relu6(3 * x)", "(3 * x).clamp(0, 6)"),
     step("hard-swish", both("Hard swish, of MobileNet V3: near x sigmoid(x), of straight lines and one product.",
@@ -74,7 +81,8 @@ ACTIVATIONS = Group("55", both("Activations", "激活层"), (
                          "没有激活，两层卷积等于一层：这正是激活层的意义。"),
          "a, b = torch.randn(5, 4, 1, 1), torch.randn(3, 5, 1, 1)\nF.conv2d(F.conv2d(x, a), b)",
          "F.conv2d(x, (b[:, :, 0, 0] @ a[:, :, 0, 0])[:, :, None, None])"),
-    step("not-after-each", both("The notes put one behind every convolution. MobileNet V2 narrows without one, on purpose.",
+    step("not-after-each", both("The notes put one behind every convolution. MobileNet V2 narrows without one, on "
+                                "purpose.",
                                 "笔记说每个卷积层后都配激活层；MobileNet V2 变窄的那一层特意不加。"),
          "from labs.convnets.light import inverted\n[type(layer).__name__ for layer in inverted(8, 48, 12)[-1]]",
          "['Conv2d', 'BatchNorm2d']"),
@@ -96,10 +104,13 @@ NORMALISATION = Group("55", both("Batch normalisation", "BatchNorm 层"), (
                             "也不会变成正态分布：分布的形状不变，硬币还是硬币。"),
          "coins = (torch.arange(64).reshape(1, 1, 8, 8) % 2).float()\n"
          "sorted(set(np.round(nn.BatchNorm2d(1)(coins).detach().flatten().numpy(), 2).tolist()))", "[-1.0, 1.0]"),
-    step("learned", both("Scale and shift are learned, so the layer may undo it all.", "缩放和平移是学来的，必要时可以完全还原。"),
+    step("learned", both("Scale and shift are learned, so the layer may undo it all.",
+                         "缩放和平移是学来的，必要时可以完全还原。"),
          "byhand.batch_norm(x, (x.var(dim=(0, 2, 3), unbiased=False) + 1e-5).sqrt(), x.mean(dim=(0, 2, 3)))", "x"),
-    step("running", both("Meanwhile it keeps running statistics: 0.9 of the old and 0.1 of the batch's, whose variance is "
-                         "divided by one less.", "同时更新滑动统计量：旧值的 0.9 加本 batch 的 0.1；这里的方差按 n - 1 计算。"),
+    step("running", both("Meanwhile it keeps running statistics: 0.9 of the old and 0.1 of the batch's, whose "
+                         "variance is "
+                         "divided by one less.",
+                         "同时更新滑动统计量：旧值的 0.9 加本 batch 的 0.1；这里的方差按 n - 1 计算。"),
          "norm = nn.BatchNorm2d(4)\nnorm(x)\ntorch.stack([norm.running_mean, norm.running_var])",
          "torch.stack([0.1 * x.mean(dim=(0, 2, 3)), 0.9 + 0.1 * x.transpose(0, 1).reshape(4, -1).var(dim=1)])"),
     step("eval", both("In eval the running ones are used, and an image's result no longer depends on its batch.",
@@ -115,16 +126,19 @@ NORMALISATION = Group("55", both("Batch normalisation", "BatchNorm 层"), (
     step("small-batch", both("Small batches: two values always become -1 and 1, whatever they were.",
                              "小 batch：只有两个值时，无论原来多大，总变成 -1 和 1。"),
          "nn.BatchNorm2d(1)(torch.tensor([3.0, 700.0]).reshape(2, 1, 1, 1)).detach().flatten()", "[-1.0, 1.0]"),
-    step("brightness", both("Where it does not suit: brightness is gone. Image-to-image needs it, classification does not.",
+    step("brightness", both("Where it does not suit: brightness is gone. Image-to-image needs it, classification does "
+                            "not.",
                             "不适用之处：整体明暗被抹掉。分类不需要它，图到图的任务却需要。"),
          "norm = nn.BatchNorm2d(4)\nnorm(10 * x + 100).detach()", "norm(x).detach()"),
-    step("folded", both("In eval it is a scale and a shift, which fold into the convolution before it: deployed networks have none.",
+    step("folded", both("In eval it is a scale and a shift, which fold into the convolution before it: deployed "
+                        "networks have none.",
                         "eval 时它只是缩放和平移，可并入前面的卷积：部署时的网络里没有 BN。"),
          "pair = ways.conv(4, 6, activation=None)\npair(x)\npair.eval()\nlayer, norm = pair\n"
          "by = norm.weight / (norm.running_var + 1e-5).sqrt()\n"
          "F.conv2d(x, layer.weight * by[:, None, None, None], norm.bias - by * norm.running_mean, padding=1).detach()",
          "pair(x).detach()"),
-    step("bias", both("A bias before it is taken away with the mean: bias=False.", "BN 前面的偏置会随均值一起被减掉，所以用 bias=False。"),
+    step("bias", both("A bias before it is taken away with the mean: bias=False.",
+                      "BN 前面的偏置会随均值一起被减掉，所以用 bias=False。"),
          "nn.BatchNorm2d(4)(x + torch.randn(4, 1, 1)).detach()", "nn.BatchNorm2d(4)(x).detach()"),
     step("group-norm", both("GroupNorm takes the statistics of each image by itself: it suits small batches.",
                             "GroupNorm 只用单张图的统计量，适合小 batch。"),
@@ -141,15 +155,18 @@ LINEAR = Group("55", both("Linear layers and dropout", "全连接层与 Dropout"
     step("instead", both("1 x 1 convolution and the mean over all places, as the notes advise: any size fits.",
                          "笔记的建议：1 x 1 卷积加全局平均池化，什么尺寸都行。"),
          "F.conv2d(x, weight[:, :, :1, :1]).mean(dim=(2, 3))", "F.linear(x.mean(dim=(2, 3)), weight[:, :, 0, 0])"),
-    step("how-many", both("How many weights that saves at 512 maps of 7 x 7 and 4,096 outputs: VGG16's first linear layer.",
+    step("how-many", both("How many weights that saves at 512 maps of 7 x 7 and 4,096 outputs: VGG16's first linear "
+                          "layer.",
                           "省下多少权重：512 张 7 x 7 特征图接 4096 个输出，即 VGG16 的第一个全连接层。"),
          "[512 * 7 * 7 * 4096, 512 * 4096]", "[102760448, 2097152]"),
-    step("dropout", both("Dropout: some numbers are 0, the rest grow by 1 / (1 - p).", "Dropout：一部分置零，其余放大 1 / (1 - p) 倍。"),
+    step("dropout", both("Dropout: some numbers are 0, the rest grow by 1 / (1 - p).",
+                         "Dropout：一部分置零，其余放大 1 / (1 - p) 倍。"),
          "sorted(set(nn.Dropout(0.2)(torch.ones(1000)).tolist()))", "[0.0, 1 / 0.8]"),
     step("by-hand", both("By hand, with the same chances.", "手写一遍，用同样的随机数。"),
          "torch.manual_seed(1)\nkept = byhand.dropout(torch.ones(100000), 0.2)\n"
          "[round(kept.mean().item(), 1), round((kept == 0).float().mean().item(), 1)]", "[1.0, 0.2]"),
-    step("notes-dropout", both("The notes have nn.dropout(). The layer is nn.Dropout.", "笔记写作 nn.dropout()，层的名字是 nn.Dropout。"),
+    step("notes-dropout", both("The notes have nn.dropout(). The layer is nn.Dropout.",
+                               "笔记写作 nn.dropout()，层的名字是 nn.Dropout。"),
          "nn.dropout()", "'AttributeError'"),
     step("off", both("In eval it does nothing.", "eval 时什么也不做。"), "nn.Dropout(0.5).eval()(x)", "x"),
     step("whole-maps", both("Neighbours in a map are alike, so Dropout2d drops whole maps.",
@@ -167,7 +184,8 @@ LOSSES = Group("55", both("Losses", "损失层"), (
                             "从 logits 直接算，sigmoid 在 float32 中已等于 1 时仍然精确。"),
          "z = torch.tensor([30.0])\n[nn.BCEWithLogitsLoss()(z, torch.zeros(1)).item(), torch.sigmoid(z).item()]",
          "[30.0, 1.0]"),
-    step("cross-entropy", both("CrossEntropyLoss, of logits: the softmax is inside.", "CrossEntropyLoss，输入是 logits，softmax 在里面。"),
+    step("cross-entropy", both("CrossEntropyLoss, of logits: the softmax is inside.",
+                               "CrossEntropyLoss，输入是 logits，softmax 在里面。"),
          "z, k = torch.randn(5, 3), torch.tensor([0, 2, 1, 1, 0])\nnn.CrossEntropyLoss()(z, k)",
          "byhand.cross_entropy(z, k)"),
     step("twice", both("A trap: after a softmax of your own it cannot fall below 0.55 for three classes.",
@@ -184,7 +202,8 @@ LOSSES = Group("55", both("Losses", "损失层"), (
          "y = torch.randn(2, 4, 6, 7)\nnn.L1Loss()(x, y)", "byhand.l1(x, y)"),
     step("mse", both("MSELoss: the mean square.", "MSELoss：均方误差。"),
          "y = torch.randn(2, 4, 6, 7)\nnn.MSELoss()(x, y)", "byhand.mse(x, y)"),
-    step("smooth-l1", both("SmoothL1Loss: square within 1, straight beyond.", "SmoothL1Loss：误差 1 以内为平方，以外为直线。"),
+    step("smooth-l1", both("SmoothL1Loss: square within 1, straight beyond.",
+                           "SmoothL1Loss：误差 1 以内为平方，以外为直线。"),
          "y = 2 * torch.randn(2, 4, 6, 7)\nnn.SmoothL1Loss()(x, y)", "byhand.smooth_l1(x, y)"),
     step("outlier", both("One outlier of 100: what it pulls with, as the gradient, in the three of them.",
                          "一个误差为 100 的离群点，在三种损失中的梯度。"),

@@ -16,7 +16,21 @@ from torchvision import ops
 
 from labkit.runs import compat, steps
 from labkit.runs.pixels import Normalise
-from labs.convnets import byhand, config, counting, fields, figures, lab, light, looking, measured, race, savings, skip, timing
+from labs.convnets import (
+    byhand,
+    config,
+    counting,
+    fields,
+    figures,
+    lab,
+    light,
+    looking,
+    measured,
+    race,
+    savings,
+    skip,
+    timing,
+)
 from labs.convnets.steps_convolutions import SETUP
 from labs.convnets.ways import Gate, Shuffle, Sum
 from labs.convnets.zoo import KINDS
