@@ -198,6 +198,8 @@ def batch_statistics(run: Run) -> None:
     axes[0, 0].loglog(sizes, 1 / np.sqrt(sizes), label="1 / root of the size")
     axes[0, 0].set_xticks(sizes)
     axes[0, 0].set_xticklabels(sizes)
+    axes[0, 0].set_yticks([0.1, 0.2, 0.5])
+    axes[0, 0].set_yticklabels(["0.1", "0.2", "0.5"])
     axes[0, 0].minorticks_off()
     axes[0, 0].set_xlabel("values in a batch")
     axes[0, 0].set_ylabel("error of the mean, deviations")
@@ -206,9 +208,9 @@ def batch_statistics(run: Run) -> None:
     random = np.random.RandomState(run.seed)
     values = np.where(random.rand(4000) < 0.7, random.gamma(2, 1, 4000), 12 + random.randn(4000))
     after = nn.BatchNorm1d(1)(torch.from_numpy(values).float().unsqueeze(1)).detach().numpy()
-    for axis, shown, title in ((axes[0, 1], values, "a channel before"), (axes[0, 2], after, "and after")):
+    for axis, shown, title in ((axes[0, 1], values, "before"), (axes[0, 2], after, "after")):
         axis.hist(shown, 80, color=plots.COLOURS[0])
-        axis.set_title(f"{title}: mean {shown.mean():.1f}, variance {shown.var():.1f}".replace("-0.0", "0.0"))
+        axis.set_title(f"{title}: mean {abs(shown.mean()):.1f}, variance {shown.var():.1f}", fontsize=9)
         axis.set_xlabel("value")
         axis.set_ylabel("how many")
     figure.tight_layout()
