@@ -33,6 +33,7 @@ LESSONS: tuple[tuple[steps.Group, tuple[Callable[[Run], None], ...]], ...] = (
     (steps_layers.NORMALISATION, (figures.batch_statistics,)),
     (steps_layers.LINEAR, ()),
     (steps_layers.LOSSES, ()),
+    (steps_convolutions.NETWORKS, ()),
 )
 GROUPS = tuple(group for group, _ in LESSONS)
 

@@ -1,4 +1,4 @@
-"""Section 52 in steps: convolutions, each by hand and by PyTorch."""
+"""Sections 52 and 56 in steps: convolutions, each by hand and by PyTorch, and what the networks made of them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,13 @@ def deformed(x, offset, weight, padding):
     layer = ops.DeformConv2d(weight.shape[1], len(weight), 3, padding=padding, bias=False)
     layer.weight.data = weight
     return layer(x, offset).detach()
+
+
+def first_by_last(*between):
+    # of 20 convolutions and ReLUs, with `between` in the middle: the first one's gradient by the last one's
+    parts = [nn.Sequential(nn.Conv2d(8, 8, 3, padding=1), *(make() for make in between), nn.ReLU()) for _ in range(20)]
+    (nn.Sequential(*parts)(torch.randn(8, 8, 8, 8)) ** 2).mean().backward()
+    return (parts[0][0].weight.grad.norm() / parts[-1][0].weight.grad.norm()).item()
 """
 
 CONVOLUTION = Group("52", both("Convolution", "卷积"), (
@@ -156,4 +163,26 @@ KINDS = Group("52", both("Kinds of convolution", "各种卷积"), (
          "places = torch.tensor([[u - 1.0, v - 1.0] for u in range(3) for v in range(3)]).reshape(1, 18, 1, 1)\n"
          "deformed(x, places.expand(2, 18, 6, 7).contiguous(), weight, 1)",
          "F.conv2d(x, weight, padding=2, dilation=2)"),
+))  # fmt: skip
+
+NETWORKS = Group("56", both("What the networks added", "各网络新增了什么"), (
+    step("stacked", both("VGG: 3 x 3 twice sees as far as 5 x 5, with 18 weights in place of 25.",
+                         "VGG：两个 3 x 3 与一个 5 x 5 看得一样远，权重是 18 对 25。"),
+         "twice = nn.Sequential(nn.Conv2d(1, 1, 3, bias=False), nn.Conv2d(1, 1, 3, bias=False))\n"
+         "[fields.window(twice).size, counting.by_hand(twice, torch.zeros(1, 1, 5, 5)).parameters]", "[5, 18]"),
+    step("added", both("ResNet: a block whose convolutions are 0 hands its input on; more layers cannot hurt for want "
+                       "of that.",
+                       "ResNet：卷积全为 0 的块原样传递输入；加深网络至少不会因为学不会恒等映射而变差。"),
+         "block = ways.Sum(nn.Conv2d(4, 4, 3, padding=1, bias=False), nn.Identity())\n"
+         "nn.init.zeros_(block.ways[0].weight)\nblock(x).detach()", "x"),
+    step("vanishing", both("The notes: ResNet against vanishing gradients. In a plain series of 20 layers they do "
+                           "vanish …",
+                           "笔记：ResNet 防止梯度消失。普通的 20 层串联网络里，梯度确实会消失……"),
+         "first_by_last() < 1e-6", "True"),
+    step("kept", both("… but batch normalisation alone keeps them. ResNet is against something else: deeper plain "
+                      "networks "
+                      "had a higher training error with it, too.",
+                      "……但只要加上 BN 就不会。ResNet 针对的是另一回事：有了 BN，更深的普通网络训练误差仍然更高（退"
+                      "化）。"),
+         "0.1 < first_by_last(lambda: nn.BatchNorm2d(8)) < 100", "True"),
 ))  # fmt: skip

@@ -50,7 +50,7 @@ def test_a_step_gives_what_it_must(one):
 
 
 def test_names_are_their_own():
-    assert len({one.name for one in STEPS}) == len(STEPS) == 92
+    assert len({one.name for one in STEPS}) == len(STEPS) == 96
     assert set(NAMES) == set(config.NAMES) and config.chosen("all") == config.NAMES
 
 
@@ -339,7 +339,7 @@ def test_the_whole_lab_and_its_report(tmp_path):
     assert status == 0, said
     folder = newest(lab, tmp_path)
     count = len(config.chosen(config.SMOKE))
-    assert summary(folder)["metrics"] == {"steps": 92, "macs": count, "fields": count + 6, "networks": count}
+    assert summary(folder)["metrics"] == {"steps": 96, "macs": count, "fields": count + 6, "networks": count}
     plots = {path.stem for path in (folder / "plots").glob("*.png")}
     assert plots == {"reads", "checkerboard", "batch-norm", "fields", "time-over-macs"}
     rows = json.loads((folder / "tables" / "networks.json").read_text())["rows"]
