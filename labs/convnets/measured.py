@@ -91,24 +91,23 @@ def times(run: Run, names: Sequence[str], batch: int, repeats: int) -> None:
     run.table("networks", heads, rows, joined("", [about, only]))
     run.figure("time-over-macs", over_macs(points), both(
         "Time of a step over MACs, both in logarithms; the line is the speed of the network that makes the most of its "
-        "MACs. What lies above it takes longer than its MACs say: by how much is in the label.",
+        "MACs. What lies above it takes longer than its MACs say: by how much is said beside its name.",
         "一步的时间与 MAC（均为对数坐标）；直线是 MAC 利用率最高的网络的速度。在线上方的网络比 MAC 数所示的更慢，"
-        "标注为慢多少倍。"))  # fmt: skip
+        "图例写明慢多少倍。"))  # fmt: skip
 
 
 def over_macs(points: Sequence[tuple[str, float, float]]) -> plots.Figure:
     """Points (name, million MACs, milliseconds) and the line of the fastest."""
-    figure, axes = plots.figure(1, 1, width=8.0, height=4.4)
+    figure, axes = plots.figure(1, 1, width=8.0, height=4.6)
     axis = axes[0, 0]
     best = min(ms / macs for _, macs, ms in points)
     reach = np.array([min(macs for _, macs, _ in points), max(macs for _, macs, _ in points)])
     axis.plot(reach, best * reach, color="#999999", linewidth=1.0)
-    for number, (name, macs, ms) in enumerate(sorted(points, key=lambda point: point[2] / point[1])):
+    for number, (name, macs, ms) in enumerate(sorted(points, key=lambda point: -point[2] / point[1])):
         colour = plots.COLOURS[number % len(plots.COLOURS)]
-        axis.plot(macs, ms, "o", color=colour)
-        axis.annotate(f"{KINDS[name].title} x{ms / macs / best:.1f}", (macs, ms), fontsize=7.5,
-                      xytext=(5, -9) if number % 2 == 0 else (-5, 5), ha="left" if number % 2 == 0 else "right",
-                      textcoords="offset points", color=colour)  # fmt: skip
+        marker = "o" if number < len(plots.COLOURS) else "s"
+        axis.plot(macs, ms, marker, color=colour, label=f"{KINDS[name].title} x{ms / macs / best:.1f}")
+    axis.legend(fontsize=7.5, loc="lower right")
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.set_xlabel("million MACs an image")

@@ -216,19 +216,16 @@ def show(run: Run, finished: list[dict[str, Any]], width: float) -> None:
     figure, axes = plots.figure(1, 2, width=10.0, height=4.0)
     time_axis, macs_axis = axes[0]
     for number, row in enumerate(finished):
-        colour, style = plots.COLOURS[number % len(plots.COLOURS)], "-" if number < len(plots.COLOURS) else "--"
-        title = KINDS[row["name"]].title
-        time_axis.plot(row["taken"], row["curve"], style, color=colour, marker="o", markersize=2.5, label=title)
-        macs_axis.plot(macs[row["name"]] / 1e6, row["accuracy"], "o", color=colour)
-        macs_axis.annotate(title, (macs[row["name"]] / 1e6, row["accuracy"]), xytext=(4, 3), fontsize=7,
-                           textcoords="offset points", color=colour)  # fmt: skip
+        colour, title = plots.COLOURS[number % len(plots.COLOURS)], KINDS[row["name"]].title
+        style, marker = ("-", "o") if number < len(plots.COLOURS) else ("--", "s")
+        time_axis.plot(row["taken"], row["curve"], style, marker=marker, color=colour, markersize=3, label=title)
+        macs_axis.plot(macs[row["name"]] / 1e6, row["accuracy"], marker, color=colour)
     time_axis.set_xlabel("seconds of training")
     time_axis.set_ylabel(f"accuracy on {LOOKED_AT:,} test images")
     time_axis.legend(fontsize=6.5)
     macs_axis.set_xscale("log")
     macs_axis.set_xlabel("million MACs an image")
     macs_axis.set_ylabel("accuracy in the end")
-    macs_axis.margins(x=0.2)
     figure.tight_layout()
     run.figure("race", figure, both("Accuracy over time, and in the end over MACs.",
                                     "准确率随时间的变化，以及最终准确率与 MAC。"))
