@@ -71,5 +71,5 @@ def chosen(text: str) -> tuple[str, ...]:
     return tuple(name for name in NAMES if name in asked)
 
 
-SMOKE = "lenet,vgg16,googlenet,resnet18,mobilenetv2,shufflenetv2,senet18"  # one of every kind
+SMOKE = "lenet,vgg16,squeezenet,resnet18,mobilenetv2,shufflenetv2,senet18"  # one of every kind
 PRESETS: dict[str, dict[str, Any]] = {"smoke": {"networks": SMOKE, "batch": 2, "repeats": 1}}
