@@ -169,10 +169,11 @@ def dataset_for(config: Any, known: Sequence[str]) -> tuple[str, bool]:
     """The data set that a lab with this Config will read, "" for none, and whether its sample is enough.
 
     `known` are the lab's data sets, the first being the default. A Config whose `dataset` was left out and is None
-    wants the sample.
+    wants the sample; one whose `trains` is false reads none.
     """
     fields = dataclasses.fields(config)
-    if not known or any(field.metadata["instead"] and getattr(config, field.name) for field in fields):
+    instead = any(field.metadata["instead"] and getattr(config, field.name) for field in fields)
+    if not known or instead or not getattr(config, "trains", True):
         return "", False
     asked = getattr(config, "dataset", known[0])
     return asked or known[0], asked is None

@@ -72,6 +72,9 @@ def test_the_data_set_follows_from_the_options(tmp_path):
     assert options.dataset_for(asked("cifar10", "--dataset=cifar100")[1], known) == ("cifar100", False)
     assert options.dataset_for(asked("cifar10", "--predict", "x.jpg", folder=tmp_path)[1], known) == ("", False)
     assert options.dataset_for(asked("dashboards")[1], ()) == ("", False)
+    known = labs.find("convnets").datasets  # which only its race reads
+    assert options.dataset_for(asked("convnets")[1], known) == ("", False)
+    assert options.dataset_for(asked("convnets", "--race")[1], known) == ("cifar10", False)
     coco = labs.find("detectron2").datasets
     assert options.dataset_for(asked("detectron2")[1], coco) == ("coco", True)  # its sample is enough to learn from
     assert options.dataset_for(asked("detectron2", "--dataset", "coco")[1], coco) == ("coco", False)
