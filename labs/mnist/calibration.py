@@ -75,6 +75,9 @@ def show(run: Run, logits: np.ndarray, labels: np.ndarray, chosen: tuple[np.ndar
     temperature = best_temperature(*chosen)
     ways = [("T = 1", softmax(logits.astype(np.float64))),
             (f"T = {temperature:.2f}", softmax(logits.astype(np.float64) / temperature))]  # fmt: skip
+    if (chosen[0].argmax(axis=1) == chosen[1]).all():
+        run.note(both("Every image that the temperature was chosen by was right, so the smallest one that was tried won: "
+                      "it says nothing.", "选取温度所用的图片全部答对，于是试过的最小值获胜：这个温度没有意义。"))  # fmt: skip
     errors = [ece(q, labels) for _, q in ways]
     rows = [[name, f"{ece_:.2%}", f"{q.max(axis=1).mean():.2%}", f"{(q.argmax(axis=1) == labels).mean():.2%}",
              f"{negative_log_likelihood(logits / t, labels):.4f}"]
@@ -103,13 +106,13 @@ def reliability(ways: list[tuple[str, np.ndarray, np.ndarray]]) -> plots.Figure:
         axis.plot([0, 1], [0, 1], "--", color="#999999", linewidth=1)
         sizes = [15 + 300 * each.count / len(labels) for each in found]
         axis.scatter([each.confidence for each in found], [each.accuracy for each in found], s=sizes, alpha=0.75)
-        for each in found:
-            axis.annotate(f"{each.count}", (each.confidence, each.accuracy), (4, -9), textcoords="offset points",
-                          fontsize=6.5)  # fmt: skip
+        for number, each in enumerate(found):
+            axis.annotate(f"{each.count}", (each.confidence, each.accuracy), (0, 10 if number % 2 else -16),
+                          textcoords="offset points", ha="center", fontsize=6.5)  # fmt: skip
         axis.set_title(f"{name}: ECE {ece(q, labels):.2%}")
         axis.set_xlabel("confidence")
         axis.set_ylabel("accuracy")
         axis.set_xlim(0, 1.05)
-        axis.set_ylim(-0.05, 1.08)
+        axis.set_ylim(-0.08, 1.12)
     figure.tight_layout()
     return figure
