@@ -15,7 +15,8 @@ from labkit.runs.run import Run
 from labs.mnist.entropy import softmax
 
 BINS = 15
-TEMPERATURES = np.exp(np.linspace(np.log(0.05), np.log(20), 601))  # from very sure to very unsure
+COLDEST, HOTTEST = 0.05, 20.0  # the temperatures between which the best is looked for
+GOLDEN = (5**0.5 - 1) / 2
 
 
 class Bin(NamedTuple):
@@ -54,10 +55,18 @@ def best_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The T for which the softmax of `logits` / T (N, K) makes the `labels` (N,) likeliest.
 
     Dividing changes no likeliest digit and so no accuracy: above 1 the network was too sure, below 1 not sure enough.
-    The loss is convex in 1 / T, so the best of a fine grid is near the best of all.
+    The loss is convex in 1 / T, so it falls and then rises along T, and golden section closes in on the lowest place:
+    of two places inside, what lies beyond the higher one is cut off.
     """
-    found = [negative_log_likelihood(logits / temperature, labels) for temperature in TEMPERATURES]
-    return float(TEMPERATURES[int(np.argmin(found))])
+
+    def height(x: float) -> float:
+        return negative_log_likelihood(logits / np.exp(x), labels)
+
+    low, high = np.log(COLDEST), np.log(HOTTEST)
+    while high - low > 1e-3:
+        one, other = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        low, high = (low, other) if height(one) <= height(other) else (one, high)
+    return float(np.exp((low + high) / 2))
 
 
 def show(run: Run, logits: np.ndarray, labels: np.ndarray, chosen: tuple[np.ndarray, np.ndarray] | None,
