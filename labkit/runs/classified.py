@@ -47,7 +47,7 @@ def show_confusion(run: Run, labels: np.ndarray, guessed: np.ndarray, classes: S
 
 def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray,
                   classes: Sequence[str]) -> None:  # fmt: skip
-    """The wrong cases of which the network was surest: `pixels` uint8 (N, H, W) or (N, H, W, 3), probabilities (N, K)."""
+    """The wrong cases of which the network was surest: `pixels` as in `titled`, `probabilities` (N, classes)."""
     guessed = probabilities.argmax(axis=1)
     wrong = np.flatnonzero(guessed != labels)
     surest = wrong[np.argsort(-probabilities[wrong, guessed[wrong]], kind="stable")][:40]
@@ -58,9 +58,11 @@ def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilitie
     titles = [f"{classes[guessed[i]]} {probabilities[i, guessed[i]]:.0%}\n"
               f"is {classes[labels[i]]} {probabilities[i, labels[i]]:.0%}" for i in surest]  # fmt: skip
     run.figure("mistakes", titled(pixels[surest], titles, columns=8), both(
-        f"Of {len(wrong):,} wrong cases the {len(surest)} in which the network was surest: what it said, what it is, and "
+        f"Of {len(wrong):,} wrong cases the {len(surest)} in which the network was surest: what it said, what it is, "
+        "and "
         "the probability that it gave to each.",
-        f"{len(wrong):,} 个错例中网络最有把握的 {len(surest)} 个：上行是网络的判断，下行（is）是真实类别，百分数是网络给出的概率。"
+        f"{len(wrong):,} 个错例中网络最有把握的 {len(surest)} 个：上行是网络的判断，下行（is）是真实类别，"
+        "百分数是网络给出的概率。"
     ))  # fmt: skip
 
 

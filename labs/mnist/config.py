@@ -39,14 +39,16 @@ class Config:
                                      "另外报告对每幅测试图加上四个平移视图后的准确率"))  # fmt: skip
     hold_out: int | None = option(None, both("train without the last N training images, and report the accuracy on "
                                              "them: choose by it, not by the test images",
-                                             "训练时留出最后 N 幅训练图，并报告其上的准确率：据此做选择，而不是据测试集"),
+                                             "训练时留出最后 N 幅训练图，并报告其上的准确率：据此做选择，"
+                                             "而不是据测试集"),
                                   at_least=1)  # fmt: skip
     folds: int | None = option(None, both("k-fold cross-validation on the training images, which trains k networks",
                                           "在训练图上做 k 折交叉验证，共训练 k 个网络"), at_least=2)  # fmt: skip
     predict: str | None = option(None, both("a photo of a digit of yours to read with a trained network",
                                             "用训练好的网络识别你自己的数字照片"), path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
-                                               "finished run)", "--predict 用的网络：一次实验或一个文件（默认：最近完成的"
+                                               "finished run)", "--predict 用的网络：一次实验或一个文件（默认："
+                                                                "最近完成的"
                                                "实验）"), path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -32,8 +32,9 @@ class Digits:
 
 def read(folder: Path) -> tuple[Digits, Digits]:
     """The training and the test images. Raises UserError where the files hold anything else."""
-    train, test = (mnist.load(folder, split) for split in ("train", "test"))
-    return tuple(Digits(torch.from_numpy(pixels), torch.from_numpy(labels).long()) for pixels, labels in (train, test))
+    loaded = [map(torch.from_numpy, mnist.load(folder, split)) for split in ("train", "test")]
+    (pixels, labels), (test, answers) = loaded
+    return Digits(pixels, labels.long()), Digits(test, answers.long())
 
 
 def middle(pixels: torch.Tensor, side: int) -> torch.Tensor:
@@ -43,10 +44,11 @@ def middle(pixels: torch.Tensor, side: int) -> torch.Tensor:
 
 
 def windows(pixels: torch.Tensor, side: int, shift: int) -> torch.Tensor:
-    """Every square of `side` pixels up to `shift` away from the middle: uint8 (N, 2 shift + 1, 2 shift + 1, side, side).
+    """Every square of `side` pixels up to `shift` away from the middle: uint8 (N, places, places, side, side).
 
-    Nothing is copied but a border of paper: `unfold(dim, size, step)` describes overlapping windows over the same
-    memory, and an index for each of the first three dimensions takes a whole shifted batch at once.
+    There are 2 shift + 1 places along each axis. Nothing is copied but for a border of paper: `unfold(dim, size, step)`
+    describes overlapping windows over the same memory, and an index for each of the first three dimensions takes a
+    whole shifted batch at once.
     """
     padded = F.pad(pixels, (shift,) * 4)
     return middle(padded, side + 2 * shift).unfold(1, side, 1).unfold(2, side, 1)
@@ -72,8 +74,8 @@ def plan_epoch(count: int, shift: int, seed: int, epoch: int, bent: bool = False
 def bend(pixels: torch.Tensor, u: torch.Tensor, warp: float, shift: int) -> torch.Tensor:
     """Turned, stretched, slanted and moved: (N, H, W) -> float32 (N, H, W); `u` (N, 6) in [-1, 1).
 
-    By at most `warp` radians, the factor e^warp along each axis, `warp` pixels sideways for each pixel down, and `shift`
-    pixels. Each pixel is read, between four neighbours, from the place where it comes from.
+    By at most `warp` radians, the factor e^warp along each axis, `warp` pixels sideways for each pixel down, and
+    `shift` pixels. Each pixel is read, between four neighbours, from the place where it comes from.
     """
     side = pixels.shape[1]
     turn, wide, high, slant = (warp * u[:, :4]).unbind(dim=1)

@@ -59,7 +59,8 @@ def read_digit(path: Path) -> Reading:
     try:
         return find(photo)
     except NoDigit as reason:
-        raise UserError(f"{shown(path)}: {reason}", "./inv lab mnist -- --predict photo.jpg, with one digit, drawn with "
+        raise UserError(f"{shown(path)}: {reason}", "./inv lab mnist -- --predict photo.jpg, with one digit, drawn "
+                                                    "with "
                         "a pen, on plain paper") from None  # fmt: skip
 
 
@@ -79,7 +80,8 @@ def find(photo: np.ndarray) -> Reading:
     x, y, width, height = cv2.boundingRect(ink)
     if max(width, height) < LEAST:
         raise NoDigit(f"what stands out from the paper is {width} x {height} pixels, too small for a digit")
-    digit = as_mnist(np.where(ink > 0, difference, 0)[y : y + height, x : x + width], ink[y : y + height, x : x + width])
+    cut = slice(y, y + height), slice(x, x + width)
+    digit = as_mnist(np.where(ink > 0, difference, 0)[cut], ink[cut])
     return Reading(photo, grey, paper, difference, dark, int(threshold), ink, (x, y, width, height), digit, warnings)
 
 
@@ -112,7 +114,8 @@ def paper_of(grey: np.ndarray, share: float) -> np.ndarray:
     """
     height, width = grey.shape
     scale = PAPER / max(height, width)
-    small = cv2.resize(grey, (max(1, round(width * scale)), max(1, round(height * scale))), interpolation=cv2.INTER_AREA)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
     window = int(PAPER * share) // 2 * 2 + 1
     margin = window // 2
     wide = cv2.copyMakeBorder(small, *[margin] * 4, borderType=cv2.BORDER_REPLICATE)
@@ -164,8 +167,8 @@ def refuse_without_contrast(soft: np.ndarray, ink: np.ndarray) -> None:
 def strokes(mask: np.ndarray) -> tuple[np.ndarray, list[Both]]:
     """The strokes of one digit in `mask` (H, W), 0 or 255, and what is doubtful about them.
 
-    Specks go, and so does what touches the edge of the photo, such as the edge of a table, where there is something else.
-    Strokes near the largest one belong to it, as the bar of a 5 does; others are another digit.
+    Specks go, and so does what touches the edge of the photo, such as the edge of a table, where there is something
+    else. Strokes near the largest one belong to it, as the bar of a 5 does; others are another digit.
     """
     count, parts, facts, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     area = facts[:, cv2.CC_STAT_AREA].astype(np.float64)

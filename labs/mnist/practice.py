@@ -128,7 +128,8 @@ SHEET = (
             "torch.softmax(torch.tensor([1000.0, 1000.0]), dim=0).tolist()",
             hint=both("Adding a number to all logits changes nothing: subtract the largest.",
                       "所有 logits 加同一个数，结果不变：先减去最大值。"),
-            wrong={"[float('nan'), float('nan')]": both("So it would be by the formula; softmax subtracts the largest first.",
+            wrong={"[float('nan'), float('nan')]": both("So it would be by the formula; softmax subtracts the largest "
+                                                        "first.",
                                                         "直接套公式才会这样；softmax 会先减去最大值。"),
                    "[1.0, 1.0]": both("They must add up to 1.", "它们的和必须是 1。")}),
     fill_in("softmax", both("logits (N, K) to probabilities (N, K), for large logits too.",
@@ -138,8 +139,10 @@ SHEET = (
             solution="p = (logits - logits.max(dim=1, keepdim=True)[0]).exp()\nreturn p / p.sum(dim=1, keepdim=True)",
             wrong=("p = logits.exp()\nreturn p / p.sum(dim=1, keepdim=True)",
                    "p = (logits - logits.max(dim=1, keepdim=True)[0]).exp()\nreturn p / p.sum()")),
-    predict("one_hot", both("Labels as distributions.", "把标签写成分布。"), "F.one_hot(torch.tensor([2, 0]), 3).tolist()",
-            hint=both("One row for each label, 1 at its place, counted from 0.", "每个标签一行，在它的位置写 1，从 0 数起。"),
+    predict("one_hot", both("Labels as distributions.", "把标签写成分布。"), "F.one_hot(torch.tensor([2, 0]), "
+                                                                             "3).tolist()",
+            hint=both("One row for each label, 1 at its place, counted from 0.", "每个标签一行，在它的位置写 1，从 0 "
+                                                                                 "数起。"),
             wrong={"[[0, 1, 0], [1, 0, 0]]": both("Counting begins at 0: label 2 is the third place.",
                                                   "从 0 数起：标签 2 在第三个位置。"),
                    "[2, 0]": None}),
@@ -150,7 +153,8 @@ SHEET = (
             solution="p = p[p > 0]\nreturn float(-(p * np.log(p)).sum())",
             wrong=("return float(-(p * np.log(p)).sum())", "p = p[p > 0]\nreturn float(-(p * np.log2(p)).sum())",
                    "p = p[p > 0]\nreturn float(-np.log(p).sum())")),
-    predict("know_nothing", both("The loss of a network that knows nothing of ten digits.", "对十个数字一无所知的网络，损失是多少？"),
+    predict("know_nothing", both("The loss of a network that knows nothing of ten digits.", "对十个数字一无所知的网络，"
+                                                                                            "损失是多少？"),
             "F.cross_entropy(torch.zeros(1, 10), torch.tensor([3])).item()",
             hint=both("Each digit has probability 1/10.", "每个数字的概率都是 1/10。"),
             wrong={"0.0": both("Logits of 0 are no certainty: they make all digits equally likely.",
@@ -161,7 +165,8 @@ SHEET = (
                                   "logits (N, K) 与标签 int64 (N,) 的平均交叉熵。"),
             "def cross_entropy(logits, labels):", without=("cross_entropy", "nll_loss", "CrossEntropyLoss"),
             oracle=F.cross_entropy, cases=_labelled,
-            hint=both("F.log_softmax, then the entry of the label in each row.", "先 F.log_softmax，再取每行标签处的值。"),
+            hint=both("F.log_softmax, then the entry of the label in each row.", "先 F.log_softmax，"
+                                                                                 "再取每行标签处的值。"),
             solution="log_q = F.log_softmax(logits, dim=1)\nreturn -log_q[torch.arange(len(labels)), labels].mean()",
             wrong=("return -F.log_softmax(logits, dim=1).mean()",
                    "log_q = F.log_softmax(logits, dim=1)\nreturn -log_q[torch.arange(len(labels)), labels].sum()",
@@ -184,7 +189,8 @@ SHEET = (
             "def smooth(labels, classes, share):", oracle=_smooth, cases=_smoothing,
             hint=both("The label gets its part of what is spread, too.", "标签自己也分到平摊的一份。"),
             solution="return (1 - share) * F.one_hot(labels, classes).float() + share / classes",
-            wrong=("hot = F.one_hot(labels, classes).float()\nreturn (1 - share) * hot + share / (classes - 1) * (1 - hot)",
+            wrong=("hot = F.one_hot(labels, classes).float()\nreturn (1 - share) * hot + share / (classes - 1) * (1 - "
+                   "hot)",
                    "return F.one_hot(labels, classes).float() + share / classes",
                    "return (1 - share) * F.one_hot(labels, classes).float()")),
     fill_in("accuracy", both("The share of rows of logits (N, K) whose largest is at the label.",
@@ -216,7 +222,8 @@ SHEET = (
                       "每个区间内 |准确率 − 平均置信度|，按图片所占比例加权。"),
             solution="total = 0.0\nfor k in range(count):\n"
                      "    own = (confidence > k / count) & (confidence <= (k + 1) / count)\n    if own.any():\n"
-                     "        total += own.mean() * abs(right[own].mean() - confidence[own].mean())\nreturn float(total)",
+                     "        total += own.mean() * abs(right[own].mean() - confidence[own].mean())\nreturn "
+                     "float(total)",
             wrong=("return float(abs(right.mean() - confidence.mean()))",
                    "total = 0.0\nfor k in range(count):\n"
                    "    own = (confidence > k / count) & (confidence <= (k + 1) / count)\n    if own.any():\n"
@@ -226,12 +233,13 @@ SHEET = (
             "tuple(nn.Conv2d(1, 16, 5, stride=3, padding=1)(torch.zeros(1, 1, 24, 24)).shape)",
             hint=both("(24 + 2 - 5) / 3 steps, and the place where it begins.", "(24 + 2 − 5) / 3 步，再加上起点。"),
             wrong={"(1, 16, 24, 24)": both("It moves in steps of three.", "它每次移动三个像素。"),
-                   "(1, 16, 7, 7)": both("Count the padding on both sides: 26 pixels.", "两边的填充都要算：26 像素。")}),
+                   "(1, 16, 7, 7)": both("Padding is on both sides: 26 pixels.", "两边都有填充：26 像素。")}),
     fill_in("output_side", both("The side of the output of a convolution.", "卷积输出的边长。"),
             "def output_side(side, kernel, stride, padding):", without=("Conv2d", "conv2d", "unfold"), oracle=_side,
             cases=_layer, hint=both("How many steps fit, and the place where it begins.", "能走多少步，再加上起点。"),
             solution="return (side + 2 * padding - kernel) // stride + 1",
-            wrong=("return (side + padding - kernel) // stride + 1", "return (side + 2 * padding - kernel) / stride + 1",
+            wrong=("return (side + padding - kernel) // stride + 1", "return (side + 2 * padding - kernel) / stride + "
+                                                                     "1",
                    "return (side + 2 * padding) // stride", "return (side + 2 * padding - kernel) // stride")),
     predict("weights", both("How many numbers does this layer learn?", "这一层要学多少个数？"),
             "sum(p.numel() for p in nn.Conv2d(16, 32, 3).parameters())",
@@ -250,7 +258,8 @@ SHEET = (
                    "return p[2 - down:2 - down + h, 2 - right:2 - right + w]",
                    "h, w = x.shape\np = np.pad(x, 2, mode='wrap')\n"
                    "return p[2 - down:2 - down + h, 2 - right:2 - right + w]")),
-    fill_in("otsu", both("Otsu's threshold of x, uint8 (H, W): the t for which the classes x <= t and x > t vary least.",
+    fill_in("otsu", both("Otsu's threshold of x, uint8 (H, W): the t for which the classes x <= t and x > t vary "
+                         "least.",
                          "x（uint8，(H, W)）的 Otsu 阈值：使 x <= t 与 x > t 两类内部方差最小的 t。"),
             "def otsu(x):", without=("threshold", "threshold_otsu"), oracle=_otsu, cases=_levels,
             hint=both("The variance within is smallest where share * share * (difference of means)² is largest.",
@@ -260,7 +269,8 @@ SHEET = (
                      "return max(range(256), key=between)",
             wrong=("return int(x.mean())", "return int((int(x.min()) + int(x.max())) // 2)",
                    "def between(t):\n    a, b = x[x <= t], x[x > t]\n"
-                   "    return (a.mean() - b.mean()) ** 2 if len(a) and len(b) else 0\nreturn max(range(256), key=between)")),
+                   "    return (a.mean() - b.mean()) ** 2 if len(a) and len(b) else 0\nreturn max(range(256), "
+                   "key=between)")),
     fill_in("centre", both("The centre of mass of x (H, W): (row, column), pixel centres at whole numbers.",
                            "x (H, W) 的质心：(行, 列)，像素中心位于整数坐标。"),
             "def centre(x):", without=("moments", "center_of_mass"), oracle=_centre, cases=_ink,
@@ -273,7 +283,7 @@ SHEET = (
     fill_in("kl", both("The KL divergence of q from p, both (K,) and above 0: Σ p log(p / q).",
                        "p 相对于 q 的 KL 散度，二者均为 (K,) 且大于 0：Σ p log(p / q)。"),
             "def kl(p, q):", oracle=lambda p, q: float((p * np.log(p / q)).sum()), cases=_two_shares,
-            hint=both("Cross-entropy less entropy; the order of p and q matters.", "交叉熵减去熵；p 与 q 的次序有区别。"),
+            hint=both("Cross-entropy less entropy; their order matters.", "交叉熵减去熵；p 与 q 的次序有区别。"),
             solution="return float((p * np.log(p / q)).sum())",
             wrong=("return float((q * np.log(q / p)).sum())", "return float(-(p * np.log(q)).sum())",
                    "return float(np.abs(p - q).sum())")),

@@ -1,4 +1,4 @@
-"""What the report of the lab mnist shows: the images as the network gets them, the result, the layers, and a photo read."""
+"""What the report of the lab mnist shows: the images as the network gets them, results, layers, and a photo read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def show_images(run: Run, digits: data.Digits, config: Config) -> None:
     sheet = torch.cat(rows).round().clamp(0, 255).byte().numpy()
     names = ["as stored", *(f"epoch {epoch}" for epoch in range(1, 5))]
     run.figure("training_images", plots.gallery(sheet, len(shown), names, [NAMES[k] for k in shown.labels]), both(
-        f"Training images, of which the network sees the middle {config.side} x {config.side} pixels; and the same in four "
+        f"Training images, of which the network sees the middle {config.side} x {config.side} pixels; and the same in "
+        "four "
         "epochs, each time shifted" + (", turned, stretched and slanted" if config.warp else "") + " by chance.",
         f"训练图：网络只看中央的 {config.side} × {config.side} 像素；下面是同样的图在四轮中的样子，每次随机平移"
         + ("、旋转、伸缩、倾斜" if config.warp else "") + "。"))  # fmt: skip
@@ -40,8 +41,8 @@ def show_images(run: Run, digits: data.Digits, config: Config) -> None:
 def show_layers(run: Run, model: torch.nn.Module, example: torch.Tensor) -> None:
     """A row for each layer: the size of its output, its parameters, its multiply-adds; `example` is one image."""
     found = layers(model, example)
-    rows: list[list[Any]] = [[f"`{each.name}`", each.kind, " x ".join(map(str, each.output)), each.parameters, each.macs]
-                             for each in found]  # fmt: skip
+    rows: list[list[Any]] = [[f"`{each.name}`", each.kind, " x ".join(map(str, each.output)), each.parameters,
+                              each.macs] for each in found]  # fmt: skip
     everything = sum(p.numel() for p in model.parameters())
     rows.append([both("batch norms", "批归一化层"), "", "", everything - sum(each.parameters for each in found), ""])
     rows.append([both("together", "合计"), "", "", everything, sum(each.macs for each in found)])
@@ -89,7 +90,7 @@ def show_folds(run: Run, rows: list[dict[str, Any]]) -> dict[str, float]:
                         both("accuracy", "准确率"), both("seconds of training", "训练秒数")], table, both(
         f"{len(rows)}-fold cross-validation: each training image is judged once, by the network that never saw it. No "
         "test image was looked at, so choices may rest on this.",
-        f"{len(rows)} 折交叉验证：每幅训练图都由没见过它的那个网络评判一次。没有用到测试图，所以可以据此做选择。"))  # fmt: skip
+        f"{len(rows)} 折交叉验证：每幅训练图由没见过它的网络评判一次。没有用到测试图，可以据此做选择。"))  # fmt: skip
     return {"fold_accuracy": mean, "fold_deviation": deviation}
 
 
@@ -106,7 +107,8 @@ def show_reading(run: Run, reading: Reading, probabilities: np.ndarray) -> None:
     images = [
         ("the photo", reading.photo), ("1. grey", reading.grey), ("2. its paper, by a wide median", reading.paper),
         (f"3. {'darker' if reading.dark_ink else 'lighter'} than the paper", reading.difference),
-        ("5. ink: more than that", outline), ("6. its box in the photo", boxed), ("7. 20 x 20 in 28 x 28", reading.digit),
+        ("5. ink: more than that", outline), ("6. its box in the photo", boxed),
+        ("7. 20 x 20 in 28 x 28", reading.digit),
     ]  # fmt: skip
     places = [axes[0, 0], axes[0, 1], axes[0, 2], axes[0, 3], axes[1, 1], axes[1, 2], axes[1, 3]]
     for axis, (title, image) in zip(places, images):
@@ -126,10 +128,13 @@ def show_reading(run: Run, reading: Reading, probabilities: np.ndarray) -> None:
     histogram.set_ylabel("pixels")
     figure.tight_layout()
     run.figure("reading", figure, both(
-        "From the photo to what the network sees: grey; the paper with its light and shadow; the distance from it; Otsu's "
-        "threshold, which divides the histogram so that both parts vary least; the ink; its box; and the digit as MNIST's "
+        "From the photo to what the network sees: grey; the paper with its light and shadow; the distance from it; "
+        "Otsu's "
+        "threshold, which divides the histogram so that both parts vary least; the ink; its box; and the digit as "
+        "MNIST's "
         "authors made theirs, 20 pixels at most, its centre of mass (+) in the middle.",
-        "从照片到网络看到的图：灰度；带光影的纸面；与纸面之差；Otsu 阈值，它把直方图分成两部分，使各自内部方差最小；墨迹；"
+        "从照片到网络看到的图：灰度；带光影的纸面；与纸面之差；Otsu 阈值，它把直方图分成两部分，使各自内部方差最小；"
+        "墨迹；"
         "外接框；最后按 MNIST 作者的做法，最长边 20 像素，质心（+）放在正中。"))  # fmt: skip
     chances, made = plots.figure(width=6, height=2.4)
     bars = made[0, 0]

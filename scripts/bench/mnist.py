@@ -4,8 +4,8 @@
 
 PATH is a checkout of github.com/pytorch/examples. Its network and its own `train` are taken from mnist/main.py and run
 unchanged, with the batches, the optimizer and the transforms of its `main`, until the seconds are over; its accuracy on
-the test images is then what ours has to reach. Ours is trained as the lab does it, for 1, 2, 3 ... quarters of an epoch,
-each anew, since its schedule needs to know its end; the first that is as good counts.
+the test images is then what ours has to reach. Ours is trained as the lab does it, for 1, 2, 3 ... quarters of an
+epoch, each anew, since its schedule needs to know its end; the first that is as good counts.
 
 Both clocks stand still while test images are looked at. Where other work shares the machine, compare the processor
 seconds, which are printed beside. Without --examples only ours are measured.
