@@ -18,8 +18,8 @@ from labkit.runs.run import Run
 
 
 def entropy(p: np.ndarray) -> float:
-    """-Σ p log p, the mean surprise of who knows p. An outcome that never comes surprises nobody: 0 log 0 is 0."""
-    return -sum(float(share) * np.log(share) for share in p if share > 0)
+    """Σ p log (1 / p), the mean surprise of who knows p. An outcome that never comes surprises nobody: 0 log 0 is 0."""
+    return sum(float(share) * np.log(1 / share) for share in p if share > 0)
 
 
 def cross_entropy(p: np.ndarray, q: np.ndarray) -> float:

@@ -78,6 +78,8 @@ def test_ece_is_the_definition_as_a_loop():
     assert sum(each.images for each in calibration.bins(q, labels)) == 500
     sure = np.eye(3)[labels]
     assert calibration.ece(sure, labels) == 0 and calibration.ece(sure, (labels + 1) % 3) == 1
+    borders = np.array([[0.75, 0.25], [0.76, 0.24], [1.0, 0.0], [0.5, 0.5]])
+    assert [each.images for each in calibration.bins(borders, np.zeros(4), 4)] == [1, 1, 2]  # 0.75 is in (0.5, 0.75]
 
 
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 4.0])
@@ -275,6 +277,18 @@ def test_light_that_falls_off_does_not_hide_the_ink():
     assert both > 0.85 and (whole > 0).mean() > 3 * (even > 0).mean()
 
 
+def test_faint_ink_in_a_deep_shadow_is_found():
+    rows, columns = np.mgrid[:480, :1280]
+    light = 235 - 90 * columns / 1280 - 90 * np.exp(-(((columns - 800) / 300) ** 2) - ((rows - 60) / 160) ** 2)
+    sheet = np.zeros((480, 1280), np.uint8)
+    for line in WRITTEN[5]:
+        cv2.polylines(sheet, [np.round(line * [90, 120] + [500, 240]).astype(np.int32)], False, 255, 9, cv2.LINE_AA)
+    photo = light * (1 - 0.35 * sheet / 255) + np.random.RandomState(0).randn(480, 1280) * 3
+    reading = ink.find(np.clip(photo, 0, 255).astype(np.uint8)[..., None].repeat(3, 2))
+    found = cv2.resize(reading.ink, (1280, 480), interpolation=cv2.INTER_NEAREST) > 0
+    assert not reading.warnings and (found & (sheet > 127)).sum() > 0.8 * (found | (sheet > 127)).sum()
+
+
 @pytest.mark.parametrize("thick", [2, 6, 20, 60])
 def test_pens_of_all_widths_give_strokes_that_the_network_knows(thick):
     digit = ink.find(drawn(7, 5, thick=thick)).digit
@@ -301,6 +315,10 @@ def nothing(kind):
         return paper()
     if kind == "black":
         return paper(level=0)
+    if kind == "too faint":
+        faint = paper()
+        cv2.putText(faint, "5", (150, 220), 0, 5, (223, 223, 223), 12)
+        return faint
     if kind == "uneven light alone":
         rows, columns = np.mgrid[:300, :400]
         light = 210 - 90 * columns / 400 - 40 * np.exp(-(((columns - 150) / 100) ** 2) - ((rows - 100) / 80) ** 2)
@@ -314,7 +332,7 @@ def nothing(kind):
 
 @pytest.mark.parametrize("kind, reason", [
     ("blank", "the same everywhere"), ("black", "the same everywhere"), ("uneven light alone", "no ink stands out"),
-    ("noise", "no ink stands out"), ("spots", "separate spots"),
+    ("noise", "no ink stands out"), ("spots", "separate spots"), ("too faint", "no ink stands out"),
 ])  # fmt: skip
 def test_where_no_digit_is_one_sentence_says_so(kind, reason):
     with pytest.raises(ink.NoDigit, match=reason):
@@ -328,7 +346,7 @@ def test_what_is_beside_the_digit_is_left_out_and_told_of():
     specks = alone.copy()
     for x, y in ((40, 40), (550, 350), (560, 60)):
         cv2.circle(specks, (x, y), 4, line, -1)
-    specks[:, :30] = 60  # the edge of a table
+    specks[:, :20] = specks[:20] = 60  # what the paper lies on
     found = ink.find(specks)
     assert ((found.ink > 0) != (expected.ink > 0)).sum() < 0.03 * (expected.ink > 0).sum() and not found.warnings
     two = paper(400, 600)
