@@ -7,22 +7,22 @@ from torch import nn
 
 
 class Normalise(nn.Module):
-    """Pixels 0..255 (N, H, W, 3), uint8 or float, to float32 (N, 3, H, W) with mean 0 and deviation 1 per channel.
+    """Pixels 0..255 (N, H, W, C), uint8 or float, to float32 (N, C, H, W) with mean 0 and deviation 1 per channel.
 
     The statistics are saved with the network, which so needs nothing else to look at a new image.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, channels: int = 3) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(3))
-        self.register_buffer("scale", torch.ones(3))
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("scale", torch.ones(channels))
 
     def measure(self, pixels: torch.Tensor) -> None:
-        """Take both statistics from `pixels` (..., 3)."""
-        values = pixels.reshape(-1, 3).double()
+        """Take both statistics from `pixels` (..., C)."""
+        values = pixels.reshape(-1, len(self.mean)).double()
         self.mean.copy_(values.mean(dim=0))
         self.scale.copy_(1 / values.std(dim=0).clamp(min=1))  # a channel of one shade has none
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = (x - self.mean).mul_(self.scale)  # (N, H, W, 3)
-        return x.permute(0, 3, 1, 2)  # (N, 3, H, W), still with the channels side by side in memory: channels_last
+        x = (x - self.mean).mul_(self.scale)  # (N, H, W, C)
+        return x.permute(0, 3, 1, 2)  # (N, C, H, W), still with the channels side by side in memory: channels_last

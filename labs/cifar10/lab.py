@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.base.errors import UserError
-from labkit.runs import compat, processes
+from labkit.runs import classified, compat, processes
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.loop import Loop
 from labkit.runs.options import from_record
@@ -259,7 +259,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         return compare.show(run, config.compare, finished)
     results.show_result(run, row, config)
     results.show_measures(run, test.labels.numpy(), probabilities["test"], classes)
-    results.show_mistakes(run, test.pixels.numpy(), test.labels.numpy(), probabilities["test"], classes)
+    classified.show_mistakes(run, test.pixels.numpy(), test.labels.numpy(), probabilities["test"], classes)
     return metrics
 
 

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from sklearn.metrics import (
     average_precision_score,
-    confusion_matrix,
     multilabel_confusion_matrix,
     precision_recall_curve,
     precision_recall_fscore_support,
@@ -23,7 +22,7 @@ from sklearn.metrics import (
 )  # fmt: skip
 
 from labkit.data.image_files import read_image
-from labkit.runs import plots
+from labkit.runs import classified, plots
 from labkit.runs.run import Run
 from labs.cifar10 import augment
 from labs.cifar10.config import Config, augmentations
@@ -61,7 +60,7 @@ def show_images(run: Run, pixels: torch.Tensor, labels: torch.Tensor, classes: l
     shown = batch(chosen, epoch=0)
     how = ", ".join(["shifted and mirrored", *chosen])
     titles = [_title(*of, classes) for of in zip(shown.labels, shown.others, shown.weight)]
-    figure = _gallery(shown.pixels.numpy(), titles, columns=10)
+    figure = classified.titled(shown.pixels.numpy(), titles, columns=10)
     run.figure("training_images", figure, f"Training images as the network sees them: {how}.")
 
     kinds = list(augment.DRAWS)
@@ -170,25 +169,7 @@ def show_measures(run: Run, labels: np.ndarray, probabilities: np.ndarray, class
               "AP and AUC are the areas under the PR and the ROC curve and count all thresholds: 100% separates the "
               "class perfectly, a guess has an AUC of 50%.")  # fmt: skip
     _show_curves(run, bears, probabilities, classes, found)
-    matrix = confusion_matrix(labels, guessed, labels=known)
-    side = 6.5 if len(classes) <= 20 else 9.0
-    figure, axes = plots.figure(width=side, height=side)
-    axis = axes[0, 0]
-    axis.grid(False)
-    axis.imshow(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1), cmap="Blues", vmin=0, vmax=1)
-    if len(classes) <= 20:
-        for row, column in np.ndindex(*matrix.shape):
-            dark = matrix[row, column] > 0.5 * matrix[row].sum()
-            axis.text(column, row, matrix[row, column], ha="center", va="center", color="white" if dark else "#333333",
-                      fontsize=7.5)  # fmt: skip
-    size = 8.5 if len(classes) <= 20 else 4.5
-    axis.set_xticks(known)
-    axis.set_xticklabels(classes, rotation=90, fontsize=size)
-    axis.set_yticks(known)
-    axis.set_yticklabels(classes, fontsize=size)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
-    run.figure("confusion", figure, "Confusion matrix. A row is a true class; colours are shares of the row.")
+    classified.show_confusion(run, labels, guessed, classes)
 
 
 def _share(value: float) -> str:
@@ -235,22 +216,6 @@ def _show_curves(run: Run, bears: np.ndarray, probabilities: np.ndarray, classes
                "if its probability is at least that; going down, more of the class is found, and more that is not.")
 
 
-def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilities: np.ndarray,
-                  classes: list[str]) -> None:  # fmt: skip
-    """The wrong cases of which the network was surest: `pixels` uint8 (N, H, W, 3), `probabilities` (N, classes)."""
-    guessed = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(guessed != labels)
-    surest = wrong[np.argsort(-probabilities[wrong, guessed[wrong]], kind="stable")][:40]
-    if len(surest) == 0:
-        run.note("Not one test image was classified wrongly, so there is no gallery of wrong cases.")
-        return
-    titles = [f"{classes[guessed[i]]} {probabilities[i, guessed[i]]:.0%}\n"
-              f"is {classes[labels[i]]} {probabilities[i, labels[i]]:.0%}" for i in surest]  # fmt: skip
-    run.figure("mistakes", _gallery(pixels[surest], titles, columns=8),
-               f"Of {len(wrong):,} wrong cases the {len(surest)} in which the network was surest: what it said, what "
-               "it is, and the probability that it gave to each.")  # fmt: skip
-
-
 def read_own(path: Path, size: int = 32) -> np.ndarray:
     """The middle square of any image file, shrunk: uint8 (size, size, 3) RGB. Raises UserError for what is none."""
     image = read_image(path)
@@ -272,15 +237,3 @@ def show_prediction(run: Run, pixels: np.ndarray, names: list[str], probabilitie
     bars.set_xlim(0, 1)
     bars.set_xlabel("probability")
     run.figure("prediction", figure, "Your image, and what the network takes it for.")
-
-
-def _gallery(pixels: np.ndarray, titles: list[str], columns: int) -> plots.Figure:
-    """Images in rows, each under its title."""
-    rows = -(-len(pixels) // columns)
-    figure, axes = plots.figure(rows, columns, width=columns * 1.05, height=1.3)
-    for axis in axes.flat:
-        axis.axis("off")
-    for axis, image, title in zip(axes.flat, pixels, titles):
-        axis.imshow(image)
-        axis.set_title(title, fontsize=6, fontweight="normal", loc="center", pad=2)
-    return figure
