@@ -2,9 +2,10 @@
 
     python compile.py FOLDER
 
-The packages' own tests go before: they are 60 to 120 MB of an image, and nothing imports them. Only modules without bytecode are compiled, so that a layer of an image holds that of its own packages. How Python
-writes a constant depends on what its process has seen before: each file goes through the same process at the same place
-in a fixed order, however many cores there are. The bytecode is marked as unchecked, since times differ between builds.
+The packages' own tests go before: they are 60 to 120 MB of an image, and nothing imports them. Only modules without
+bytecode are compiled, so that a layer of an image holds that of its own packages. How Python writes a constant depends
+on what its process has seen before: each file goes through the same process at the same place in a fixed order, however
+many cores there are. The bytecode is marked as unchecked, since times differ between builds.
 """
 
 import contextlib

@@ -141,7 +141,7 @@ def train(generator: Generator, discriminator: Discriminator, pixels: torch.Tens
                 real_logits, fake_logits = discriminator(real, real_labels), discriminator(fake, fake_labels)
             loss_d = discriminator_loss(config.loss, real_logits, fake_logits, *wanted())
             if config.loss == "wgan-gp":
-                # With classes the real and the generated image may be of two: what lies between counts as the real one's.
+                # The two may be of different classes: what lies between counts as the real one's.
                 loss_d = loss_d + config.penalty * gradient_penalty(discriminator, real, fake, real_labels)
             descend(optimizer_d, loss_d)
         # The generator's move: up the gradient of E log D(G(z)).

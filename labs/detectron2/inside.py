@@ -111,10 +111,11 @@ def show(run: Run, cfg: Any, model: nn.Module, path: str, threshold: float) -> N
                                      alpha=max(0.15, float(score))))  # fmt: skip
     figure.tight_layout()
     run.figure("inside", figure, both(
-        "From anchors to objects in one image. Anchors are boxes at every place of every level; the RPN scores and moves "
-        "them; suppression leaves one of those that overlap; the second stage names what is left and moves it again.",
-        "一张图里，从锚框到物体。锚框铺满每一级特征图的每个位置；RPN 给它们打分并移动；非极大值抑制从重叠的框里只留下一个；"
-        "第二阶段给留下的框定类别，再移动一次。"))  # fmt: skip
+        "From anchors to objects in one image. Anchors are boxes at every place of every level; the RPN scores and "
+        "moves them; suppression leaves one of those that overlap; the second stage names what is left and moves it "
+        "again.",
+        "一张图里，从锚框到物体。锚框铺满每一级特征图的每个位置；RPN 给它们打分并移动；非极大值抑制从重叠的框里"
+        "只留下一个；第二阶段给留下的框定类别，再移动一次。"))  # fmt: skip
     rows = [
         [both("anchors", "锚框"), sum(map(len, seen.anchors))],
         [both("proposals before suppression", "抑制之前的候选框"), len(seen.proposals)],
@@ -122,4 +123,4 @@ def show(run: Run, cfg: Any, model: nn.Module, path: str, threshold: float) -> N
         [both(f"found with a score of {threshold} or more", f"得分不低于 {threshold} 的结果"), int(sure.sum())],
     ]
     run.table("inside", [both("stage", "阶段"), both("boxes", "框数")], rows,
-              both("How many boxes each stage leaves in that image.", "在这张图里，每个阶段留下多少个框。"))  # fmt: skip
+              both("How many boxes each stage leaves in that image.", "这张图里每个阶段留下多少个框。"))  # fmt: skip
