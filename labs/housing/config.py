@@ -37,7 +37,7 @@ class Config:
                                  "L2：损失加上此值乘以权重平方和"), at_least=0)  # fmt: skip
     dropout: float = option(0.0, both("share of the hidden units that training leaves out at random",
                                       "训练时随机去掉的隐藏单元比例"), at_least=0)  # fmt: skip
-    study: int = option(300, both("passes of the trainings that show over- and underfitting; 0 for none",
+    study: int = option(200, both("passes of the trainings that show over- and underfitting; 0 for none",
                                   "展示过拟合与欠拟合的训练轮数；0 表示不做"), at_least=0)  # fmt: skip
     predict: str | None = option(None, both("a CSV file with rows of yours to predict with a trained network, instead "
                                             "of training", "用训练好的网络预测你的 CSV 文件中的行，而不训练"),
@@ -59,5 +59,5 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"folds": 5, "members": 2, "epochs": 40, "study": 60},
+    "smoke": {"folds": 4, "members": 2, "epochs": 40, "study": 10},
 }

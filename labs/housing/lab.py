@@ -24,6 +24,7 @@ from labs.housing import looking, own, results, splits, study, table
 from labs.housing.config import PRESETS, Config
 from labs.housing.data import read
 from labs.housing.folds import k_fold
+from labs.housing.polynomials import polynomials
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
@@ -46,6 +47,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     splits.leaks(data, run)
 
     # over- and underfitting
+    polynomials(data, run)
     saved = run.restore()
     finished: dict[str, Any] = dict(saved["finished"]) if saved else {}
     if config.study and not finished:

@@ -29,17 +29,17 @@ def columns(table: Table, run: Run) -> None:
     every.append((table.price, both("median house value, 1,000 $", "房价中位数，千美元"), table.y))
     for name, meaning, values in every:
         far = np.abs(values - values.mean()) > 3 * values.std()
-        rows.append([name, meaning, f"{values.min():.4g}", f"{np.median(values):.4g}", f"{values.max():.4g}",
-                     int((values == values.min()).sum()), int((values == values.max()).sum()), int(far.sum())])  # fmt: skip
+        ends = [f"{end:.4g} ({int((values == end).sum())})" for end in (values.min(), values.max())]
+        rows.append([name, meaning, ends[0], f"{np.median(values):.4g}", ends[1], int(far.sum())])
     run.table("columns", [
         both("column", "列"), both("what it is", "含义"), both("least", "最小"), both("median", "中位数"),
-        both("greatest", "最大"), both("rows at the least", "取最小值的行数"),
-        both("rows at the greatest", "取最大值的行数"), both("beyond 3 deviations", "超出 3 个标准差的行数"),
+        both("greatest", "最大"), both("far out", "离群"),
     ], rows, both(
-        f"{len(table.y):,} rows. {int((table.y >= table.cap).sum())} of them have a price of {table.cap:g} or more: what "
+        f"{len(table.y):,} rows; in brackets how many have that value, and last how many lie beyond 3 standard deviations. "
+        f"{int((table.y >= table.cap).sum())} of them have a price of {table.cap:g} or more: what "
         "was dearer was written down as that. Nobody can learn what those houses cost, and a model is punished for "
         "guessing more. Many rows at one end of another column mean the same, or that the column counts something rare.",
-        f"共 {len(table.y):,} 行。其中 {int((table.y >= table.cap).sum())} 行的房价达到 {table.cap:g}：更贵的都记成了这个数。"
+        f"共 {len(table.y):,} 行；括号内是取该值的行数，最后一列是超出 3 个标准差的行数。其中 {int((table.y >= table.cap).sum())} 行的房价达到 {table.cap:g}：更贵的都记成了这个数。"
         "那些房子的真实价格无从学起，模型猜得更高反而受罚。其他列若有许多行挤在一端，要么也被截断，要么这一列记的是少见的事。"))  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def distributions(table: Table, run: Run) -> None:
     for axis in axes.ravel()[len(every) :]:
         axis.set_axis_off()
     for axis, (name, values) in zip(axes.ravel(), every):
-        axis.hist(values, bins=40, color=ORANGE if name == table.price else BLUE)
+        axis.hist(values, bins=40, histtype="stepfilled", color=ORANGE if name == table.price else BLUE)
         axis.set_title(name, fontsize=8.5)
         axis.tick_params(labelsize=7)
     for axis in axes[:, 0]:

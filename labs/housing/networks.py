@@ -14,6 +14,8 @@ from typing import Sequence
 import torch
 from torch import nn
 
+from labkit.runs import compat
+
 WARM_UP = 0.3  # of the training, in which the learning rate rises
 
 
@@ -52,14 +54,19 @@ class Networks(nn.Module):
         for name in ("l1", "l2", "dropout"):
             values = torch.tensor([float(getattr(each, name)) for each in settings])
             self.register_buffer(name, values.view(count, 1, 1))
+        self._some_narrower = bool((self.units == 0).any())  # what no network asks for costs no time
+        self.penalised = bool((self.l1 > 0).any() or (self.l2 > 0).any())
+        self._some_dropout = bool((self.dropout > 0).any())
 
     def forward(self, x: torch.Tensor, some: slice = slice(None)) -> torch.Tensor:
         x = x.expand(len(self.units[some]), *x.shape[-2:])
         for layer, (weight, bias) in enumerate(zip(self.weights, self.biases)):
             x = torch.baddbmm(bias[some], x, weight[some])  # x @ weight + bias, for all K at once
             if layer < 2:
-                x = torch.relu(x) * self.units[some]
-                if self.training and bool((self.dropout > 0).any()):
+                x = torch.relu(x)
+                if self._some_narrower:
+                    x = x * self.units[some]
+                if self.training and self._some_dropout:
                     kept = (torch.rand_like(x) >= self.dropout).float()
                     x = x * kept / (1 - self.dropout)  # so that the mean stays as it is without dropout
         return x.squeeze(2)
@@ -75,10 +82,9 @@ def loss_of(networks: Networks, outputs: torch.Tensor, targets: torch.Tensor) ->
     """
     errors = ((outputs - targets) ** 2).mean(dim=1)
     total = errors.sum()
-    if bool((networks.l1 > 0).any()):
-        total = total + sum((networks.l1 * weight.abs()).sum() for weight in networks.weights)
-    if bool((networks.l2 > 0).any()):
-        total = total + sum((networks.l2 * weight**2).sum() for weight in networks.weights)
+    if networks.penalised:
+        for weight in networks.weights:
+            total = total + (networks.l1 * weight.abs() + networks.l2 * weight**2).sum()
     return total, errors
 
 
@@ -87,7 +93,7 @@ def loss_of(networks: Networks, outputs: torch.Tensor, targets: torch.Tensor) ->
 
 def make_optimizer(networks: Networks) -> torch.optim.Optimizer:
     """Adam, whose step for a weight depends on that weight's own gradients alone."""
-    return torch.optim.Adam(networks.parameters())
+    return torch.optim.Adam(networks.parameters(), **compat.FUSED)
 
 
 def set_rate(optimizer: torch.optim.Optimizer, share: float, highest: float) -> None:

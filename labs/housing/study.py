@@ -22,11 +22,12 @@ from labs.housing.config import Config
 from labs.housing.data import Table
 from labs.housing.folds import hold_out
 from labs.housing.networks import Networks, Settings, predict
+from labs.housing.polynomials import bias_and_variance
 from labs.housing.scores import mean_with_error
 from labs.housing.training import Batches, Group, train
 
 ROWS = 506  # at most; overfitting is a matter of few rows
-REPEATS, BATCH = 8, 32
+REPEATS, BATCH, LOOKS = 8, 32, 30
 WIDTHS = (1, 2, 4, 8, 16, 32, 64)
 WIDEST = WIDTHS[-1]
 KINDS = {
@@ -64,16 +65,6 @@ def early_stop(validation: np.ndarray) -> np.ndarray:
     return validation.argmin(axis=0)
 
 
-def bias_and_variance(predictions: np.ndarray, prices: np.ndarray) -> tuple[float, float]:
-    """Squared bias (with the noise in the prices) and variance of `predictions` (repeats, N), which add up to the MSE.
-
-    The mean of R predictions still has a variance, an R-th of each one's, which is taken off the squared bias.
-    """
-    variance = predictions.var(axis=0, ddof=1).mean()
-    squared = ((predictions.mean(axis=0) - prices) ** 2).mean()
-    return float(squared - variance / len(predictions)), float(variance)
-
-
 def study(table: Table, config: Config, run: Run, saved: Mapping[str, Any] | None) -> tuple[dict[str, Any], int]:
     """Train all kinds of networks; what there is to show, as tensors to be kept, and how many steps it took."""
     random = np.random.RandomState(run.seed)
@@ -90,7 +81,7 @@ def study(table: Table, config: Config, run: Run, saved: Mapping[str, Any] | Non
     batches = Batches(groups, [x] * REPEATS, y, of_network, BATCH, run.seed, run.device)
     networks = Networks(batches.inputs.shape[2], settings, run.seed).to(run.device)
     kept: list[torch.Tensor] = []
-    every = max(1, config.study // 60)
+    every = max(1, config.study // LOOKS)
 
     def prices() -> np.ndarray:
         """Of all rows: (kinds, repeats, N)."""
@@ -158,14 +149,16 @@ def capacity(found: Study, run: Run) -> None:
     right.set_ylabel("squared error, (1,000 $)²")
     figure.tight_layout()
     run.figure("capacity", figure, both(
-        f"Capacity, after {found.epochs[-1]} epochs with nothing that holds a network back. Left: the error on the rows "
-        f"that it saw and on the test rows, mean and range of {REPEATS} training sets. A network that is too narrow errs "
-        "on both alike (underfitting); a wide one knows its training rows by heart and errs on others (overfitting). "
-        "Right: the squared test error in two parts. Bias is what the mean of all the networks still gets wrong, "
-        "variance how far they differ because they saw other rows.",
-        f"容量：训练 {found.epochs[-1]} 轮，不加任何约束。左：训练行与测试行上的误差，{REPEATS} 个训练集的均值与范围。"
-        "太窄的网络两边误差都大（欠拟合）；宽的网络把训练行背了下来，换一批行就出错（过拟合）。右：测试平方误差拆成两部分。"
-        "偏差是所有网络取平均之后仍然存在的误差，方差是各网络因训练行不同而彼此相差的程度。"))  # fmt: skip
+        f"Capacity of networks, after {found.epochs[-1]} epochs with nothing that holds them back. Left: the error on "
+        f"the rows that they saw and on the test rows, mean and range of {REPEATS} training sets. The narrowest errs on "
+        "both (underfitting); the widest knows its training rows nearly by heart, and the gap between the lines is what "
+        "it does not know of others (overfitting). Other than polynomials, wide networks need not become worse for it: "
+        "of the many that fit, gradient descent finds a smooth one. Right: the squared test error in bias and variance; "
+        "the networks differ in their training rows and in their first weights.",
+        f"网络的容量：训练 {found.epochs[-1]} 轮，不加任何约束。左：训练行与测试行上的误差，{REPEATS} 个训练集的均值与范围。"
+        "最窄的网络两边误差都大（欠拟合）；最宽的几乎背下了训练行，两条线之间的差距就是它对别的行不了解的部分（过拟合）。"
+        "与多项式不同，网络变宽不一定变差：能拟合的解很多，梯度下降找到的是较平滑的一个。"
+        "右：测试平方误差拆成偏差与方差；各网络的训练行不同，初始权重也不同。"))  # fmt: skip
 
 
 def time(found: Study, run: Run) -> None:
