@@ -9,6 +9,7 @@ import torch
 
 FAR = 5.0  # standard deviations, beyond which a value counts as this far
 MOST_KNOTS = 500
+WAVES = 8  # sines, and as many cosines, of each column
 
 
 class Standard:
@@ -36,7 +37,7 @@ class Ranks:
     here with fixed frequencies.
     """
 
-    def __init__(self, x: np.ndarray, waves: int) -> None:
+    def __init__(self, x: np.ndarray, waves: int = WAVES) -> None:
         self.waves = waves
         self.knots = [_knots(column) for column in x.T]
 
