@@ -12,21 +12,21 @@ from labkit.runs.options import option
 # What suits each data set where the options do not say another: chosen on splits of other seeds (README).
 RECIPES: dict[str, dict[str, int]] = {
     "boston": {"members": 8, "epochs": 100, "batch_size": 64},
-    "california": {"members": 2, "epochs": 15, "batch_size": 256},
+    "california": {"members": 4, "epochs": 10, "batch_size": 256},
 }
 
 
 @dataclass(frozen=True)
 class Config:
     dataset: str = option("boston", both("506 districts of Boston, or 20,640 of California",
-                                         "波士顿的 506 个街区，或加州的 20,640 个"), choices=tuple(RECIPES))  # fmt: skip
+                                         "波士顿的 506 个街区，或加州的两万个"), choices=tuple(RECIPES))  # fmt: skip
     without_b: bool = option(False, both("leave out column B of boston, which counts people by race",
                                          "去掉波士顿数据中按种族计数的 B 列"))  # fmt: skip
     folds: int = option(10, both("parts of the k-fold cross-validation", "k 折交叉验证的折数"), at_least=2)
-    members: int | None = option(None, both("networks whose mean predicts (default: 8, of california 2)",
-                                            "取平均做预测的网络个数（默认 8，加州为 2）"), at_least=1)  # fmt: skip
-    epochs: int | None = option(None, both("passes over the training rows (default: 100, of california 15)",
-                                           "训练轮数（默认 100，加州为 15）"), at_least=1)  # fmt: skip
+    members: int | None = option(None, both("networks whose mean predicts (default: 8, of california 4)",
+                                            "取平均做预测的网络个数（默认 8，加州为 4）"), at_least=1)  # fmt: skip
+    epochs: int | None = option(None, both("passes over the training rows (default: 100, of california 10)",
+                                           "训练轮数（默认 100，加州为 10）"), at_least=1)  # fmt: skip
     batch_size: int | None = option(None, both("rows per step (default: 64, of california 256)",
                                                "每步的行数（默认 64，加州为 256）"), at_least=1)  # fmt: skip
     width: int = option(64, both("units in each of the two hidden layers", "两个隐藏层各自的单元数"), at_least=1)
@@ -43,7 +43,7 @@ class Config:
                                             "of training", "用训练好的网络预测你的 CSV 文件中的行，而不训练"),
                                  path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
-                                               "finished run)", "--predict 所用的网络：一次实验或一个文件（默认最近完成的实验）"),
+                                               "finished run)", "--predict 的网络：某次实验或文件（默认最近完成的）"),
                                     path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ CAPS = {"boston": 50.0, "california": 500.001}  # 1,000 $, above which the value
 
 @dataclass(frozen=True)
 class Table:
-    """`x` float64 (N, F) in the order of `names`, and `y` float64 (N): median house value of each district, 1,000 $."""
+    """`x` float64 (N, F) in the order of `names`, and `y` float64 (N): median house values, 1,000 $."""
 
     names: tuple[str, ...]
     x: np.ndarray

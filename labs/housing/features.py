@@ -33,8 +33,8 @@ class Ranks:
     """Columns by rank, -1 for the least and 1 for the greatest training value, and as `waves` sines and cosines of it.
 
     A rank has no outliers, and waves let one layer bend where a network of straight pieces needs several.
-    Source: Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning (2022), sections 3.2 and 3.3,
-    here with fixed frequencies.
+    Source: Gorishniy et al., On Embeddings for Numerical Features in Tabular Deep Learning (2022), sections 3.2
+    and 3.3, here with fixed frequencies.
     """
 
     def __init__(self, x: np.ndarray, waves: int = WAVES) -> None:

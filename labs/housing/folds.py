@@ -10,7 +10,7 @@ Split = "tuple[np.ndarray, np.ndarray]"  # the rows to train on, and the rows he
 def hold_out(count: int, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """One split of `count` rows: a `share` of them, drawn by `seed`, is held out."""
     order = np.random.RandomState(seed).permutation(count)
-    held = max(1, int(round(share * count)))
+    held = max(1, round(share * count))
     return np.sort(order[held:]), np.sort(order[:held])
 
 

@@ -35,12 +35,14 @@ def columns(table: Table, run: Run) -> None:
         both("column", "列"), both("what it is", "含义"), both("least", "最小"), both("median", "中位数"),
         both("greatest", "最大"), both("far out", "离群"),
     ], rows, both(
-        f"{len(table.y):,} rows; in brackets how many have that value, and last how many lie beyond 3 standard deviations. "
-        f"{int((table.y >= table.cap).sum())} of them have a price of {table.cap:g} or more: what "
-        "was dearer was written down as that. Nobody can learn what those houses cost, and a model is punished for "
-        "guessing more. Many rows at one end of another column mean the same, or that the column counts something rare.",
-        f"共 {len(table.y):,} 行；括号内是取该值的行数，最后一列是超出 3 个标准差的行数。其中 {int((table.y >= table.cap).sum())} 行的房价达到 {table.cap:g}：更贵的都记成了这个数。"
-        "那些房子的真实价格无从学起，模型猜得更高反而受罚。其他列若有许多行挤在一端，要么也被截断，要么这一列记的是少见的事。"))  # fmt: skip
+        f"{len(table.y):,} rows; in brackets how many have that value, and last how many lie beyond 3 standard "
+        f"deviations. {int((table.y >= table.cap).sum())} of them have a price of {table.cap:g} or more: what was "
+        "dearer was written down as that. Nobody can learn what those houses cost, and a model is punished for "
+        "guessing more. Many rows at one end of another column mean the same, or that the column counts something "
+        "rare.",
+        f"共 {len(table.y):,} 行；括号内是取该值的行数，最后一列是超出 3 个标准差的行数。其中 "
+        f"{int((table.y >= table.cap).sum())} 行的房价达到 {table.cap:g}：更贵的都记成了这个数。那些房子的真实价格无从"
+        "学起，模型猜得更高反而受罚。其他列若有许多行挤在一端，要么也被截断，要么这一列记的是少见的事。"))  # fmt: skip
 
 
 def distributions(table: Table, run: Run) -> None:
@@ -58,11 +60,11 @@ def distributions(table: Table, run: Run) -> None:
         axis.set_ylabel("rows", fontsize=8)
     figure.tight_layout()
     run.figure("distributions", figure, both(
-        "How often each value occurs. Long tails become a few enormous inputs once a column is divided by its deviation; "
-        "the networks here read them cut at 5 deviations (Boston) or as ranks (California). A bar alone at the right end "
-        "of the price is where it was cut off.",
-        "各取值出现的次数。长尾的列除以标准差之后，会出现少数几个巨大的输入；这里的网络把它们截到 5 个标准差（波士顿），"
-        "或者改用名次（加州）。房价右端孤立的一条，就是被截断的地方。"))  # fmt: skip
+        "How often each value occurs. Long tails become a few enormous inputs once a column is divided by its "
+        "deviation; the networks here read them cut at 5 deviations (Boston) or as ranks (California). A bar alone "
+        "at the right end of the price is where it was cut off.",
+        "各取值出现的次数。长尾的列除以标准差之后，会出现少数几个巨大的输入；这里的网络把它们截到 5 个标准差（波士"
+        "顿），或者改用名次（加州）。房价右端孤立的一条，就是被截断的地方。"))  # fmt: skip
 
 
 def correlations(table: Table, run: Run) -> None:
@@ -73,9 +75,10 @@ def correlations(table: Table, run: Run) -> None:
     axis = axes[0, 0]
     shown = axis.imshow(together, cmap="RdBu_r", vmin=-1, vmax=1)
     axis.grid(False)
-    for ticks, labels, turn in ((axis.set_xticks, axis.set_xticklabels, 90), (axis.set_yticks, axis.set_yticklabels, 0)):
-        ticks(range(len(names)))
-        labels(names, rotation=turn, fontsize=8)
+    axis.set_xticks(range(len(names)))
+    axis.set_xticklabels(names, rotation=90, fontsize=8)
+    axis.set_yticks(range(len(names)))
+    axis.set_yticklabels(names, fontsize=8)
     for row in range(len(names)):
         for column in range(len(names)):
             value = together[row, column]
@@ -89,8 +92,8 @@ def correlations(table: Table, run: Run) -> None:
         f"Correlation of each pair. {names[one]} and {names[other]} say nearly the same ({together[one, other]:.2f}): "
         "a line can hardly tell which of them matters, so their weights are uncertain while its predictions are not. "
         f"The last row is what each tells of {table.price} by itself, as a straight line.",
-        f"两两相关系数。{names[one]} 与 {names[other]} 几乎说的是同一件事（{together[one, other]:.2f}）：线性模型很难分清是谁在起作用，"
-        f"所以它们的权重不可靠，而预测不受影响。最后一行是各列单独与 {table.price} 的线性关系。"))  # fmt: skip
+        f"两两相关系数。{names[one]} 与 {names[other]} 几乎说的是同一件事（{together[one, other]:.2f}）：线性模型很难"
+        f"分清是谁在起作用，所以它们的权重不可靠，而预测不受影响。最后一行是各列单独与 {table.price} 的线性关系。"))  # fmt: skip
 
 
 def column_b(table: Table, run: Run) -> None:
@@ -110,12 +113,12 @@ def column_b(table: Table, run: Run) -> None:
     figure.tight_layout()
     two = int((b <= AMBIGUOUS).sum())
     run.figure("column-b", figure, both(
-        "Column B is no measurement but a theory. The authors of 1978 supposed that a few black neighbours lower prices "
-        "and many raise them again, since segregation keeps markets apart, and wrote the supposed parabola into the "
-        f"data. In {two} of {len(b)} rows (shaded) B belongs to two shares, one above 0.63 and one below, and which it "
-        "was is lost. For that column scikit-learn took the set out (version 1.2). The last tables show each model with "
-        "it and without; --without-b leaves it out everywhere.",
-        "B 列不是测量值，而是一个假设。1978 年的作者认为：黑人邻居少时房价下降，多到一定程度又会回升，因为种族隔离使市场分开；"
-        f"他们把假想的抛物线写进了数据。{len(b)} 行中有 {two} 行（阴影部分）的 B 对应两个比例，一个高于 0.63，一个低于 0.63，"
-        "究竟是哪一个已无从得知。正因为这一列，scikit-learn 从 1.2 版起移除了这个数据集。最后的表格给出每个模型用与不用它的结果；"
-        "--without-b 则完全不用它。"))  # fmt: skip
+        "Column B is no measurement but a theory. The authors of 1978 supposed that a few black neighbours lower "
+        "prices and many raise them again, since segregation keeps markets apart, and wrote the supposed parabola "
+        f"into the data. In {two} of {len(b)} rows (shaded) B belongs to two shares, one above 0.63 and one below, "
+        "and which it was is lost. For that column scikit-learn took the set out (version 1.2). The last tables show "
+        "each model with it and without; --without-b leaves it out everywhere.",
+        "B 列不是测量值，而是一个假设。1978 年的作者认为：黑人邻居少时房价下降，多到一定程度又会回升，因为种族隔离使"
+        f"市场分开；他们把假想的抛物线写进了数据。{len(b)} 行中有 {two} 行（阴影部分）的 B 对应两个比例，一个高于 "
+        "0.63，一个低于 0.63，究竟是哪一个已无从得知。正因为这一列，scikit-learn 从 1.2 版起移除了这个数据集。最后的"
+        "表格给出每个模型用与不用它的结果；--without-b 则完全不用它。"))  # fmt: skip

@@ -76,7 +76,7 @@ def predict_own(config: Config, run: Run) -> dict[str, float]:
     say(f"{shown(path)}, by the networks of {chosen}, which erred by {rmse:.2f} (RMSE, 1,000 $) on rows held out:")
     listed = []
     for row, (value, differ, one) in enumerate(zip(predicted, spread, x)):
-        outside = [name for name, low, value_of, high in zip(names, least, one, greatest) if not low <= value_of <= high]
+        outside = [names[k] for k in range(len(names)) if not least[k] <= one[k] <= greatest[k]]
         told = "" if y is None else f", in truth {y[row]:.2f}"
         beyond = f"; outside of what was trained on: {', '.join(outside)}" if outside else ""
         if row < MOST_SHOWN:
@@ -93,10 +93,10 @@ def predict_own(config: Config, run: Run) -> dict[str, float]:
         both("row", "行"), both("price, 1,000 $", "房价，千美元"), both("deviation of the networks", "各网络的标准差"),
         both("in truth", "真实值"), both("outside of what was trained on", "超出训练范围的列"),
     ], listed, both(
-        f"Predictions for your rows. On rows held out the error was {rmse:.2f} (RMSE). The networks' deviation says how "
-        "far they disagree, not how wrong they are together. Outside of what they were trained on they guess.",
-        f"对你的各行的预测。在留出行上的误差为 {rmse:.2f}（RMSE）。各网络的标准差只说明它们彼此相差多少，不说明它们一起错了多少。"
-        "超出训练范围时，预测只是猜测。"))  # fmt: skip
+        f"Predictions for your rows. On rows held out the error was {rmse:.2f} (RMSE). The networks' deviation says "
+        "how far they disagree, not how wrong they are together. Outside of what they were trained on they guess.",
+        f"对你的各行的预测。在留出行上的误差为 {rmse:.2f}（RMSE）。各网络的标准差只说明它们彼此相差多少，不说明它们一"
+        "起错了多少。超出训练范围时，预测只是猜测。"))  # fmt: skip
     metrics = {"price": float(predicted[0])}
     if y is not None:
         metrics["rmse"] = float(np.sqrt(((predicted - y) ** 2).mean()))

@@ -92,10 +92,10 @@ def polynomials(table: Table, run: Run) -> None:
     figure.tight_layout()
     best = DEGREES[int(found[:, 1].argmin())]
     run.figure("polynomials", figure, both(
-        f"The picture in the books: polynomials of one column, {name}, fitted to {TRAINING} rows. With each degree the "
-        f"training error falls. On other rows it is least at degree {best} and grows from there: the curve runs after "
-        f"the few points. Right: over {SETS} training sets, bias is what their mean still gets wrong, and variance how "
-        "far they differ. Together they are the test error.",
-        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；而在其他行上，{best} 次时误差最小，"
-        f"之后又上升：曲线追着那几个点跑了。右：{SETS} 个训练集上，偏差是它们的平均仍然错的部分，方差是它们彼此相差的程度，"
-        "两者之和就是测试误差。"))  # fmt: skip
+        f"The picture in the books: polynomials of one column, {name}, fitted to {TRAINING} rows. With each degree "
+        f"the training error falls. On other rows it is least at degree {best} and grows from there: the curve runs "
+        f"after the few points. Right: over {SETS} training sets, bias is what their mean still gets wrong, and "
+        "variance how far they differ. Together they are the test error.",
+        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；而在其他行上，{best} "
+        f"次时误差最小，之后又上升：曲线追着那几个点跑了。右：{SETS} 个训练集上，偏差是它们的平均仍然错的部分，方差是"
+        "它们彼此相差的程度，两者之和就是测试误差。"))  # fmt: skip

@@ -30,9 +30,10 @@ def truth(table: Table, rows: dict[str, Row], run: Run) -> None:
     axes[0, 0].set_ylabel("predicted, 1,000 $")
     figure.tight_layout()
     run.figure("truth", figure, both(
-        "Each point is a row that was held out; on the grey line the prediction is right. A line bends away at both ends: "
-        "it can only be straight. The wall of points at the right is where prices were cut off.",
-        "每个点是一行留出的数据；落在灰线上表示预测正确。线性模型在两端偏离：它只能是直的。右边那堵“墙”是房价被截断之处。"))  # fmt: skip
+        "Each point is a row that was held out; on the grey line the prediction is right. A line bends away at both "
+        "ends: it can only be straight. The wall of points at the right is where prices were cut off.",
+        "每个点是一行留出的数据；落在灰线上表示预测正确。线性模型在两端偏离：它只能是直的。右边那堵“墙”是房价被截断之"
+        "处。"))  # fmt: skip
 
 
 def residuals(table: Table, rows: dict[str, Row], run: Run) -> None:
@@ -59,11 +60,11 @@ def residuals(table: Table, rows: dict[str, Row], run: Run) -> None:
     worst = np.argsort(-np.abs(errors))[: max(1, len(errors) // 100)]
     share = (errors[worst] ** 2).sum() / (errors**2).sum()
     run.figure("residuals", figure, both(
-        f"Residuals of rows held out. The worst {len(worst)} of {len(errors):,} rows, one in a hundred, make {share:.0%} "
-        "of the squared error: RMSE is mostly about them, MAE hardly. Were the errors only noise, no pattern would be "
-        "left at the left.",
-        f"留出行的残差。{len(errors):,} 行中最差的 {len(worst)} 行（百分之一）占平方误差的 {share:.0%}：RMSE 主要反映它们，"
-        "MAE 则几乎不受影响。若误差只是噪声，左图就不该有任何规律。"))  # fmt: skip
+        f"Residuals of rows held out. The worst {len(worst)} of {len(errors):,} rows, one in a hundred, make "
+        f"{share:.0%} of the squared error: RMSE is mostly about them, MAE hardly. Were the errors only noise, no "
+        "pattern would be left at the left.",
+        f"留出行的残差。{len(errors):,} 行中最差的 {len(worst)} 行（百分之一）占平方误差的 {share:.0%}：RMSE 主要反映"
+        "它们，MAE 则几乎不受影响。若误差只是噪声，左图就不该有任何规律。"))  # fmt: skip
 
 
 def weights(table: Table, run: Run) -> None:
@@ -89,7 +90,7 @@ def weights(table: Table, run: Run) -> None:
     figure.tight_layout()
     run.figure("weights", figure, both(
         "The weights of the line, from the normal equation, on columns of one scale, and the range of 90 % of 200 "
-        "bootstrap samples. A weight says how predictions differ between districts that are equal in all other columns, "
-        "never what would happen if a district changed.",
-        "正规方程给出的线性模型权重（各列已标准化），以及 200 次自助抽样中 90 % 的范围。权重说的是：其他列都相同的街区之间，"
-        "预测相差多少；而不是改变一个街区会怎样。"))  # fmt: skip
+        "bootstrap samples. A weight says how predictions differ between districts that are equal in all other "
+        "columns, never what would happen if a district changed.",
+        "正规方程给出的线性模型权重（各列已标准化），以及 200 次自助抽样中 90 % 的范围。权重说的是：其他列都相同的街"
+        "区之间，预测相差多少；而不是改变一个街区会怎样。"))  # fmt: skip

@@ -87,7 +87,8 @@ def own(path: Path, wanted: Sequence[str], price: str) -> tuple[np.ndarray, np.n
             raise UserError(f"{shown(path)} has the column {name} twice")
     missing = [name for name in wanted if name not in names]
     if len(missing) == len(wanted):
-        raise UserError(f"the first line of {shown(path)} does not name the columns", f"begin it with {','.join(wanted)}")
+        raise UserError(f"the first line of {shown(path)} does not name the columns",
+                        f"begin it with {','.join(wanted)}")  # fmt: skip
     others = [name for name in names if name not in known.values()]
     if missing:
         hint = f"; {nearest(missing[0], others)}" if others else ""

@@ -146,11 +146,13 @@ def leaks(table: Table, run: Run) -> dict[str, tuple[float, float]]:
     run.table("leaks", [both("what was fitted", "拟合了什么"), both("R² with the leak", "有泄漏时的 R²"),
                         both("R², fitted within the fold", "只在折内拟合的 R²")],
               [[names[name], f"{leaked:.4f}", f"{honest:.4f}"] for name, (leaked, honest) in found.items()], both(
-        "The mistake: fitting something to all rows before the folds are made. For scaling it does next to nothing, so "
-        "it is never noticed: a line's predictions do not depend on the scale at all. The same mistake with anything "
-        "that has seen the prices finds what is not there, in pure noise. Whatever is fitted belongs within the fold.",
-        "一个错误：在分折之前用全部行去拟合某样东西。对标准化几乎没有影响，所以没人察觉：线性模型的预测根本与尺度无关。"
-        "同样的错误，只要那一步看过房价，就能在纯噪声里“发现”并不存在的规律。凡是拟合出来的东西，都应在折内拟合。"))  # fmt: skip
+        "The mistake: fitting something to all rows before the folds are made. For scaling it does next to nothing, "
+        "so it is never noticed: a line's predictions do not depend on the scale at all. The same mistake with "
+        "anything that has seen the prices finds what is not there, in pure noise. Whatever is fitted belongs within "
+        "the fold.",
+        "一个错误：在分折之前用全部行去拟合某样东西。对标准化几乎没有影响，所以没人察觉：线性模型的预测根本与尺度无"
+        "关。同样的错误，只要那一步看过房价，就能在纯噪声里“发现”并不存在的规律。"
+        "凡是拟合出来的东西，都应在折内拟合。"))  # fmt: skip
     return found
 
 

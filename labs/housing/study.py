@@ -37,6 +37,7 @@ KINDS = {
     "dropout": Settings(WIDEST, dropout=0.3),
 }
 PLAIN = f"width {WIDEST}"
+SHOWN = (PLAIN, "L2", "L1", "dropout")
 SETS = ("training", "validation", "test")
 
 
@@ -96,8 +97,9 @@ def study(table: Table, config: Config, run: Run, saved: Mapping[str, Any] | Non
         rmse = [[[np.sqrt(errors[kind, k, part[which]].mean()) for k, part in enumerate(parts)]
                  for kind in range(len(KINDS))] for which in range(len(SETS))]  # fmt: skip
         kept.append(torch.tensor([*np.ravel(rmse), epochs], dtype=torch.float64))
-        shown = {name: float(np.mean(rmse[2][k])) for k, name in enumerate(KINDS) if name in (PLAIN, "L1", "L2", "dropout")}
-        loop.log(study_loss=means["train_loss"], **{f"study_test_rmse/{name}": value for name, value in shown.items()})
+        of_test = dict(zip(KINDS, rmse[SETS.index("test")]))
+        loop.log(study_loss=means["train_loss"],
+                 **{f"study_test_rmse/{kind}": float(np.mean(of_test[kind])) for kind in SHOWN})  # fmt: skip
 
     say(f"over- and underfitting: {len(settings)} networks side by side, {config.study} epochs")
     loop = train(networks, batches, config.study, config.lr, run, saved, look, {"stage": 0, "finished": {}}, kept)
@@ -150,20 +152,20 @@ def capacity(found: Study, run: Run) -> None:
     figure.tight_layout()
     run.figure("capacity", figure, both(
         f"Capacity of networks, after {found.epochs[-1]} epochs with nothing that holds them back. Left: the error on "
-        f"the rows that they saw and on the test rows, mean and range of {REPEATS} training sets. The narrowest errs on "
-        "both (underfitting); the widest knows its training rows nearly by heart, and the gap between the lines is what "
-        "it does not know of others (overfitting). Other than polynomials, wide networks need not become worse for it: "
-        "of the many that fit, gradient descent finds a smooth one. Right: the squared test error in bias and variance; "
-        "the networks differ in their training rows and in their first weights.",
-        f"网络的容量：训练 {found.epochs[-1]} 轮，不加任何约束。左：训练行与测试行上的误差，{REPEATS} 个训练集的均值与范围。"
-        "最窄的网络两边误差都大（欠拟合）；最宽的几乎背下了训练行，两条线之间的差距就是它对别的行不了解的部分（过拟合）。"
-        "与多项式不同，网络变宽不一定变差：能拟合的解很多，梯度下降找到的是较平滑的一个。"
-        "右：测试平方误差拆成偏差与方差；各网络的训练行不同，初始权重也不同。"))  # fmt: skip
+        f"the rows that they saw and on the test rows, mean and range of {REPEATS} training sets. The narrowest errs "
+        "on both (underfitting); the widest knows its training rows nearly by heart, and the gap between the lines "
+        "is what it does not know of others (overfitting). Other than polynomials, wide networks need not become "
+        "worse for it: of the many that fit, gradient descent finds a smooth one. Right: the squared test error in "
+        "bias and variance; the networks differ in their training rows and in their first weights.",
+        f"网络的容量：训练 {found.epochs[-1]} 轮，不加任何约束。左：训练行与测试行上的误差，{REPEATS} 个训练集的均值与"
+        "范围。最窄的网络两边误差都大（欠拟合）；最宽的几乎背下了训练行，两条线之间的差距就是它对别的行不了解的部分"
+        "（过拟合）。与多项式不同，网络变宽不一定变差：能拟合的解很多，梯度下降找到的是较平滑的一个。右：测试平方误差"
+        "拆成偏差与方差；各网络的训练行不同，初始权重也不同。"))  # fmt: skip
 
 
 def time(found: Study, run: Run) -> None:
     """Training and test error over the epochs, and where early stopping would have stopped."""
-    kinds = (PLAIN, "L2", "L1", "dropout")
+    kinds = SHOWN
     figure, axes = plots.figure(1, len(kinds), width=10.0, height=2.9)
     top = max(found.rmse[:, :, list(KINDS).index(kind)].mean(axis=2)[1:].max() for kind in kinds)
     for axis, kind in zip(axes[0], kinds):
@@ -180,12 +182,12 @@ def time(found: Study, run: Run) -> None:
     axes[0, 0].legend(fontsize=7)
     figure.tight_layout()
     run.figure("time", figure, both(
-        f"Time, for networks of width {WIDEST}, means of {REPEATS} training sets. The training error falls to the end; "
-        "the error on rows that were not trained on stops falling long before. A dotted line is where one network has "
-        "its least validation error: early stopping goes back to its weights of then. The test rows play no part in "
-        "that choice.",
-        f"时间：宽度 {WIDEST} 的网络，{REPEATS} 个训练集的均值。训练误差一直下降，而没有训练过的行上，误差早早就不再下降。"
-        "虚线是某个网络验证误差最小之处：早停就是退回到那时的权重。这个选择没有用到测试行。"))  # fmt: skip
+        f"Time, for networks of width {WIDEST}, means of {REPEATS} training sets. The training error falls to the "
+        "end; the error on rows that were not trained on stops falling long before. A dotted line is where one "
+        "network has its least validation error: early stopping goes back to its weights of then. The test rows play "
+        "no part in that choice.",
+        f"时间：宽度 {WIDEST} 的网络，{REPEATS} 个训练集的均值。训练误差一直下降，而没有训练过的行上，误差早早就不再下"
+        "降。虚线是某个网络验证误差最小之处：早停就是退回到那时的权重。这个选择没有用到测试行。"))  # fmt: skip
 
 
 def remedies(found: Study, run: Run) -> None:
@@ -206,7 +208,7 @@ def remedies(found: Study, run: Run) -> None:
         both("less than nothing's", "与“无”之差"),
     ], rows, both(
         f"RMSE in 1,000 $ of networks of width {WIDEST} after {found.epochs[-1]} epochs, means of {REPEATS} training "
-        "sets; differences with their standard error. The strengths were not tuned: they show what each does, not which "
-        "is best.",
+        "sets; differences with their standard error. The strengths were not tuned: they show what each does, not "
+        "which is best.",
         f"宽度 {WIDEST} 的网络训练 {found.epochs[-1]} 轮后的 RMSE（千美元），{REPEATS} 个训练集的均值；差值附标准误。"
         "各项强度没有调过：只为说明各自的作用，不比较优劣。"))  # fmt: skip

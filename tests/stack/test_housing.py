@@ -148,7 +148,9 @@ def test_scores_are_those_of_scikit_learn():
     y, predicted = random.standard_normal(30), random.standard_normal(30)
     held = [part for _, part in k_fold(30, 4, 0)]
     score = Score.of(y, predicted, held)
-    assert score.r2 == pytest.approx(r2_score(y, predicted)) and score.mae == pytest.approx(mean_absolute_error(y, predicted))
+    assert score.r2 == pytest.approx(r2_score(y, predicted)) and score.mae == pytest.approx(
+        mean_absolute_error(y, predicted)
+    )
     assert score.rmse == pytest.approx(np.sqrt(((y - predicted) ** 2).mean())) and len(score.folds) == 4
     assert r_squared(y, y) == 1 and "±" in score.of_folds
 
@@ -466,7 +468,9 @@ def test_the_prediction_is_that_of_the_networks_in_the_checkpoint(trained, data,
 
 
 def test_a_district_of_california_is_predicted(trained, data, tmp_path):
-    content = "Longitude,Latitude,MedInc,HouseAge,AveRooms,AveBedrms,Population,AveOccup\n-122,37.9,8.3,41,7,1,322,2.5\n"
+    content = (
+        "Longitude,Latitude,MedInc,HouseAge,AveRooms,AveBedrms,Population,AveOccup\n-122,37.9,8.3,41,7,1,322,2.5\n"
+    )
     status, said = predicted(content, trained, data, tmp_path, "--dataset=california")
     assert status == 0, said
 
