@@ -93,7 +93,8 @@ def correlations(table: Table, run: Run) -> None:
         "a line can hardly tell which of them matters, so their weights are uncertain while its predictions are not. "
         f"The last row is what each tells of {table.price} by itself, as a straight line.",
         f"两两相关系数。{names[one]} 与 {names[other]} 几乎说的是同一件事（{together[one, other]:.2f}）：线性模型很难"
-        f"分清是谁在起作用，所以它们的权重不可靠，而预测不受影响。最后一行是各列单独与 {table.price} 的线性关系。"))  # fmt: skip
+        f"分清是谁在起作用，所以它们的权重不可靠，而预测不受影响。"
+        f"最后一行是各列单独与 {table.price} 的线性关系。"))  # fmt: skip
 
 
 def column_b(table: Table, run: Run) -> None:

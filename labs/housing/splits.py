@@ -86,7 +86,8 @@ def compare(table: Table, run: Run) -> float:
     apart = float(np.abs(one - other).max())
     run.note(both(
         f"Leave-one-out by {len(chosen)} refits and from one fit, residual / (1 - leverage), agree to {apart:.0e}.",
-        f"留一法：重新拟合 {len(chosen)} 次，与只拟合一次再用“残差 / (1 − 杠杆值)”，两者相差不超过 {apart:.0e}。"))  # fmt: skip
+        f"留一法：重新拟合 {len(chosen)} 次，与只拟合一次再用“残差 / (1 − 杠杆值)”，"
+        f"两者相差不超过 {apart:.0e}。"))  # fmt: skip
     return apart
 
 
