@@ -8,7 +8,6 @@ from labkit.base.language import both
 from labkit.runs import plots
 from labkit.runs.run import Run
 from labs.housing.data import Table
-from labs.housing.features import Ranks
 from labs.housing.splits import most_correlated
 
 DEGREES = tuple(range(1, 13))
@@ -17,22 +16,22 @@ TRAINING, SETS = 30, 100
 MOST_ROWS = 2000
 
 
-def powers(ranks: np.ndarray, degree: int) -> np.ndarray:
-    """(N) in -1..1 -> (N, 1 + degree): Chebyshev's polynomials, which span the powers and are solved for precisely."""
-    return np.polynomial.chebyshev.chebvander(ranks, degree)
+class Polynomial:
+    """The polynomial of one column with the least squared error on its training rows; no price lies beyond theirs."""
 
+    def __init__(self, x: np.ndarray, y: np.ndarray, degree: int) -> None:
+        """`x` and `y` (N)."""
+        self.least, self.greatest, self.degree, self.prices = x.min(), x.max(), degree, (y.min(), y.max())
+        self.weights, *_ = np.linalg.lstsq(self._powers(x), y, rcond=None)
 
-def fit(x: np.ndarray, y: np.ndarray, degree: int) -> tuple[Ranks, np.ndarray]:
-    """The polynomial of the ranks of `x` (N) with the least squares."""
-    ranks = Ranks(x[:, None], waves=0)
-    weights, *_ = np.linalg.lstsq(powers(ranks(x[:, None])[:, 0], degree), y, rcond=None)
-    return ranks, weights
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Predictions (N)."""
+        return np.clip(self._powers(x) @ self.weights, *self.prices)
 
-
-def value(fitted: tuple[Ranks, np.ndarray], x: np.ndarray) -> np.ndarray:
-    """The fitted polynomial at `x` (N)."""
-    ranks, weights = fitted
-    return powers(ranks(x[:, None])[:, 0], len(weights) - 1) @ weights
+    def _powers(self, x: np.ndarray) -> np.ndarray:
+        """(N, 1 + degree): Chebyshev's polynomials of x in -1..1, which span the powers and are solved precisely."""
+        scaled = 2 * (x - self.least) / max(self.greatest - self.least, 1e-12) - 1
+        return np.polynomial.chebyshev.chebvander(np.clip(scaled, -1, 1), self.degree)
 
 
 def bias_and_variance(predictions: np.ndarray, prices: np.ndarray) -> tuple[float, float]:
@@ -53,9 +52,9 @@ def measure(x: np.ndarray, y: np.ndarray, seed: int) -> np.ndarray:
     sets = [random.permutation(rest)[:TRAINING] for _ in range(SETS)]
     found = []
     for degree in DEGREES:
-        fits = [fit(x[rows], y[rows], degree) for rows in sets]
-        predictions = np.stack([value(each, x[test]) for each in fits])
-        training = np.mean([((value(each, x[rows]) - y[rows]) ** 2).mean() for each, rows in zip(fits, sets)])
+        fits = [Polynomial(x[rows], y[rows], degree) for rows in sets]
+        predictions = np.stack([each(x[test]) for each in fits])
+        training = np.mean([((each(x[rows]) - y[rows]) ** 2).mean() for each, rows in zip(fits, sets)])
         found.append([training, ((predictions - y[test]) ** 2).mean(), *bias_and_variance(predictions, y[test])])
     return np.array(found)
 
@@ -72,7 +71,7 @@ def polynomials(table: Table, run: Run) -> None:
     places = np.linspace(x[few].min(), x[few].max(), 300)
     left.plot(x[few], y[few], ".", color="#555555")
     for degree in SHOWN:
-        left.plot(places, value(fit(x[few], y[few], degree), places), label=f"degree {degree}", linewidth=1.4)
+        left.plot(places, Polynomial(x[few], y[few], degree)(places), label=f"degree {degree}", linewidth=1.4)
     low, high = y[few].min(), y[few].max()
     left.set_ylim(low - 0.3 * (high - low), high + 0.3 * (high - low))
     left.set_xlabel(name)
@@ -86,6 +85,7 @@ def polynomials(table: Table, run: Run) -> None:
     right.set_ylabel("squared error, (1,000 $)²")
     for axis in (middle, right):
         axis.set_xlabel("degree of the polynomial")
+        axis.set_xticks(DEGREES)
         axis.set_ylim(0, min(axis.get_ylim()[1], 4 * axis.lines[-1].get_ydata()[0]))
     for axis in axes[0]:
         axis.legend(fontsize=7.5)
@@ -94,8 +94,9 @@ def polynomials(table: Table, run: Run) -> None:
     run.figure("polynomials", figure, both(
         f"The picture in the books: polynomials of one column, {name}, fitted to {TRAINING} rows. With each degree "
         f"the training error falls. On other rows it is least at degree {best} and grows from there: the curve runs "
-        f"after the few points. Right: over {SETS} training sets, bias is what their mean still gets wrong, and "
-        "variance how far they differ. Together they are the test error.",
-        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；而在其他行上，{best} "
-        f"次时误差最小，之后又上升：曲线追着那几个点跑了。右：{SETS} 个训练集上，偏差是它们的平均仍然错的部分，方差是"
+        f"after the few points. Prices are held to the range of those trained on. Right: over {SETS} training sets, "
+        "bias is what their mean still gets wrong, and variance how far they differ; both add up to the test error.",
+        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；"
+        f"而在其他行上，{best} 次时误差最小，之后又上升：曲线追着那几个点跑了（预测限制在训练房价的范围内）。右："
+        f"{SETS} 个训练集上，偏差是它们的平均仍然错的部分，方差是"
         "它们彼此相差的程度，两者之和就是测试误差。"))  # fmt: skip

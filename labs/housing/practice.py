@@ -193,8 +193,8 @@ FUNCTIONS = (
                    "hat = a @ np.linalg.solve(a.T @ a, a.T)\nreturn (y - hat @ y) / np.diag(hat)",
                    "hat = a @ np.linalg.solve(a.T @ a, a.T)\nreturn (y - hat @ y) / (1 - np.diag(hat)) ** 2")),
     fill_in("early_stopping", both("losses on the validation rows, one an epoch, and patience: stop as soon as so "
-                                   "many epochs went by without a new least loss. Return [the epoch of stopping, the epoch "
-                                   "whose weights are taken], counted from 0.",
+                                   "many epochs went by without a new least loss. Return [the epoch of "
+                                   "stopping, the epoch whose weights are taken], counted from 0.",
                                    "losses 为每轮的验证损失，patience 为耐心：连续这么多轮没有新的最小值就停。"
                                    "返回 [停止的轮次, 取哪一轮的权重]，从 0 数起。"),
             "def early_stopping(losses, patience):", oracle=_stop, cases=_losses,
