@@ -202,7 +202,7 @@ def test_import_of_a_folder_or_its_parent(data, tmp_path, place):
 def test_import_of_the_only_file_of_what_was_unpacked(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     (tmp_path / "cal_housing.data").write_bytes(b"1,2,3\n")
-    with pytest.raises(UserError, match="not California housing as published.*--unverified"):
+    with pytest.raises(UserError, match=r"(?s)not California housing as published.*--unverified"):
         importing.import_("california", tmp_path / "cal_housing.data")
     state = importing.import_("california", tmp_path / "cal_housing.data", unverified=True)
     assert state.kind == "unverified"
