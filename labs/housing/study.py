@@ -102,7 +102,7 @@ def study(table: Table, config: Config, run: Run, saved: Mapping[str, Any] | Non
                  **{f"study_test_rmse/{kind}": float(np.mean(of_test[kind])) for kind in SHOWN})  # fmt: skip
 
     say(f"over- and underfitting: {len(settings)} networks side by side, {config.study} epochs")
-    loop = train(networks, batches, config.study, config.lr, run, saved, look, {"stage": 0, "finished": {}}, kept)
+    loop = train(networks, batches, config.study, config.lr, run, saved, look, {"finished": {}}, kept)
     finished = {
         "looks": torch.stack(kept),
         "predictions": torch.from_numpy(prices()[:, :, test]),

@@ -9,7 +9,9 @@ from typing import Any, Callable, Mapping, Sequence
 import numpy as np
 import torch
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, RidgeCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from labkit.base.console import say
 from labkit.base.language import Both, both
@@ -17,7 +19,7 @@ from labkit.runs.loop import Loop
 from labkit.runs.run import Run
 from labs.housing.config import Config
 from labs.housing.data import Table
-from labs.housing.linear import Linear, Ridge
+from labs.housing.linear import ALPHAS, Linear, Ridge
 from labs.housing.networks import Networks, Settings, predict
 from labs.housing.scores import Score, mean_with_error
 from labs.housing.splits import cross_validate
@@ -66,6 +68,8 @@ def fitted(x: np.ndarray, y: np.ndarray, splits: Splits, dataset: str, seed: int
         "linear": (both("line, by the normal equation", "线性模型，正规方程"), Linear),
         "scikit": (both("line, scikit-learn", "线性模型，scikit-learn"), scikit(LinearRegression)),
         "ridge": (both("ridge, alpha by leave-one-out within the fold", "岭回归，折内用留一法选 alpha"), Ridge),
+        "scikit ridge": (both("ridge, scikit-learn", "岭回归，scikit-learn"),
+                         scikit(lambda: make_pipeline(StandardScaler(), RidgeCV(ALPHAS)))),
         "trees": (both("gradient boosting, "
                        "scikit-learn", "梯度提升树，scikit-learn"), scikit(lambda: trees(dataset, seed))),
     }  # fmt: skip

@@ -357,7 +357,8 @@ def test_a_run_leaves_its_tables_and_figures(trained):
     assert plots == {"distributions", "correlations", "column-b", "weights", "splits", "polynomials", "capacity", "time",
                      "truth", "residuals"}  # fmt: skip
     models = json.loads((folder / "tables" / "models.json").read_text())["rows"]
-    assert len(models) == 7 and models[1][1] == models[2][1]  # the line by hand and scikit-learn's
+    assert len(models) == 8  # by hand and scikit-learn's: the line, and ridge
+    assert models[1][1:5] == models[2][1:5] and models[3][1:5] == models[4][1:5]
 
 
 def test_smoke_learns(unseen, data, tmp_path):
