@@ -154,9 +154,9 @@ def capacity(found: Study, run: Run) -> None:
         f"Capacity of networks, after {found.epochs[-1]} epochs with nothing that holds them back. Left: the error on "
         f"the rows that they saw and on the test rows, mean and range of {REPEATS} training sets. The narrowest errs "
         "on both (underfitting); the widest knows its training rows nearly by heart, and the gap between the lines "
-        "is what it does not know of others (overfitting). Other than polynomials, wide networks need not become "
-        "worse for it: of the many that fit, gradient descent finds a smooth one. Right: the squared test error in "
-        "bias and variance; the networks differ in their training rows and in their first weights.",
+        "is what it does not know of others (overfitting). Unlike polynomials, wide networks need not become worse "
+        "for it: of the many that fit, gradient descent finds a smooth one. Right: the squared test error in bias "
+        "and variance; the networks differ in their training rows and in their first weights.",
         f"网络的容量：训练 {found.epochs[-1]} 轮，不加任何约束。左：训练行与测试行上的误差，{REPEATS} 个训练集的均值与"
         "范围。最窄的网络两边误差都大（欠拟合）；最宽的几乎背下了训练行，两条线之间的差距就是它对别的行不了解的部分"
         "（过拟合）。与多项式不同，网络变宽不一定变差：能拟合的解很多，梯度下降找到的是较平滑的一个。右：测试平方误差"
@@ -204,8 +204,8 @@ def remedies(found: Study, run: Run) -> None:
                      mean_with_error(early - plain, "+")])  # fmt: skip
     run.table("remedies", [
         both("held back by", "约束方式"), both("training rows", "训练行"), both("test rows", "测试行"),
-        both("less than nothing's", "与“无”之差"), both("and stopped early", "再加早停"),
-        both("less than nothing's", "与“无”之差"),
+        both("difference to nothing", "与“无”之差"), both("and stopped early", "再加早停"),
+        both("difference to nothing", "与“无”之差"),
     ], rows, both(
         f"RMSE in 1,000 $ of networks of width {WIDEST} after {found.epochs[-1]} epochs, means of {REPEATS} training "
         "sets; differences with their standard error. The strengths were not tuned: they show what each does, not "
