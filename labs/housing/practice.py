@@ -131,8 +131,8 @@ FUNCTIONS = (
                                     "error of a @ w.",
                                     "a (N, F) 含一列 1，y (N)：求使 a @ w 的平方误差最小的权重 w (F)。"),
             "def normal_equation(a, y):", oracle=lambda a, y: np.linalg.lstsq(a, y, rcond=None)[0], cases=_table,
-            without=("lstsq", "pinv", "polyfit"), hint=both("aᵀa w = aᵀy; np.linalg.solve.", "aᵀa w = aᵀy；"
-                                                                                             "np.linalg.solve。"),
+            without=("lstsq", "pinv", "polyfit"),
+            hint=both("aᵀa w = aᵀy; np.linalg.solve.", "解方程 aᵀa w = aᵀy；用 np.linalg.solve。"),
             solution="return np.linalg.solve(a.T @ a, a.T @ y)",
             wrong=("return a.T @ y", "return np.linalg.inv(a.T @ a) @ a.T @ (y - y.mean())",
                    "return np.linalg.solve(a.T @ a + np.eye(a.shape[1]), a.T @ y)")),
