@@ -166,6 +166,12 @@ def image(drawn: random.Random) -> bytes:
     return bytes(cv2.imencode(suffix, pixels.reshape(12, 16, 3))[1])
 
 
+def rows_of_houses(drawn: random.Random) -> bytes:
+    lines = ["RM,LSTAT,MEDV", *(f"{drawn.uniform(3, 9):.3f},{drawn.uniform(1, 40):.2f},{drawn.randrange(50)}"
+                                for _ in range(drawn.randrange(1, 6)))]  # fmt: skip
+    return drawn.choice((b"", b"\xef\xbb\xbf")) + drawn.choice(("\n", "\r\n")).join(lines).encode()
+
+
 def checkpoint(drawn: random.Random, old: bool = False) -> bytes:
     import torch
 
@@ -238,6 +244,12 @@ def read_checkpoint(path: Path, folder: Path) -> object:
     return compat.load(path)
 
 
+def read_rows(path: Path, folder: Path) -> object:
+    from labs.housing import rows
+
+    return rows.own(path, ["RM", "LSTAT"], "MEDV")
+
+
 def read_image(path: Path, folder: Path) -> object:
     from labkit.data import image_files
 
@@ -297,6 +309,7 @@ READERS = {
     "advisories": Reader(advisory, read_advisories, "advisories.json", needs="invoke"),
     "checkpoint": Reader(checkpoint, read_checkpoint, "last.pt", needs="torch"),
     "old checkpoint": Reader(lambda drawn: checkpoint(drawn, old=True), read_checkpoint, "last.pt", needs="torch"),
+    "row.csv": Reader(rows_of_houses, read_rows, "row.csv", needs="numpy"),
     "image": Reader(image, read_image, "a.png", needs="cv2"),
 }
 

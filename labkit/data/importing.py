@@ -127,6 +127,7 @@ def _gather(
 
     source = path
     plain = {file.path: found for file, found in published.items() if path.is_file() and not file.unpack}
+    plain = plain or _only_file(dataset, path)
     if path.is_file() and not plain:
         say(f"unpacking {path.name}")
         source = staging / ".unpacked"
@@ -159,6 +160,12 @@ def _gather(
     if not dataset.md5 and not dataset.members():
         return next(filter(None, problems.values()), "") or "there are no published hashes of the unpacked files", what
     return store.members_problem(dataset, staging), what
+
+
+def _only_file(dataset: Dataset, path: Path) -> dict[str, Path]:
+    """Where a data set is one file once it is unpacked, and `path` has its name: its path in the layout -> `path`."""
+    only = [place for place, count in dataset.layout.items() if count == 1 and len(dataset.layout) == 1]
+    return {place: path for place in only if path.is_file() and place.rpartition("/")[2] == path.name}
 
 
 def _has_images(dataset: Dataset, what: Wanted) -> bool:

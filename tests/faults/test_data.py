@@ -199,6 +199,16 @@ def test_import_of_a_folder_or_its_parent(data, tmp_path, place):
     assert not (data / "tiny/other").exists()
 
 
+def test_import_of_the_only_file_of_what_was_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
+    (tmp_path / "cal_housing.data").write_bytes(b"1,2,3\n")
+    with pytest.raises(UserError, match=r"(?s)not California housing as published.*--unverified"):
+        importing.import_("california", tmp_path / "cal_housing.data")
+    state = importing.import_("california", tmp_path / "cal_housing.data", unverified=True)
+    assert state.kind == "unverified"
+    assert (tmp_path / "data/california/CaliforniaHousing/cal_housing.data").read_bytes() == b"1,2,3\n"
+
+
 def test_import_of_a_folder_that_holds_the_archive(data, tmp_path):
     put(tmp_path / "Downloads", {"tiny.tar.gz": ARCHIVE, "song.mp3": b"la"})
     assert importing.import_("tiny", tmp_path / "Downloads").kind == "verified"
