@@ -59,5 +59,5 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"folds": 4, "members": 2, "epochs": 40, "study": 10},
+    "smoke": {"folds": 2, "members": 2, "epochs": 30, "study": 4},
 }

@@ -71,18 +71,21 @@ def plan_epoch(count: int, shift: int, seed: int, epoch: int, bent: bool = False
     return Plan(order, y, x, 2 * torch.rand(count, BEND if bent else 0, generator=generator) - 1)
 
 
-def bend(pixels: torch.Tensor, u: torch.Tensor, warp: float, shift: int) -> torch.Tensor:
-    """Turned, stretched, slanted and moved: (N, H, W) -> float32 (N, H, W); `u` (N, 6) in [-1, 1).
+def bend(pixels: torch.Tensor, u: torch.Tensor, warp: float, shift: int, side: int) -> torch.Tensor:
+    """Turned, stretched, slanted and moved, and of that the middle: (N, H, H) -> float32 (N, side, side).
+
+    `u` (N, 6) in [-1, 1) says by how much.
 
     By at most `warp` radians, the factor e^warp along each axis, `warp` pixels sideways for each pixel down, and
     `shift` pixels. Each pixel is read, between four neighbours, from the place where it comes from.
     """
-    side = pixels.shape[1]
+    whole = pixels.shape[1]
     turn, wide, high, slant = (warp * u[:, :4]).unbind(dim=1)
     rows = torch.stack([turn.cos() * wide.exp(), slant - turn.sin(), turn.sin(), turn.cos() * high.exp()], dim=1)
-    theta = torch.cat([rows.reshape(-1, 2, 2), (2 * shift / side * u[:, 4:]).unsqueeze(2)], dim=2)  # (N, 2, 3)
+    rows = rows * (side / whole)  # of the middle only
+    theta = torch.cat([rows.reshape(-1, 2, 2), (2 * shift / whole * u[:, 4:]).unsqueeze(2)], dim=2)  # (N, 2, 3)
     x = pixels.unsqueeze(1).float()
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    grid = F.affine_grid(theta, [len(x), 1, side, side], align_corners=False)
     return F.grid_sample(x, grid, align_corners=False).squeeze(1)
 
 
@@ -98,8 +101,7 @@ class Source:
         """The images (N, side, side) at the positions `part` of the epoch, and their labels int64 (N,)."""
         chosen = plan.order[part]
         if self.warp:
-            bent = bend(self.digits.pixels[chosen], plan.u[part], self.warp, self.shift)
-            pixels = middle(bent, self.side)
+            pixels = bend(self.digits.pixels[chosen], plan.u[part], self.warp, self.shift, self.side)
         else:
             pixels = self.windows[chosen, plan.y[part], plan.x[part]]
         return pixels.to(self.device), self.digits.labels[chosen].to(self.device)

@@ -113,12 +113,14 @@ def test_windows_are_what_a_plain_loop_cuts_out(side, shift):
 
 def test_bending_by_nothing_changes_nothing_and_a_shift_is_a_shift():
     pixels = noise(4)
-    assert torch.allclose(data.bend(pixels, torch.zeros(4, data.BEND), 0.15, 2), pixels.float(), atol=1e-2)
+    assert torch.allclose(data.bend(pixels, torch.zeros(4, data.BEND), 0.15, 2, 28), pixels.float(), atol=1e-2)
+    inner = data.bend(pixels, torch.zeros(4, data.BEND), 0.15, 2, 24)
+    assert torch.allclose(inner, data.middle(pixels, 24).float(), atol=1e-2)
     u = torch.zeros(4, data.BEND)
     u[:, 4] = 1  # read from two pixels further right
-    moved = data.bend(pixels, u, 0.0, 2)
+    moved = data.bend(pixels, u, 0.0, 2, 28)
     assert torch.allclose(moved[:, :, :26], pixels[:, :, 2:].float(), atol=1e-2) and moved[:, :, 26:].abs().max() < 1e-2
-    turned = data.bend(pixels, torch.eye(data.BEND)[:1].repeat(4, 1), math.pi / 2, 0)  # a right angle, and no stretch
+    turned = data.bend(pixels, torch.eye(data.BEND)[:1].repeat(4, 1), math.pi / 2, 0, 28)  # a right angle, and no stretch
     assert any(torch.allclose(turned, pixels.float().rot90(k, (1, 2)), atol=0.1) for k in (1, 3))
 
 
