@@ -95,7 +95,7 @@ class BasicBlock(nn.Module):
 
 
 def resnet18(classes: int, attention: bool = False) -> Backbone:
-    """Eight blocks with skip connections, over which the gradient reaches the first layer undamped.
+    """Eight blocks with skip connections: each learns only what to add to its input.
 
     Source: He et al., Deep Residual Learning (2016), the 18-layer network of its table 1.
     """
