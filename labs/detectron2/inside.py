@@ -79,14 +79,15 @@ def stages(cfg: Any, model: nn.Module, image: np.ndarray) -> Stages:
     every = torch.min(torch.cat(boxes)[order].clamp(min=0), limits)  # what sticks out of the image is cut
     level = torch.cat(levels)[order]
     kept = suppress(every.cpu(), level.cpu(), rpn.nms_thresh)[: rpn.post_nms_topk[False]]
-    found = model.inference([{"image": resized}], do_postprocess=False)[0].to("cpu")
+    found = model.roi_heads(batch, features, rpn(batch, features, None)[0], None)[0][0].to("cpu")
     seen = np.ascontiguousarray(resized.numpy().transpose(1, 2, 0)[:, :, ::-1]).astype(np.uint8)
     return Stages(seen, anchors, every.cpu(), torch.cat(scores)[order].sigmoid().cpu(), level.cpu(), kept, found)
 
 
 def show(run: Run, cfg: Any, model: nn.Module, path: str, threshold: float) -> None:
     """Draw the stages for one image into the report, and count the boxes; nothing for a model of another kind."""
-    if not isinstance(model, GeneralizedRCNN) or not hasattr(model.proposal_generator, "rpn_head"):
+    rpn = getattr(model, "proposal_generator", None)
+    if not isinstance(model, GeneralizedRCNN) or not hasattr(rpn, "rpn_head") or rpn.anchor_generator.box_dim != 4:
         return
     model.eval()
     seen = stages(cfg, model, drawing.read(path))

@@ -495,8 +495,9 @@ def test_suppression_by_hand_is_torchvisions():
         assert inside.suppress(boxes, levels, 0.5) == theirs.tolist()
 
 
-def test_the_stages_are_those_of_the_model(drawn):
-    cfg = configs.load("tiny", [])
+@pytest.mark.parametrize("config", ["tiny", "tiny_panoptic"])
+def test_the_stages_are_those_of_the_model(config, drawn):
+    cfg = configs.load(config, [])
     cfg.MODEL.DEVICE = "cpu"
     torch.manual_seed(0)
     model = build_model(cfg).eval()
