@@ -86,7 +86,7 @@ def stages(cfg: Any, model: nn.Module, image: np.ndarray) -> Stages:
 
 def show(run: Run, cfg: Any, model: nn.Module, path: str, threshold: float) -> None:
     """Draw the stages for one image into the report, and count the boxes; nothing for a model of another kind."""
-    rpn = getattr(model, "proposal_generator", None)
+    rpn: Any = getattr(model, "proposal_generator", None)
     if not isinstance(model, GeneralizedRCNN) or not hasattr(rpn, "rpn_head") or rpn.anchor_generator.box_dim != 4:
         return
     model.eval()
