@@ -291,7 +291,7 @@ SNAP = {"DockerRootDir": "/var/snap/docker/common/var-lib-docker"}
         ([SNAP], "/home/me/labs/.data", ""),
         ([SNAP], "/home/me/.data/x", "/home/me/.data/x"),
         ([SNAP], "/mnt/data", "/mnt/data"),
-        ([SNAP], "/root/data", "/root/data"),
+        ([SNAP], "/srv/data", "/srv/data"),
         ([DESKTOP, LINUXKIT], "/home/me/.data", ""),
         ([DESKTOP, LINUXKIT], "/mnt/data", "/mnt/data"),
         ([DESKTOP, LINUXKIT], "/homes/data", "/homes/data"),
