@@ -6,7 +6,7 @@ Python. What cannot run here is left out with its reason; `--require` names what
 `browser`), and then that is a failure.
 
 Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
-threads. Those of containers take turns, since they share the images that the first of them builds.
+threads. Those of containers share the images that the first of them builds, and so one stack is in each process.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ def containers(wanted: Wanted) -> Count:
     """The tests that build images and run containers."""
     if wanted.machine.engine.problem:
         return left_out("containers", wanted.machine.engine.problem, "docker" in wanted.required)
-    count = pytest("containers", tools_python(), ["tests/containers", *wanted.arguments])
+    arguments = ["--dist", "loadgroup", "tests/containers", *wanted.arguments]  # those of one stack in one process
+    count = pytest("containers", tools_python(), arguments, min(2, at_once(wanted.machine)))
     return nothing_skipped(count, "docker", wanted)
 
 

@@ -41,15 +41,15 @@ VSCODE_LAUNCH = {
 VSCODE_SETTINGS = {"python.testing.pytestEnabled": True, "python.testing.pytestArgs": ["tests/stack"]}
 
 
-def devcontainer(stack: str, up: str) -> dict[str, Any]:
-    """The devcontainer of `stack` ('' for the one that fits); `up` leads from its folder to .devcontainer."""
+def devcontainer(stack: str) -> dict[str, Any]:
+    """The devcontainer of `stack`, '' for the one that fits."""
     flag = f" --stack {stack}" if stack else ""
     title = catalog.load(stack).title if stack else "the stack that fits this machine"
     return {
         "name": f"torch-labs: {title}",
-        # Builds the image where it is missing and writes .devcontainer/.env, which has what the Compose file asks for.
+        # Builds the image where it is missing and writes .env beside this file: what the Compose file asks for.
         "initializeCommand": f"./inv devcontainer{flag}",
-        "dockerComposeFile": [f"{up}compose.yaml"],
+        "dockerComposeFile": ["compose.yaml"],
         "service": "devcontainer",
         "overrideCommand": True,
         "workspaceFolder": "${localWorkspaceFolder}",
@@ -83,9 +83,9 @@ def vscode_tasks() -> dict[str, Any]:
 def files() -> dict[Path, str]:
     """Every generated file with its content."""
     content = {
-        ".devcontainer/devcontainer.json": devcontainer("", ""),
-        ".devcontainer/cpu/devcontainer.json": devcontainer("cpu", "../"),
-        ".devcontainer/notes/devcontainer.json": devcontainer("notes", "../"),
+        ".devcontainer/devcontainer.json": devcontainer(""),
+        ".devcontainer/cpu/devcontainer.json": devcontainer("cpu"),
+        ".devcontainer/notes/devcontainer.json": devcontainer("notes"),
         ".vscode/tasks.json": vscode_tasks(),
         ".vscode/launch.json": VSCODE_LAUNCH,
         ".vscode/settings.json": VSCODE_SETTINGS,

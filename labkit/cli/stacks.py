@@ -67,7 +67,7 @@ def devcontainer(stack: str) -> None:
         choice = dataclasses.replace(choice, stack=choice.stack.for_editor)
     _, choice, machine = prepare("docker", "docker", choice, machine)
     editor.ensure(machine.engine, choice.stack, choice.build, images.Sources.of(settings.current()))
-    say(f"{paths.shown(editor.write_env(machine.engine, choice))} written: reopen the folder in its container")
+    say(f"{paths.shown(editor.write_env(machine.engine, choice, stack))} written: reopen the folder in its container")
 
 
 def image_build(stack: str) -> None:

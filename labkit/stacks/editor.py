@@ -19,7 +19,7 @@ from labkit.stacks.engine import Engine
 from labkit.stacks.images import Sources
 from labkit.stacks.selection import Choice
 
-ENV = paths.ROOT / ".devcontainer" / ".env"
+FOLDER = paths.ROOT / ".devcontainer"
 
 
 def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
@@ -35,18 +35,20 @@ def ensure(engine: Engine, stack: Stack, build: Build, sources: Sources) -> str:
     return name
 
 
-def write_env(engine: Engine, choice: Choice) -> Path:
-    """Write what .devcontainer/compose.yaml asks for; the file's path.
+def write_env(engine: Engine, choice: Choice, asked: str = "") -> Path:
+    """Write what the compose.yaml of the devcontainer of the stack `asked` for asks; the file's path.
 
-    The project has the stack's name, since two devcontainers of a clone may be open at once.
+    Two devcontainers of a clone may be open at once: each has a file of its own, and a project with the stack's name.
     """
+    own = FOLDER / asked
+    file = (own if (own / "compose.yaml").exists() else FOLDER) / ".env"
     variables = {
         **containers.variables(engine, choice),
         "COMPOSE_PROJECT_NAME": f"{containers.project()}-devcontainer-{choice.stack.name}",
         "LAB_TAG": images.editor_tag(choice.stack, choice.build),
     }
-    files.write_text(ENV, "".join(line(name, value) for name, value in variables.items()))
-    return ENV
+    files.write_text(file, "".join(line(name, value) for name, value in variables.items()))
+    return file
 
 
 def line(name: str, value: str) -> str:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from turns import one_at_a_time
 
 from labkit.base import paths
 from labkit.base.programs import output_of
@@ -17,6 +18,18 @@ from labkit.stacks import builds, catalog, containers, engine, images, machine, 
 
 # What the interpreters of pyenv are linked with.
 LIBRARIES = "ca-certificates,libssl3,libsqlite3-0,libffi8,libreadline8,libbz2-1.0,liblzma5,libuuid1,libtirpc3,libnsl2"
+
+# The tests of one stack run in one process and those of the other beside them: to the engine, two clones.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ["COMPOSE_PROJECT_NAME"] = f"torch-labs-{os.environ['PYTEST_XDIST_WORKER']}"
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items):
+    """Keep together what shares an image, and what is about no stack by its file (pytest-xdist, --dist loadgroup)."""
+    for item in items:
+        stack = getattr(item, "callspec", None) and item.callspec.params.get("image")
+        item.add_marker(pytest.mark.xdist_group(stack or item.path.name))
 
 
 @pytest.fixture(scope="session")
@@ -41,11 +54,15 @@ def python_prefix(version: str) -> Path:
 def base_images(docker, tmp_path_factory):
     """version -> name of a Debian base image with that Python, made where it is missing (about 40 s)."""
     names = {version: f"torch-labs-test/base:{version}" for version in ("3.8", "3.12")}
-    if all(images.present(docker, name) for name in names.values()):
-        return names
+    with one_at_a_time("base-images"):
+        if not all(images.present(docker, name) for name in names.values()):
+            make_base_images(docker, names, tmp_path_factory.mktemp("base") / "system")
+    return names
+
+
+def make_base_images(docker, names, system):
     if os.getuid() != 0 or not shutil.which("debootstrap"):
         pytest.skip("making a base image takes root and debootstrap")
-    system = tmp_path_factory.mktemp("base") / "system"
     release = output_of("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME")
     command = ["debootstrap", "--variant=minbase", f"--include={LIBRARIES}", release, str(system)]
     subprocess.run(command, check=True, stdout=sys.stderr)
@@ -56,7 +73,6 @@ def base_images(docker, tmp_path_factory):
         subprocess.run(["chroot", str(system), "ldconfig"], check=True)
         archive = subprocess.Popen(["tar", "-C", str(system), "-c", "."], stdout=subprocess.PIPE)
         subprocess.run([docker.client, "import", "-", name], stdin=archive.stdout, check=True, stdout=sys.stderr)
-    return names
 
 
 class Image:

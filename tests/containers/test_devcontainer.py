@@ -10,6 +10,7 @@ import time
 
 import pytest
 from test_labs import run_folder, start, status
+from turns import one_at_a_time
 
 from labkit.base import paths
 from labkit.stacks import containers
@@ -25,6 +26,12 @@ def cli(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devcontainers")
     subprocess.run(["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), CLI], check=True)
     return str(folder / "node_modules" / ".bin" / "devcontainer")
+
+
+@pytest.fixture(autouse=True)
+def _the_project_that_a_user_has(monkeypatch):
+    """VS Code is not given another one."""
+    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
 
 
 @pytest.fixture
@@ -101,7 +108,14 @@ def test_what_one_works_with_is_there(image, editor):
     assert "report:" in editor.exec(stack, *debugged)
 
 
-def test_a_rebuild_leaves_a_training_alone(image, editor, tmp_path):
+@pytest.fixture
+def alone():
+    """In the user's own project, one training at a time."""
+    with one_at_a_time("training"):
+        yield
+
+
+def test_a_rebuild_leaves_a_training_alone(image, editor, alone, tmp_path):
     stack = image.choice.stack.name
     first = editor.up(stack)
     training = start(image, tmp_path)

@@ -40,7 +40,7 @@ def test_a_project_is_of_one_clone_and_one_user_whatever_the_environment_says(mo
 
 
 def test_a_devcontainer_has_neither_the_project_nor_the_service_of_labs(monkeypatch, tmp_path):
-    monkeypatch.setattr(editor, "ENV", tmp_path / ".env")
+    monkeypatch.setattr(editor, "FOLDER", tmp_path)
     projects = {containers.project()}
     for name in ("cpu", "notes"):
         editor.write_env(DOCKER, selection.choose([], "", asked=name))
@@ -57,12 +57,13 @@ def test_a_devcontainer_has_neither_the_project_nor_the_service_of_labs(monkeypa
 @pytest.mark.parametrize("lies", ["", "LAB_TAG=other\nCOMPOSE_PROJECT_NAME=other\nOMP_NUM_THREADS=77\n"])
 def test_what_compose_makes_of_the_files(monkeypatch, tmp_path, copy, lies):
     """The pinned Compose itself, in a clone where a docker/.env may lie that somebody left."""
-    monkeypatch.setattr(editor, "ENV", copy / ".devcontainer" / ".env")
+    monkeypatch.setattr(editor, "FOLDER", copy / ".devcontainer")
     monkeypatch.setattr(containers, "COMPOSE", copy / "docker" / "compose.yaml")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     (copy / "docker" / ".env").write_text(lies)
     choice = selection.choose([], "", asked="notes")
-    editor.write_env(DOCKER, choice)
+    files = [editor.write_env(DOCKER, choice, asked) for asked in ("", "notes", "modern")]
+    assert [str(file.relative_to(copy)) for file in files] == [".devcontainer/.env", ".devcontainer/notes/.env", ".devcontainer/.env"]
     compose = str(native.make_tools("compose", native.find_python(("3.12", "3.13", "3.11", "3.14"))) / "bin" / "docker-compose")
 
     def config(words, **more):
@@ -72,6 +73,7 @@ def test_what_compose_makes_of_the_files(monkeypatch, tmp_path, copy, lies):
         return json.loads(done.stdout)
 
     editors = config(["--file", str(copy / ".devcontainer" / "compose.yaml")])
+    assert config(["--file", str(copy / ".devcontainer" / "notes" / "compose.yaml")]) == editors
     assert editors["name"] == f"{containers.project()}-devcontainer-notes" and list(editors["services"]) == ["devcontainer"]
     labs_own = config(containers.compose(DOCKER, choice)[2:], **containers.variables(DOCKER, choice))
     assert labs_own["name"] == containers.project() and "devcontainer" not in labs_own["services"]
