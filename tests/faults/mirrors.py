@@ -147,7 +147,7 @@ MORE_FAULTS = ["no ranges", "length too small", "length too large", "slow", "no 
 
 def faulty(files, fault):
     """A server with this fault; its `url` is that of a name."""
-    options = {"slow": {"bytes_per_s": 3000}, "no ranges": {"ranges": False}}.get(fault, {})
+    options = {"slow": {"bytes_per_s": 15_000}, "no ranges": {"ranges": False}}.get(fault, {})
     server = Mirror(files, fault=fault, **options)
     if fault == "no TLS":  # the server speaks HTTP where HTTPS is asked for
         server.scheme = "https"
