@@ -164,7 +164,8 @@ def pytest(kind: str, python: runner.Command, arguments: list[str], processes: i
         environment = settings.child_environment(python.environment)
         if processes > 1:
             command += ["--numprocesses", str(processes), "--dist", "loadfile"]  # a file's tests share what they made
-            environment["OMP_NUM_THREADS"] = "1"  # more threads than cores would wait for each other
+            environment["OMP_NUM_THREADS"] = "1"  # more threads than cores would wait for each other,
+            environment["OMP_WAIT_POLICY"] = "passive"  # and those of a test that asks for two must not do so on a core
         environment.setdefault("OMP_NUM_THREADS", str(hardware.cores()))  # whoever else works here
         command += arguments
         status = subprocess.run(command, cwd=paths.ROOT, env=environment).returncode
