@@ -100,8 +100,9 @@ def test_what_one_works_with_is_there(image, editor):
     ]
     assert "no sudo" in said and "/usr/local/share/jupyter/kernels/torch-labs" in said and "hostname example.com" in said
     tests = json.loads((paths.ROOT / ".vscode" / "settings.json").read_text().partition("\n")[2])
-    found = editor.exec(stack, "python", "-m", "pytest", "--collect-only", "-q", *tests["python.testing.pytestArgs"])
-    assert "test_cifar10.py" in found
+    (folder,) = tests["python.testing.pytestArgs"]
+    found = editor.exec(stack, "python", "-m", "pytest", "--collect-only", "-q", f"{folder}/test_cifar10.py")
+    assert "::test_smoke_learns_and_leaves_everything" in found
     (launch,) = json.loads((paths.ROOT / ".vscode" / "launch.json").read_text().partition("\n")[2])["configurations"]
     program = launch["program"].replace("${fileDirname}", "labs/cifar10")
     debugged = ["python", "-m", "debugpy", "--listen", "127.0.0.1:5678", program, *launch["args"]]

@@ -12,8 +12,11 @@ import pytest
 
 from labkit.base import paths
 from labkit.data import importing, samples
+from labkit.runs import compat
 
 BENCH = paths.ROOT / "scripts" / "bench"
+# Its commands are the same in every stack, and what they start has tests of its own.
+pytestmark = pytest.mark.skipif(not compat.MODERN, reason="the script is tried in one stack, whose cards people have")
 
 
 def bench(folder: Path, *options: str, **settings: str) -> tuple[int, dict[str, dict], str]:
