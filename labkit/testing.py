@@ -88,8 +88,8 @@ def containers(wanted: Wanted) -> Count:
     """The tests that build images and run containers."""
     if wanted.machine.engine.problem:
         return left_out("containers", wanted.machine.engine.problem, "docker" in wanted.required)
-    arguments = ["--dist", "loadgroup", "tests/containers", *wanted.arguments]  # those of one stack in one process
-    count = pytest("containers", tools_python(), arguments, min(2, at_once(wanted.machine)))
+    arguments = ["tests/containers", *wanted.arguments]
+    count = pytest("containers", tools_python(), arguments, min(2, at_once(wanted.machine)))  # one for each stack
     return nothing_skipped(count, "docker", wanted)
 
 
