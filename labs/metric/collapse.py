@@ -34,14 +34,14 @@ TITLES = {
 def attempts(config: Config) -> list[Training]:
     """What people try, in the order in which they try it."""
     (seen,) = splits(config.seen)
-    first = Training("batch-hard", "batch-hard", seen, config.turns, config.classes, config.images,
+    first = Training("batch-hard", "batch-hard", seen, config.turns, config.classes_of(seen), config.images,
                      config.margin or MARGINS["batch-hard"], config.lr, config.shift, config.steps)  # fmt: skip
-    fewer = min(config.classes, len(seen))
+    fewer = min(first.classes, len(seen))
     return [
         first,
         first._replace(label="a-larger-margin", margin=1.0),
         first._replace(label="a-tenth-of-the-rate", lr=config.lr / 10),
-        first._replace(label="no-turned-classes", turns=1, classes=fewer, images=config.classes * config.images // fewer),
+        first._replace(label="no-turned-classes", turns=1, classes=fewer, images=first.classes * first.images // fewer),
         first._replace(label="batch-all", loss="batch-all"),
         first._replace(label="semi-hard", loss="semi-hard"),
     ]

@@ -11,6 +11,7 @@ from labkit.runs.options import option
 
 LOSSES = ("contrastive", "batch-all", "batch-hard", "semi-hard", "quadruplet", "softmax")
 MARGINS = {"contrastive": 1.0, "batch-all": 0.2, "batch-hard": 0.2, "semi-hard": 0.2, "quadruplet": 0.2, "softmax": 0.0}
+MOST_CLASSES = 20  # in a batch, where none are asked for
 HALVES = ("01234", "56789", "02468", "13579")
 
 
@@ -23,8 +24,9 @@ class Config:
                                      f"用来学习的数字，其余数字用来评判；或 halves：依次用 {'、'.join(HALVES)}"))  # fmt: skip
     turns: int = option(4, both("4: each digit turned by 0, 90, 180 and 270 degrees is a class of its own; 1: it is not",
                                 "4：每个数字旋转 0、90、180、270 度各成一类；1：不旋转"), choices=(1, 2, 4))  # fmt: skip
-    classes: int = option(12, both("P: classes in a batch", "P：每个 batch 的类别数"), at_least=2)
-    images: int = option(10, both("K: images of each class in a batch", "K：batch 中每类的图片数"), at_least=2)
+    classes: int | None = option(None, both("P: classes in a batch (default: all, but 20 at most)",
+                                            "P：每个 batch 的类别数（默认：全部，至多 20）"), at_least=2)  # fmt: skip
+    images: int = option(6, both("K: images of each class in a batch", "K：batch 中每类的图片数"), at_least=2)
     steps: int = option(300, both("batches to learn from", "训练的 batch 数"), at_least=1)
     margin: float | None = option(None, both("by how much negatives must be farther than positives (default: "
                                              "1 for contrastive, 0.2 for the others)",
@@ -39,12 +41,12 @@ class Config:
                                    "装有 openTSNE 时也画 t-SNE 图"))  # fmt: skip
     collapse: bool = option(False, both("instead: make a network collapse (loss = margin), and cure it",
                                         "改为：让网络坍缩（损失 = 间隔），再治好它"))  # fmt: skip
-    pictures: str | None = option(None, both("a folder with a folder of images for each class of yours, to be searched "
+    search: str | None = option(None, both("a folder with a folder of images for each class of yours, to be searched "
                                              "with a trained network",
                                              "你自己的图片：一个文件夹，每类一个子文件夹；用训练好的网络检索"),
                                   path=True, instead=True)  # fmt: skip
-    checkpoint: str | None = option(None, both("the network for --pictures: a run or a file (default: the latest finished "
-                                               "run)", "--pictures 用的网络：一次实验或一个文件（默认最近完成的实验）"),
+    checkpoint: str | None = option(None, both("the network for --search: a run or a file (default: the latest finished "
+                                               "run)", "--search 用的网络：一次实验或一个文件（默认最近完成的实验）"),
                                     path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -52,13 +54,18 @@ class Config:
         chosen(self.loss)
         for digits in splits(self.seen):
             classes = len(digits) * self.turns
-            if self.classes > classes:
+            if self.classes and self.classes > classes:
                 raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to learn from "
                                 f"({len(digits)} digits in {self.turns} turns)",
                                 f"./inv lab metric -- --classes {classes}")  # fmt: skip
         if self.collapse and (self.loss != "semi-hard" or self.seen == "halves"):
             raise UserError("--collapse compares losses of its own on one split; --loss and halves do not go with it",
                             "./inv lab metric -- --collapse")  # fmt: skip
+
+
+    def classes_of(self, digits: str) -> int:
+        """P of a batch of these digits."""
+        return self.classes or min(MOST_CLASSES, len(digits) * self.turns)
 
 
 def chosen(text: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@
     ./inv lab metric -- --preset losses         contrastive, triplet (three miners), quadruplet, softmax, side by side
     ./inv lab metric -- --preset halves         four splits of the digits into seen and never seen
     ./inv lab metric -- --preset collapse       a network that gives every image the same answer, and what cures it
-    ./inv lab metric -- --pictures my-signs     classes of yours, a folder for each, searched with the trained network
+    ./inv lab metric -- --search my-signs     classes of yours, a folder for each, searched with the trained network
 
 You learn what Siamese, triplet and quadruplet networks are (section 58 of the notes), why the choice of examples decides
 more than the loss, how such a network is judged on classes that it never saw, and what face recognition does with it.
@@ -37,7 +37,7 @@ def make_plan(config: Config) -> list[Training]:
     for seen in halves:
         for loss in names:
             label = " ".join(([loss] if len(names) > 1 else []) + ([seen] if len(halves) > 1 else []))
-            plan.append(Training(label, loss, seen, config.turns, config.classes, config.images,
+            plan.append(Training(label, loss, seen, config.turns, config.classes_of(seen), config.images,
                                  config.margin or MARGINS[loss], config.lr, config.shift, config.steps))  # fmt: skip
     return plan
 
@@ -109,7 +109,7 @@ def compare(finished: list[dict[str, Any]], test: Digits, config: Config, run: R
 
 def main(config: Config, run: Run) -> dict[str, float]:
     """Train every loss on every split, judge on the digits never seen, and report; or do what else was asked for."""
-    if config.pictures:
+    if config.search:
         return own.main(config, run)
     digits, test = data.read(run.dataset("mnist"))
     plan = collapse.attempts(config) if config.collapse else make_plan(config)

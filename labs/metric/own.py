@@ -26,7 +26,7 @@ from labs.metric.training import build_model, embed
 LEAST = 8  # pixels along each side, below which no sign can be read
 BOX = 20  # pixels of the longer side of what is drawn, as in MNIST
 MOST_CLASSES, MOST_IMAGES = 200, 3000  # every image is compared with every other
-EXAMPLE = "./inv lab metric -- --pictures FOLDER, with a folder of images for each class"
+EXAMPLE = "./inv lab metric -- --search FOLDER, with a folder of images for each class"
 
 
 def as_digit(image: np.ndarray, name: str) -> np.ndarray:
@@ -85,8 +85,8 @@ def read_classes(folder: Path) -> tuple[Digits, list[str]]:
 
 
 def main(config: Config, run: Run) -> dict[str, float]:
-    """Each image of `config.pictures` as a query among the others. Returns recall@1 and mAP@R, and those of pixels."""
-    digits, names = read_classes(Path(str(config.pictures)))
+    """Each image of `config.search` as a query among the others. Returns recall@1 and mAP@R, and those of pixels."""
+    digits, names = read_classes(Path(str(config.search)))
     chosen = config.checkpoint or latest_trained("metric", "no network has been trained yet", "./inv lab metric",
                                                  collapse=False)  # fmt: skip
     saved = load_checkpoint(chosen, "metric", {})
