@@ -25,7 +25,7 @@ TITLES = {
     "batch-hard": both("batch-hard, as people begin", "batch-hard，大家的第一次尝试"),
     "a-larger-margin": both("batch-hard, margin 1", "batch-hard，间隔 1"),
     "a-tenth-of-the-rate": both("batch-hard, a tenth of the learning rate", "batch-hard，学习率取十分之一"),
-    "no-turned-classes": both("batch-hard, without turned digits", "batch-hard，不用旋转的数字"),
+    "one-form": both("batch-hard, digits as they are", "batch-hard，数字只用原样"),
     "batch-all": both("batch-all", "batch-all"),
     "semi-hard": both("semi-hard", "semi-hard"),
 }  # fmt: skip
@@ -34,14 +34,14 @@ TITLES = {
 def attempts(config: Config) -> list[Training]:
     """What people try, in the order in which they try it."""
     (seen,) = splits(config.seen)
-    first = Training("batch-hard", "batch-hard", seen, config.turns, config.classes_of(seen), config.images,
+    first = Training("batch-hard", "batch-hard", seen, config.forms, config.classes_of(seen), config.images,
                      config.margin or MARGINS["batch-hard"], config.lr, config.shift, config.steps)  # fmt: skip
     fewer = min(first.classes, len(seen))
     return [
         first,
         first._replace(label="a-larger-margin", margin=1.0),
         first._replace(label="a-tenth-of-the-rate", lr=config.lr / 10),
-        first._replace(label="no-turned-classes", turns=1, classes=fewer, images=first.classes * first.images // fewer),
+        first._replace(label="one-form", forms=1, classes=fewer, images=first.classes * first.images // fewer),
         first._replace(label="batch-all", loss="batch-all"),
         first._replace(label="semi-hard", loss="semi-hard"),
     ]
@@ -54,18 +54,20 @@ def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.
         upper, lower = axes[:, column]
         upper.plot(row["curve"], linewidth=1.2)
         upper.axhline(row["margin"], color=plots.COLOURS[1], linestyle="--", linewidth=1)
-        upper.set_ylim(0, max(0.8, 1.3 * row["margin"]))
+        upper.set_ylim(0, max(0.8, 1.6 * row["margin"]))
         upper.set_title(TITLES[row["label"]].en.replace(", ", ",\n"), fontsize=7.5)
         lower.plot(row["spread"], linewidth=1.2, color=plots.COLOURS[2])
         lower.set_ylim(0, 1.5)
         lower.set_xlabel("step")
-    axes[0, 0].set_ylabel("loss (dashed: the margin)")
-    axes[1, 0].set_ylabel("distance between classes")
+    for axis in axes.flat:
+        axis.tick_params(labelsize=7.5)
+    axes[0, 0].set_ylabel("loss", fontsize=8.5)
+    axes[1, 0].set_ylabel("distance", fontsize=8.5)
     figure.tight_layout()
     run.figure("collapse", figure, both(
-        "Above the loss, below the mean distance between images of different classes, of which √2 is that of random "
+        "Above the loss, with the margin dashed; below the mean distance between images of different classes, of which √2 is that of random "
         "directions. In a collapse the loss goes to the margin and the distance to 0.",
-        "上：损失；下：不同类图片之间的平均距离（随机方向为 √2）。坍缩时损失趋于间隔，距离趋于 0。"))  # fmt: skip
+        "上：损失（虚线为间隔）；下：不同类图片之间的平均距离（随机方向为 √2）。坍缩时损失趋于间隔，距离趋于 0。"))  # fmt: skip
     pixels = results.of_pixels(digits)
     rows: list[list[Any]] = [[pixels.label, "", "", "", f"{pixels.retrieval.recall_at_1:.4f}",
                               f"{pixels.retrieval.map_at_r:.4f}"]]  # fmt: skip

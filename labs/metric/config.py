@@ -22,8 +22,10 @@ class Config:
     seen: str = option("01234", both("the digits to learn from, the others judge; or halves: "
                                      f"{', '.join(HALVES)} in turn",
                                      f"用来学习的数字，其余数字用来评判；或 halves：依次用 {'、'.join(HALVES)}"))  # fmt: skip
-    turns: int = option(4, both("4: each digit turned by 0, 90, 180 and 270 degrees is a class of its own; 1: it is not",
-                                "4：每个数字旋转 0、90、180、270 度各成一类；1：不旋转"), choices=(1, 2, 4))  # fmt: skip
+    forms: int = option(8, both("in how many forms a digit is a class of its own: 8 turned by right angles and mirrored, "
+                                "4 turned, 1 as it is",
+                                "一个数字以几种形式各成一类：8 为旋转直角并镜像，4 为只旋转，1 为原样"),
+                        choices=(1, 4, 8))  # fmt: skip
     classes: int | None = option(None, both("P: classes in a batch (default: all, but 20 at most)",
                                             "P：每个 batch 的类别数（默认：全部，至多 20）"), at_least=2)  # fmt: skip
     images: int = option(6, both("K: images of each class in a batch", "K：batch 中每类的图片数"), at_least=2)
@@ -53,10 +55,10 @@ class Config:
         """Refuse what cannot be learned or judged."""
         chosen(self.loss)
         for digits in splits(self.seen):
-            classes = len(digits) * self.turns
+            classes = len(digits) * self.forms
             if self.classes and self.classes > classes:
                 raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to learn from "
-                                f"({len(digits)} digits in {self.turns} turns)",
+                                f"({len(digits)} digits in {self.forms} forms)",
                                 f"./inv lab metric -- --classes {classes}")  # fmt: skip
         if self.collapse and (self.loss != "semi-hard" or self.seen == "halves"):
             raise UserError("--collapse compares losses of its own on one split; --loss and halves do not go with it",
@@ -65,7 +67,7 @@ class Config:
 
     def classes_of(self, digits: str) -> int:
         """P of a batch of these digits."""
-        return self.classes or min(MOST_CLASSES, len(digits) * self.turns)
+        return self.classes or min(MOST_CLASSES, len(digits) * self.forms)
 
 
 def chosen(text: str) -> tuple[str, ...]:

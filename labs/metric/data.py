@@ -46,14 +46,22 @@ def unseen(seen: str) -> str:
     return "".join(str(digit) for digit in range(DIGITS) if str(digit) not in seen)
 
 
-def turned(digits: Digits, turns: int) -> Digits:
-    """Each image turned by 0, 1 ... `turns` - 1 right angles; a turned digit is a class of its own.
+def in_forms(digits: Digits, forms: int) -> Digits:
+    """Each image in so many forms, of which each makes a class of its own: class = digit * `forms` + form.
 
-    Class = digit * turns + turn. Five classes are few to learn from what makes classes differ, and twenty are more: so
-    the authors of Omniglot's baselines did with its letters (Vinyals et al., Matching Networks, 2016, section 4.1.1).
+    Form 0 to 3 is the image turned by so many right angles, 4 to 7 its mirror image turned alike. Five classes are few
+    to learn from what makes classes differ, and forty are more: so those who learn from Omniglot's letters turn them
+    (Vinyals et al., Matching Networks, 2016, section 4.1.1). Some forms look the same, such as a 0 and its half turn.
     """
-    pixels = torch.cat([torch.rot90(digits.pixels, turn, (1, 2)) for turn in range(turns)])
-    return Digits(pixels, torch.cat([digits.labels * turns + turn for turn in range(turns)]))
+    both_ways = [digits.pixels, digits.pixels.flip(2)]
+    pixels = torch.cat([torch.rot90(both_ways[form // 4], form % 4, (1, 2)) for form in range(forms)])
+    return Digits(pixels, torch.cat([digits.labels * forms + form for form in range(forms)]))
+
+
+def form_name(label: int, forms: int) -> str:
+    """"3", "3, 90°" or "3 mirrored, 90°"."""
+    digit, form = divmod(label, forms)
+    return f"{digit}{' mirrored' * (form // 4)}{f', {90 * (form % 4)}°' * (forms > 1)}"
 
 
 def windows(pixels: torch.Tensor, shift: int) -> torch.Tensor:

@@ -37,7 +37,7 @@ def make_plan(config: Config) -> list[Training]:
     for seen in halves:
         for loss in names:
             label = " ".join(([loss] if len(names) > 1 else []) + ([seen] if len(halves) > 1 else []))
-            plan.append(Training(label, loss, seen, config.turns, config.classes_of(seen), config.images,
+            plan.append(Training(label, loss, seen, config.forms, config.classes_of(seen), config.images,
                                  config.margin or MARGINS[loss], config.lr, config.shift, config.steps))  # fmt: skip
     return plan
 
@@ -48,7 +48,7 @@ def train_all(plan: list[Training], digits: Digits, config: Config, run: Run) ->
     finished: list[dict[str, Any]] = saved["finished"] if saved else []
     facts = {"config": dataclasses.asdict(config), "sample": run.sample, "finished": finished}
     for training in plan[len(finished) :]:
-        own_digits = data.turned(digits.only(training.seen), training.turns)
+        own_digits = data.in_forms(digits.only(training.seen), training.forms)
         say(f"{training.label or training.loss}: digits {training.seen} seen, {data.unseen(training.seen)} never")
         model = prepare(config, own_digits, run, fresh=saved is None)
         offset = sum(row["steps"] for row in finished)
@@ -113,8 +113,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
         return own.main(config, run)
     digits, test = data.read(run.dataset("mnist"))
     plan = collapse.attempts(config) if config.collapse else make_plan(config)
-    first = data.turned(digits.only(plan[0].seen), plan[0].turns)
-    results.show_batch(run, Source(first, plan[0].classes, plan[0].images, plan[0].shift, run.seed), plan[0].turns)
+    first = data.in_forms(digits.only(plan[0].seen), plan[0].forms)
+    results.show_batch(run, Source(first, plan[0].classes, plan[0].images, plan[0].shift, run.seed), plan[0].forms)
     finished = train_all(plan, digits, config, run)
     if config.collapse:
         never = test.only(data.unseen(finished[0]["seen"]), JUDGED)

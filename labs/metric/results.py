@@ -11,7 +11,7 @@ from labkit.base.language import both
 from labkit.runs import plots
 from labkit.runs.run import Run
 from labs.metric import measures
-from labs.metric.data import Digits, Source
+from labs.metric.data import Digits, Source, form_name
 
 RIGHT, WRONG, QUERY = (0, 114, 178), (213, 94, 0), (120, 120, 120)  # colours of frames
 ALARMS = (0.1, 0.01, 0.001)
@@ -38,14 +38,14 @@ def of_pixels(digits: Digits, label: str = "") -> Judged:
     return judge(label or both("plain pixels", "原始像素"), digits.pixels.flatten(1).float(), digits.labels)
 
 
-def show_batch(run: Run, source: Source, turns: int) -> None:
+def show_batch(run: Run, source: Source, forms: int) -> None:
     """The first batch, a class in each row."""
     pixels, places = source[0]
-    names = [f"{int(name) // turns}, {90 * (int(name) % turns)}°" for name in source.names[places[:: source.images]]]
+    names = [form_name(int(name), forms) for name in source.names[places[:: source.images]]]
     run.figure("batch", plots.gallery(pixels.numpy(), source.images, names), both(
-        f"The first batch: P = {source.classes} classes with K = {source.images} images each. A digit that is turned is a "
-        "class of its own. Each image is an anchor; the others in its row are its positives, all other rows its negatives.",
-        f"第一个 batch：P = {source.classes} 类，每类 K = {source.images} 张。旋转后的数字自成一类。每张图轮流作锚点，同一行的"
+        f"The first batch: P = {source.classes} classes with K = {source.images} images each. Each form of a digit is "
+        "a class of its own. Each image is an anchor; the others in its row are its positives, all other rows its negatives.",
+        f"第一个 batch：P = {source.classes} 类，每类 K = {source.images} 张。数字的每种形式自成一类。每张图轮流作锚点，同一行的"
         "其余图片是它的正样本，其他各行都是负样本。"))  # fmt: skip
 
 
@@ -94,7 +94,7 @@ def show_halves(run: Run, rows: Sequence[dict[str, Any]]) -> None:
         "见过哪些数字影响很大：每种划分只应与同一划分的像素相比。"))  # fmt: skip
 
 
-# ---- pictures ----
+# ---- figures ----
 
 
 def maps(x: np.ndarray, seed: int, tsne: bool) -> list[tuple[str, np.ndarray]]:

@@ -30,7 +30,7 @@ class Training(NamedTuple):
     label: str  # in curves and tables
     loss: str
     seen: str
-    turns: int
+    forms: int
     classes: int  # P
     images: int  # K
     margin: float
@@ -74,7 +74,7 @@ def embed(model: nn.Module, pixels: torch.Tensor, device: torch.device) -> torch
 
 def train(model: nn.Module, training: Training, digits: Digits, run: Run, saved: dict[str, Any] | None,
           facts: dict[str, Any], offset: int) -> dict[str, Any]:  # fmt: skip
-    """Train `model` in place on `digits`, in which a turned digit is a class of its own.
+    """Train `model` in place on `digits`.
 
     `saved` is the state to go on from, `facts` go into every checkpoint, and `offset` steps of the run came before.
     Returns what tables and plots need, and the weights.

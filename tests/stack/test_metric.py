@@ -246,20 +246,23 @@ def digits(count=200, seed=0):
                        torch.from_numpy(random.permutation(np.arange(count) % 10)))  # fmt: skip
 
 
-def test_a_turned_digit_is_a_class_of_its_own():
+def test_each_form_of_a_digit_is_a_class_of_its_own():
     some = digits(40).only("38")
-    found = data.turned(some, 4)
-    assert len(found) == 4 * len(some) and set(found.labels.tolist()) == {12, 13, 14, 15, 32, 33, 34, 35}
-    for k, image in enumerate(some.pixels):
-        for turn in range(4):
-            place = turn * len(some) + k
-            assert int(found.labels[place]) == int(some.labels[k]) * 4 + turn
-            assert np.array_equal(found.pixels[place].numpy(), np.rot90(image.numpy(), turn))
+    found = data.in_forms(some, 8)
+    assert len(found) == 8 * len(some) and set(found.labels.tolist()) == {*range(24, 32), *range(64, 72)}
+    for k, image in enumerate(some.pixels.numpy()):
+        for form in range(8):
+            place = form * len(some) + k
+            assert int(found.labels[place]) == int(some.labels[k]) * 8 + form
+            expected = np.rot90(image[:, ::-1] if form >= 4 else image, form % 4)
+            assert np.array_equal(found.pixels[place].numpy(), expected)
+    assert len({image.numpy().tobytes() for image in found.pixels}) == len(found)
+    assert data.form_name(3 * 8 + 6, 8) == "3 mirrored, 180°" and data.form_name(7, 1) == "7" and data.form_name(9, 4) == "2, 90°"
     assert data.unseen("02468") == "13579" and digits(100).only("3", 4).labels.tolist() == [3] * 4
 
 
 def test_a_batch_has_p_classes_with_k_different_images_and_follows_from_its_number():
-    some = data.turned(digits().only("01234"), 4)
+    some = data.in_forms(digits().only("01234"), 4)
     source, again = data.Source(some, 6, 5, 1, seed=3), data.Source(some, 6, 5, 1, seed=3)
     batches = [source[number] for number in (0, 1, 7)]
     for number, (pixels, labels) in zip((7, 1, 0), reversed(batches)):
@@ -365,7 +368,7 @@ def test_batch_hard_collapses_and_semi_hard_does_not(shared, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    (["--classes=21"], "--classes 21 is more than the 20 classes"), (["--classes=1"], "--classes must be at least 2"),
+    (["--classes=41"], "--classes 41 is more than the 40 classes"), (["--classes=1"], "--classes must be at least 2"),
     (["--images=401"], "--images 401 is more than a class has: the smallest has"),
     (["--seen=3"], "--seen names one class"), (["--seen=abc"], "neither digits"), (["--seen=012345678"], "fewer than two digits"),
     (["--loss=tripet"], "there is no tripet"), (["--loss=,"], "names no loss"), (["--margin=0"], "--margin must be more than 0"),
