@@ -1,4 +1,4 @@
-"""Collapse: a network that puts every image in one place, whose loss is the margin. What provokes it, and what cures it.
+"""Collapse: a network that puts every image in one place, whose loss is the margin. What provokes and what cures it.
 
 A network that answers always the same has d(a, p) = d(a, n) = 0 in each triplet, so its triplet loss is the margin. The
 hardest triplets of an untrained network have a loss far above the margin: to draw everything together is the way
@@ -47,7 +47,8 @@ def attempts(config: Config) -> list[Training]:
     ]
 
 
-def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.Tensor], digits: Digits) -> dict[str, float]:
+def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.Tensor],
+         digits: Digits) -> dict[str, float]:  # fmt: skip
     """Loss and spread of every attempt over its steps, and what it is worth. Returns the first's and the last's."""
     figure, axes = plots.figure(2, len(finished), width=2.0 * len(finished), height=1.9)
     for column, row in enumerate(finished):
@@ -65,9 +66,11 @@ def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.
     axes[1, 0].set_ylabel("distance", fontsize=8.5)
     figure.tight_layout()
     run.figure("collapse", figure, both(
-        "Above the loss, with the margin dashed; below the mean distance between images of different classes, of which √2 is that of random "
+        "Above the loss, with the margin dashed; below the mean distance between images of different classes, of "
+        "which √2 is that of random "
         "directions. In a collapse the loss goes to the margin and the distance to 0.",
-        "上：损失（虚线为间隔）；下：不同类图片之间的平均距离（随机方向为 √2）。坍缩时损失趋于间隔，距离趋于 0。"))  # fmt: skip
+        "上：损失（虚线为间隔）；下：不同类图片之间的平均距离（随机方向为 √2）。坍缩时损失趋于间隔，距离趋于 "
+        "0。"))  # fmt: skip
     pixels = results.of_pixels(digits)
     rows: list[list[Any]] = [[pixels.label, "", "", "", f"{pixels.retrieval.recall_at_1:.4f}",
                               f"{pixels.retrieval.map_at_r:.4f}"]]  # fmt: skip
@@ -77,13 +80,17 @@ def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.
         maps.append(judged.retrieval.map_at_r)
         late = slice(-max(1, len(row["curve"]) // 10), None)
         rows.append([TITLES[row["label"]], f"{row['margin']:g}", f"{np.mean(row['curve'][late]):.3f}",
-                     f"{np.mean(row['spread'][late]):.3f}", f"{judged.retrieval.recall_at_1:.4f}", f"{maps[-1]:.4f}"])  # fmt: skip
+                     f"{np.mean(row['spread'][late]):.3f}", f"{judged.retrieval.recall_at_1:.4f}",
+                     f"{maps[-1]:.4f}"])  # fmt: skip
     heads = [both("attempt", "尝试"), both("margin", "间隔"), both("loss at the end", "最后的损失"),
-             both("distance between classes", "类间距离"), both("recall@1", "recall@1"), both("mAP@R", "mAP@R")]  # fmt: skip
+             both("distance between "
+                  "classes", "类间距离"), both("recall@1", "recall@1"), both("mAP@R", "mAP@R")]  # fmt: skip
     run.table("collapse", heads, rows, both(
-        "Loss and distance are means over the last tenth of the steps. recall@1 hides a collapse, for it asks only who is "
+        "Loss and distance are means over the last tenth of the steps. recall@1 hides a collapse, for it asks only "
+        "who is "
         "nearest, and in float32 somebody still is: look at the distance and at mAP@R.",
-        "损失与距离取最后十分之一步的均值。recall@1 看不出坍缩：它只问谁最近，而在 float32 中总有一个最近的。要看距离和 mAP@R。"
+        "损失与距离取最后十分之一步的均值。recall@1 看不出坍缩：它只问谁最近，而在 float32 中总有一个最近的。"
+        "要看距离和 mAP@R。"
     ))  # fmt: skip
-    return {"collapsed_spread": float(np.mean(finished[0]["spread"][-5:])), "spread": float(np.mean(finished[-1]["spread"][-5:])),
-            "map": maps[-1]}  # fmt: skip
+    first, last = (float(np.mean(row["spread"][-5:])) for row in (finished[0], finished[-1]))
+    return {"collapsed_spread": first, "spread": last, "map": maps[-1]}

@@ -21,8 +21,10 @@ class Config:
                                          f"{'、'.join(LOSSES)}；可用逗号连接几个，或 all"))  # fmt: skip
     seen: str = option("01234", both("the digits to learn from, the others judge; or halves: "
                                      f"{', '.join(HALVES)} in turn",
-                                     f"用来学习的数字，其余数字用来评判；或 halves：依次用 {'、'.join(HALVES)}"))  # fmt: skip
-    forms: int = option(8, both("in how many forms a digit is a class of its own: 8 turned by right angles and mirrored, "
+                                     "用来学习的数字，其余数字用来评判；或 halves：依次用 "
+                                     f"{'、'.join(HALVES)}"))  # fmt: skip
+    forms: int = option(8, both("in how many forms a digit is a class of its own: 8 turned by right angles and "
+                                "mirrored, "
                                 "4 turned, 1 as it is",
                                 "一个数字以几种形式各成一类：8 为旋转直角并镜像，4 为只旋转，1 为原样"),
                         choices=(1, 4, 8))  # fmt: skip
@@ -47,7 +49,8 @@ class Config:
                                              "with a trained network",
                                              "你自己的图片：一个文件夹，每类一个子文件夹；用训练好的网络检索"),
                                   path=True, instead=True)  # fmt: skip
-    checkpoint: str | None = option(None, both("the network for --search: a run or a file (default: the latest finished "
+    checkpoint: str | None = option(None, both("the network for --search: a run or a file (default: the latest "
+                                               "finished "
                                                "run)", "--search 用的网络：一次实验或一个文件（默认最近完成的实验）"),
                                     path=True, or_run=True)  # fmt: skip
 
@@ -57,7 +60,8 @@ class Config:
         for digits in splits(self.seen):
             classes = len(digits) * self.forms
             if self.classes and self.classes > classes:
-                raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to learn from "
+                raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to "
+                                "learn from "
                                 f"({len(digits)} digits in {self.forms} forms)",
                                 f"./inv lab metric -- --classes {classes}")  # fmt: skip
         if self.collapse and (self.loss != "semi-hard" or self.seen == "halves"):
@@ -93,16 +97,18 @@ def splits(text: str) -> tuple[str, ...]:
         return HALVES
     digits = "".join(sorted(set(text)))
     if not digits or set(digits) - set("0123456789"):
-        raise UserError(f"--seen {text} is neither digits, such as 01234, nor halves", "./inv lab metric -- --seen 02468")
+        raise UserError(f"--seen {text} is neither digits, such as 01234, nor "
+                        "halves", "./inv lab metric -- --seen 02468")
     if len(digits) < 2:
-        raise UserError("--seen names one class, and there is nothing to tell it from", "./inv lab metric -- --seen 01234")
+        raise UserError("--seen names one class, and there is nothing to tell it "
+                        "from", "./inv lab metric -- --seen 01234")
     if len(digits) > 8:
         raise UserError(f"--seen {text} leaves fewer than two digits to judge with", "./inv lab metric -- --seen 01234")
     return (digits,)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"steps": 60, "loss": "semi-hard,softmax", "tsne": False},
+    "smoke": {"steps": 40, "loss": "semi-hard,softmax", "tsne": False},
     "losses": {"loss": "all"},
     "halves": {"seen": "halves"},
     "collapse": {"collapse": True, "steps": 150},

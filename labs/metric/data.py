@@ -82,18 +82,20 @@ class Source:
         self.members = [(digits.labels == name).nonzero(as_tuple=True)[0] for name in self.names]
         fewest = min(self.members, key=len)
         if classes > len(self.names):
-            raise UserError(f"--classes {classes} is more than the {len(self.names)} classes that there are to learn from",
+            raise UserError(f"--classes {classes} is more than the {len(self.names)} classes that there are to learn "
+                            "from",
                             f"./inv lab metric -- --classes {len(self.names)}")  # fmt: skip
         if len(fewest) < 2:
             raise UserError("a class has one training image alone, of which no positive pair can be made")
         if images > len(fewest):
-            raise UserError(f"--images {images} is more than a class has: the smallest has {len(fewest)} training images",
+            raise UserError(f"--images {images} is more than a class has: the smallest has {len(fewest)} training "
+                            "images",
                             f"./inv lab metric -- --images {len(fewest)}")  # fmt: skip
         self.windows, self.labels = windows(digits.pixels, shift), digits.labels
         self.classes, self.images, self.places, self.seed = classes, images, 2 * shift + 1, seed
 
     def __getitem__(self, number: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Batch `number`: the images uint8 (P K, H, W), class after class, and the places of their classes in `names`."""
+        """Batch `number`: images uint8 (P K, H, W), class after class, and the places of their classes in `names`."""
         random = torch.Generator().manual_seed(1_000_003 * (self.seed + 1) + number)
         chosen = torch.randperm(len(self.names), generator=random)[: self.classes]
         rows = [self.members[k][torch.randperm(len(self.members[k]), generator=random)[: self.images]] for k in chosen]

@@ -6,8 +6,8 @@
     ./inv lab metric -- --preset collapse       a network that gives every image the same answer, and what cures it
     ./inv lab metric -- --search my-signs     classes of yours, a folder for each, searched with the trained network
 
-You learn what Siamese, triplet and quadruplet networks are (section 58 of the notes), why the choice of examples decides
-more than the loss, how such a network is judged on classes that it never saw, and what face recognition does with it.
+You learn what Siamese, triplet and quadruplet networks are (section 58 of the notes), why the choice of examples
+decides more than the loss, how such a network is judged on classes that it never saw, and what face recognition does.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def compare(finished: list[dict[str, Any]], test: Digits, config: Config, run: R
         with torch.random.fork_rng():
             torch.manual_seed(run.seed)
             untrained = build_model(config.width, config.dimensions)
-        untrained[0].load_state_dict({name[2:]: value for name, value in trained[0]["weights"].items() if name[:2] == "0."})
+        untrained[0].load_state_dict(restored(trained[0], config)[0].state_dict())  # mean and deviation of pixels
         names = [both("untrained network", "未训练的网络"), *(row["label"] or row["loss"] for row in trained)]
         models = [untrained, *(restored(row, config) for row in trained)]
         for name, model, row in zip(names, models, [None, *trained]):
@@ -96,6 +96,7 @@ def compare(finished: list[dict[str, Any]], test: Digits, config: Config, run: R
             results.show_maps(run, judged, never.labels, config.tsne)
             results.show_neighbours(run, never, pixels, best)
             results.show_verification(run, shown, never.labels)
+            results.show_kinds(run, judged[1:], never.labels, config.margin or MARGINS["semi-hard"])
     if len(splits(config.seen)) == 1:
         results.show_result(run, rows, never)
     else:
@@ -103,7 +104,8 @@ def compare(finished: list[dict[str, Any]], test: Digits, config: Config, run: R
     best_loss = max(dict.fromkeys(row["loss"] for row in found),
                     key=lambda loss: sum(row["map"] for row in found if row["loss"] == loss))  # fmt: skip
     counted = [row for row in found if row["loss"] == best_loss]
-    means = {key: sum(row[key] for row in counted) / len(counted) for key in ("map", "recall", "pixels_map", "pixels_recall")}
+    means = {key: sum(row[key] for row in counted) / len(counted)
+             for key in ("map", "recall", "pixels_map", "pixels_recall")}  # fmt: skip
     return {**means, "gain": min(row["gain"] for row in counted)}
 
 

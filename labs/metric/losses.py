@@ -66,10 +66,9 @@ def quadruplet(d: torch.Tensor, labels: torch.Tensor, margin: float) -> Found:
     """
     triplets = mining.semi_hard(d, labels)
     first = triplet(d, triplets, margin)
-    if len(labels.unique()) < 3:
+    if len(labels.unique()) < 3 or len(first) == 0:
         return mean_of_active(first), active(first)
-    k, l = mining.second_pairs(d, labels, triplets)
-    second = F.relu(d[triplets[0], triplets[1]] - d[k, l] + margin / 2)
+    second = F.relu(d[triplets[0], triplets[1]] - d[mining.second_pairs(d, labels, triplets)] + margin / 2)
     return mean_of_active(first) + mean_of_active(second), active(torch.cat([first, second]))
 
 

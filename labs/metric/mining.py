@@ -45,6 +45,8 @@ def semi_hard(d: torch.Tensor, labels: torch.Tensor) -> Triplets:
     """
     positive, negative = pairs(labels)
     anchors, positives = positive.nonzero(as_tuple=True)
+    if len(anchors) == 0:  # PyTorch 1.5 has no smallest of no rows
+        return anchors, positives, anchors
     apart = d.detach()[anchors]  # (pairs, N)
     farther = negative[anchors] & (apart > d.detach()[anchors, positives].unsqueeze(1))
     nearest = apart.masked_fill(~farther, float("inf")).argmin(dim=1)

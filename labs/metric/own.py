@@ -36,7 +36,8 @@ def as_digit(image: np.ndarray, name: str) -> np.ndarray:
     The paper is taken from the border, the sign by Otsu's threshold. Raises UserError where nothing is drawn.
     """
     if min(image.shape[:2]) < LEAST:
-        raise UserError(f"{name} has {image.shape[1]} x {image.shape[0]} pixels; {LEAST} x {LEAST} at least can be read", EXAMPLE)
+        raise UserError(f"{name} has {image.shape[1]} x {image.shape[0]} pixels; {LEAST} x {LEAST} at least can be "
+                        "read", EXAMPLE)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
     grey = cv2.resize(grey, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR) if max(grey.shape) < 4 * SIDE else grey
     scale = 8 * SIDE / max(grey.shape)
@@ -53,9 +54,8 @@ def as_digit(image: np.ndarray, name: str) -> np.ndarray:
     cut = np.where(mask > 0, ink, 0)[y : y + height, x : x + width]
     size = max(1, round(BOX * width / max(width, height))), max(1, round(BOX * height / max(width, height)))
     small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if max(width, height) > BOX else cv2.INTER_LINEAR)
-    mass = small.astype(np.float64)
-    rows, columns = mass.sum(axis=1), mass.sum(axis=0)
-    middle = (rows @ np.arange(len(rows)) / max(rows.sum(), 1), columns @ np.arange(len(columns)) / max(columns.sum(), 1))
+    mass = cv2.moments(small)
+    middle = mass["m01"] / mass["m00"], mass["m10"] / mass["m00"]  # row, column
     top, left = (int(np.clip(round((SIDE - 1) / 2 - at), 0, SIDE - length)) for at, length in zip(middle, small.shape))
     sheet = np.zeros((SIDE, SIDE), np.uint8)
     sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
@@ -70,7 +70,8 @@ def read_classes(folder: Path) -> tuple[Digits, list[str]]:
     found = [(path.name, folders.images(path)) for path in own]
     found = [(name, files) for name, files in found if files]
     if len(found) < 2:
-        raise UserError(f"{shown(folder)} has {len(found) or 'no'} folder{'s' * (not found)} with images; searching needs two "
+        raise UserError(f"{shown(folder)} has {len(found) or 'no'} folder{'s' * (not found)} with images; searching "
+                        "needs two "
                         "classes at least", EXAMPLE)  # fmt: skip
     total = sum(len(files) for _, files in found)
     if len(found) > MOST_CLASSES or total > MOST_IMAGES:
@@ -78,7 +79,8 @@ def read_classes(folder: Path) -> tuple[Digits, list[str]]:
                         f"{MOST_IMAGES:,} are compared", EXAMPLE)  # fmt: skip
     for name, files in found:
         if len(files) < 2:
-            raise UserError(f"the class {name} has one image, and nothing of its own to be found: give it another", EXAMPLE)
+            raise UserError(f"the class {name} has one image, and nothing of its own to be found: give it "
+                            "another", EXAMPLE)
     pixels = [as_digit(read_image(file), shown(file)) for _, files in found for file in files]
     labels = [k for k, (_, files) in enumerate(found) for _ in files]
     return Digits(torch.from_numpy(np.stack(pixels)), torch.tensor(labels)), [name for name, _ in found]
@@ -109,7 +111,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
         say(f"{each.label}: recall@1 {each.retrieval.recall_at_1:.1%}, mAP@R {each.retrieval.map_at_r:.3f}")
     run.table("classes", [both("class", "类别"), both("images", "图片数")],
               [[name, int((digits.labels == k).sum())] for k, name in enumerate(names)],
-              both("Your classes; the network never saw one of them.", "你的类别，网络从未见过其中任何一类。"))  # fmt: skip
+              both("Your classes; the network never saw one of "
+                   "them.", "你的类别，网络从未见过其中任何一类。"))  # fmt: skip
     rows = [[each.label, f"{each.retrieval.recall_at_1:.4f}", f"{each.retrieval.map_at_r:.4f}",
              f"{each.verification.auc:.4f}"] for each in (pixels, learned)]  # fmt: skip
     run.table("result", [results.HEADS[0], "recall@1", "mAP@R", "AUC"], rows, both(

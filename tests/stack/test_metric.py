@@ -93,9 +93,9 @@ def loops(name, x, labels, margin):
         return first
     second = []
     for a, p, _ in triplets:
-        others = [(k, l) for k, l in negative if k < l and labels[a] not in (labels[k], labels[l])]
-        farther = [d[k][l] for k, l in others if d[k][l] > d[a][p]]
-        chosen = min(farther) if farther else max(d[k][l] for k, l in others)
+        others = [(k, m) for k, m in negative if k < m and labels[a] not in (labels[k], labels[m])]
+        farther = [d[k][m] for k, m in others if d[k][m] > d[a][p]]
+        chosen = min(farther) if farther else max(d[k][m] for k, m in others)
         second.append(max(0, d[a][p] - chosen + margin / 2))
     return first + mean(second)
 
@@ -312,7 +312,7 @@ def test_embeddings_lie_on_the_sphere_and_branches_share_one_network():
 
 def test_the_learning_rate_goes_up_for_a_fifth_and_down_to_nothing():
     rates = [training.learning_rate(0.01, step, 100) for step in range(100)]
-    assert np.argmax(rates) == 19 and max(rates) <= 0.01 and 0 < min(rates) and rates[-1] < 0.0002
+    assert np.argmax(rates) == 19 and max(rates) <= 0.01 and min(rates) > 0 and rates[-1] < 0.0002
     assert training.learning_rate(0.01, 0, 1) == 0.01
 
 
@@ -331,7 +331,7 @@ def test_the_smoke_run_learns_and_shows_everything(trained):
     found = summary(trained)["metrics"]
     assert found["gain"] > 0.05 and found["map"] > found["pixels_map"] and set(found) == {
         "map", "recall", "pixels_map", "pixels_recall", "gain"}  # fmt: skip
-    assert {path.stem for path in (trained / "tables").glob("*.json")} == {"result", "verification"}
+    assert {path.stem for path in (trained / "tables").glob("*.json")} == {"result", "verification", "kinds"}
     assert {path.stem for path in (trained / "plots").glob("*.png")} == {"batch", "maps", "neighbours", "verification"}
     rows = json.loads((trained / "tables" / "result.json").read_text())["rows"]
     assert [row[0]["en"] if isinstance(row[0], dict) else row[0] for row in rows] == [
@@ -361,10 +361,10 @@ def test_batch_hard_collapses_and_semi_hard_does_not(shared, tmp_path):
     assert status == 0, said
     folder = newest(lab, tmp_path)
     found = summary(folder)["metrics"]
-    assert found["collapsed_spread"] < 0.2 and found["spread"] > 0.8
+    assert found["collapsed_spread"] < 0.35 and found["spread"] > 1
     rows = json.loads((folder / "tables" / "collapse.json").read_text())["rows"]
     assert len(rows) == 1 + len(collapse.TITLES)
-    assert float(rows[1][2]) == pytest.approx(0.2, abs=0.06) and float(rows[2][2]) == pytest.approx(1.0, abs=0.06)
+    assert float(rows[1][2]) == pytest.approx(0.2, abs=0.09) and float(rows[2][2]) == pytest.approx(1.0, abs=0.09)
 
 
 @pytest.mark.parametrize("arguments, reason", [
