@@ -62,7 +62,7 @@ def quadruplet(d: torch.Tensor, labels: torch.Tensor, margin: float) -> Found:
 
     The second term compares pairs that share no image, so that one threshold can divide all same from all different.
     Its pairs are mined as the triplets are, semi-hard: the hardest, with which the paper begins, do not learn here.
-    Source: Chen, Chen, Zhang, Huang, Beyond Triplet Loss (2017), equation 5 (there of a learned, squared distance).
+    Source: Chen, Chen, Zhang, Huang, Beyond Triplet Loss (2017); there of squared distances.
     """
     triplets = mining.semi_hard(d, labels)
     first = triplet(d, triplets, margin)
