@@ -23,10 +23,10 @@ class Config:
                                      f"{', '.join(HALVES)} in turn",
                                      "用来学习的数字，其余数字用来评判；或 halves：依次用 "
                                      f"{'、'.join(HALVES)}"))  # fmt: skip
-    forms: int = option(8, both("in how many forms a digit is a class of its own: 8 turned by right angles and "
-                                "mirrored, "
-                                "4 turned, 1 as it is",
-                                "一个数字以几种形式各成一类：8 为旋转直角并镜像，4 为只旋转，1 为原样"),
+    forms: int = option(4, both("in how many forms a digit is a class of its own: 4 turned by right angles, 8 "
+                                "mirrored too, "
+                                "1 as it is",
+                                "一个数字以几种形式各成一类：4 为旋转直角，8 为再加镜像，1 为原样"),
                         choices=(1, 4, 8))  # fmt: skip
     classes: int | None = option(None, both("P: classes in a batch (default: all, but 20 at most)",
                                             "P：每个 batch 的类别数（默认：全部，至多 20）"), at_least=2)  # fmt: skip

@@ -50,7 +50,7 @@ def in_forms(digits: Digits, forms: int) -> Digits:
     """Each image in so many forms, of which each makes a class of its own: class = digit * `forms` + form.
 
     Form 0 to 3 is the image turned by so many right angles, 4 to 7 its mirror image turned alike. Five classes are few
-    to learn from what makes classes differ, and forty are more: so those who learn from Omniglot's letters turn them
+    to learn from what makes classes differ, and twenty are more: so those who learn from Omniglot's letters turn them
     (Vinyals et al., Matching Networks, 2016, section 4.1.1). Some forms look the same, such as a 0 and its half turn.
     """
     both_ways = [digits.pixels, digits.pixels.flip(2)]

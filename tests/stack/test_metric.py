@@ -368,7 +368,7 @@ def test_batch_hard_collapses_and_semi_hard_does_not(shared, tmp_path):
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    (["--classes=41"], "--classes 41 is more than the 40 classes"), (["--classes=1"], "--classes must be at least 2"),
+    (["--classes=21"], "--classes 21 is more than the 20 classes"), (["--classes=1"], "--classes must be at least 2"),
     (["--images=401"], "--images 401 is more than a class has: the smallest has"),
     (["--seen=3"], "--seen names one class"), (["--seen=abc"], "neither digits"), (["--seen=012345678"], "fewer than two digits"),
     (["--loss=tripet"], "there is no tripet"), (["--loss=,"], "names no loss"), (["--margin=0"], "--margin must be more than 0"),
