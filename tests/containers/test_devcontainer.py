@@ -28,14 +28,22 @@ def cli(tmp_path_factory):
     return str(folder / "node_modules" / ".bin" / "devcontainer")
 
 
-@pytest.fixture(autouse=True)
-def _the_project_that_a_user_has(monkeypatch):
+@pytest.fixture(scope="module", autouse=True)
+def _the_project_that_a_user_has():
     """VS Code is not given another one."""
-    monkeypatch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COMPOSE_PROJECT_NAME", raising=False)
+        yield
 
 
-@pytest.fixture
-def editor(image, cli, tmp_path):
+@pytest.fixture(scope="module")
+def folder(image, tmp_path_factory):
+    """With data and runs: one for all tests of an image, which so share a container."""
+    return tmp_path_factory.mktemp("devcontainer")
+
+
+@pytest.fixture(scope="module")
+def editor(image, cli, folder):
     """What VS Code does with a config ("" for the default one): `editor.up(config)`, `editor.exec(config, *words)`."""
     made = set()
 
@@ -46,7 +54,7 @@ def editor(image, cli, tmp_path):
             command += ["--docker-path", image.docker.client]
             if len(image.docker.compose) == 1:
                 command += ["--docker-compose-path", image.docker.compose[0]]
-            environment = {**image.environment(tmp_path), "CUDA_VISIBLE_DEVICES": ""}  # the default is cpu everywhere
+            environment = {**image.environment(folder), "CUDA_VISIBLE_DEVICES": ""}  # the default is cpu everywhere
             return subprocess.run([*command, *words], env=environment, capture_output=True, text=True, timeout=600)
 
         def up(self, config, *words):
@@ -74,13 +82,13 @@ def running(image, *labels):
     return listed.stdout.split()
 
 
-def test_up_and_a_smoke_run_inside(image, editor, tmp_path):
+def test_up_and_a_smoke_run_inside(image, editor, folder):
     stack = image.choice.stack.name
     container = editor.up(stack, "--remove-existing-container")
     project = f"com.docker.compose.project={containers.project()}-devcontainer-{stack}"
     assert running(image, project) == [container], "its own container and no service that nobody asked for"
     assert "where: here (inside one of our images)" in editor.exec(stack, "./inv", "lab", "cifar10", "--smoke")
-    assert json.loads((run_folder(tmp_path) / "env.json").read_text())["stack"] == image.choice.label
+    assert json.loads((run_folder(folder) / "env.json").read_text())["stack"] == image.choice.label
 
 
 @pytest.mark.parametrize("image", ["cpu"], indirect=True)  # the default stack of a machine without a GPU
