@@ -44,9 +44,9 @@ def show(run: Run) -> dict[str, float]:
 
 
 def seconds(module: nn.Module, x: torch.Tensor) -> float:
-    """Of one forward and backward, the shortest of five, on one thread's clock."""
+    """Of one forward and backward, the shortest of three."""
     taken = []
-    for _ in range(5):
+    for _ in range(3):
         began = time.process_time()
         module(x)[0].sum().backward()
         taken.append(time.process_time() - began)
@@ -69,5 +69,5 @@ def costs(run: Run) -> None:
              both("ms of torch.nn", "torch.nn，毫秒"), both("ratio", "比")]  # fmt: skip
     run.table("costs", heads, rows, both(
         f"Forward and backward over {T} steps of {N} sentences, {H} inputs and units, float32: time of the processor "
-        "(all its threads), the shortest of five.",
-        f"{T} 步、{N} 句、{H} 个输入与单元，float32 的一次前向与反向：处理器时间（所有线程），五次取最短。"))  # fmt: skip
+        "(all its threads), the shortest of three.",
+        f"{T} 步、{N} 句、{H} 个输入与单元，float32 的一次前向与反向：处理器时间（所有线程），三次取最短。"))  # fmt: skip

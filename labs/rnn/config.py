@@ -10,7 +10,7 @@ from labkit.base.errors import UserError, nearest
 from labkit.base.language import both
 from labkit.runs.options import option
 
-PARTS = ("slots", "cells", "forms", "gradients", "characters", "all")
+PARTS = ("slots", "cells", "forms", "gradients", "adding", "characters", "all")
 CELLS = ("rnn", "gru", "lstm", "clockwork", "grid")
 NETWORKS = "rnn,gru,lstm,bi-rnn,bi-lstm"
 
@@ -60,9 +60,8 @@ class Config:
     variety: float = option(0.5, both("share of the drawn sentences from composed templates, beside the written ones",
                                       "生成的句子中来自组合模板（而非手写模板）的比例"), at_least=0)  # fmt: skip
     length: int = option(30, both("steps of the recall and adding tasks", "回忆任务与加法任务的序列长度"), at_least=2)
-    task_steps: int = option(500, both("steps of training in gradients, forms and characters",
-                                       "gradients、forms 和 characters 各任务的训练步数"), at_least=1)  # fmt: skip
-    repeats: int = option(3, both("seeds of each cell in the recall task", "回忆任务中每种单元的种子数"), at_least=1)
+    task_steps: int = option(500, both("steps of each training in the other parts", "其他各部分每次训练的步数"), at_least=1)  # fmt: skip
+    repeats: int = option(1, both("seeds of each cell in the recall task", "回忆任务中每种单元的种子数"), at_least=1)
     predict: str | None = option(None, both("a sentence of yours, in English or Chinese, to find the slots of",
                                             "给出你自己的一句话（英文或中文），找出其中的槽"), instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the networks for --predict: a run or a file (default: the latest "
@@ -102,6 +101,6 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"part": "all", "networks": "lstm,bi-rnn", "steps": 150, "batch_size": 32, "lr": 0.01, "length": 10,
-              "task_steps": 60, "repeats": 1},
+    "smoke": {"part": "all", "networks": "lstm,bi-lstm", "steps": 130, "lr": 0.01, "length": 10,
+              "task_steps": 30, "repeats": 1},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ class Corpus:
     vocabulary: text.Vocabulary
 
 
+@functools.lru_cache(maxsize=2)
 def booking(seed: int, variety: float) -> Corpus:
     """Drawn: the tests are the same for every seed, and hold no sentence of the training."""
     train = grammar.draw(DRAWN, seed, variety=variety)
@@ -89,7 +91,7 @@ class Batches:
         self.lengths = [len(sentence.words) for sentence in corpus.train]
         self.order, self.seed, self.hide = text.LengthBatches(self.lengths, size, seed), seed, hide
         shape = len(corpus.train), max(self.lengths)
-        self.words, self.tags = torch.zeros(shape, dtype=torch.int64), torch.full(shape, NOTHING)
+        self.words, self.tags = (torch.full(shape, value, dtype=torch.int64) for value in (0, NOTHING))
         numbers = {tag: number for number, tag in enumerate(corpus.tags)}
         for row, sentence in enumerate(corpus.train):
             self.words[row, : len(sentence.words)] = torch.tensor(corpus.vocabulary.numbers(sentence.words))

@@ -130,8 +130,9 @@ def chinese(number: int) -> str:
 def filled(template: str, kind: str, language: str, cities: tuple[str, ...],
            random: np.random.RandomState) -> Sentence:  # fmt: skip
     """A sentence of the template, with other cities in its gaps, a date, and 4 to 15 words that say nothing."""
-    left, right = random.choice(len(cities), 2, replace=False)
-    filler = " ".join(random.choice(FILLER[language], random.randint(4, 16)))
+    left = random.randint(len(cities))
+    right = (left + 1 + random.randint(len(cities) - 1)) % len(cities)  # another one
+    filler = " ".join(FILLER[language][k] for k in random.randint(0, len(FILLER[language]), random.randint(4, 16)))
     values = {"O": cities[left], "D": cities[right], "T": date(random, language), "F": filler}
     words: list[str] = []
     tags: list[str] = []

@@ -2,6 +2,7 @@
 
     ./inv lab rnn                               slots filled by five networks, in one direction and in both
     ./inv lab rnn -- --part gradients           the gradient by distance, and the line that lets an LSTM remember
+    ./inv lab rnn -- --part adding              a sum over distance; gradients that explode, and clipping
     ./inv lab rnn -- --part cells               each cell against torch.nn; backward through time without autograd
     ./inv lab rnn -- --part forms               one-to-one, one-to-many, many-to-one, many-to-many
     ./inv lab rnn -- --part characters          a network that writes like Shakespeare's plays
@@ -40,7 +41,9 @@ def main(config: Config, run: Run) -> dict[str, float]:
     if config.wants("forms"):
         trainings += forms.trainings(config, run.seed)
     if config.wants("gradients"):
-        trainings += gradients.trainings(config, run.seed)
+        trainings += gradients.recalling(config, run.seed)
+    if config.wants("adding"):
+        trainings += gradients.adding_up(config, run.seed)
     if config.wants("characters"):
         play = characters.read(run)
         trainings += characters.trainings(config, play, run.seed)
@@ -53,6 +56,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
         found.update(forms.show(run, config, rows))
     if config.wants("gradients"):
         found.update(gradients.show(run, config, rows))
+    if config.wants("adding"):
+        found.update(gradients.show_adding(run, config, rows))
     if config.wants("characters"):
         found.update(characters.show(run, config, play, rows))
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Callable, Mapping, Sequence
 
 import torch
@@ -16,6 +16,7 @@ from labkit.runs.run import Run
 
 Batch = "tuple[Any, torch.Tensor]"
 NOTHING = -1  # a target that is not counted
+MOST = 1e9
 
 
 def loss_of(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -47,10 +48,10 @@ class Training:
     lr: float
     clip: float = 1.0
     seed: int = 0  # of the first weights
+    sgd: bool = False  # plain gradient descent in place of Adam
     falls: bool = True  # whether the learning rate falls to 0 in a straight line
     looks: int = 0  # times at which `look` judges the network
     look: Callable[[nn.Module], float] | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def network(self) -> nn.Module:
         """With its first weights, which follow from the seed."""
@@ -68,7 +69,8 @@ class Training:
 def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
     """Train and judge; returns what the tables and plots need. `saved` is the state to go on from."""
     network = training.network().to(run.device)
-    optimizer = torch.optim.Adam(network.parameters(), lr=training.lr, **compat.FUSED)
+    optimizer: torch.optim.Optimizer = (torch.optim.SGD(network.parameters(), lr=training.lr) if training.sgd
+                                        else torch.optim.Adam(network.parameters(), lr=training.lr, **compat.FUSED))
     losses: list[float] = []
     lengths: list[float] = []  # of the gradients
     judged: list[float] = []
@@ -82,8 +84,8 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
             optimizer.param_groups[0]["lr"] = training.lr * (1 - step / training.steps)
         inputs, targets = moved(training.batch(step), run.device)
         loss, length = train_step(network, optimizer, inputs, targets, training.clip)
-        losses.append(min(float(loss), 1e9) if torch.isfinite(loss) else 1e9)
-        lengths.append(min(float(length), 1e9) if torch.isfinite(length) else 1e9)
+        losses.append(bounded(loss))
+        lengths.append(bounded(length))
         loop.average(**{f"{part}_loss/{line}": loss})
         if training.look and loop.time_to_look:
             network.eval()
@@ -106,6 +108,12 @@ def train_all(trainings: Sequence[Training], run: Run, facts: Mapping[str, Any])
         say(f"{training.name}: {training.steps} steps in {finished[-1]['seconds']:.1f} s")
     run.checkpoint(sum(row["steps"] for row in finished), lambda: kept, last=True)
     return {row["name"]: row for row in finished}
+
+
+def bounded(value: torch.Tensor) -> float:
+    """As a number that a checkpoint and a plot can hold: what exploded is 1e9."""
+    number = float(value)
+    return number if number < MOST else MOST
 
 
 def moved(batch: Any, device: torch.device) -> Any:
