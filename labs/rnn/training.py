@@ -86,7 +86,7 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
         loss, length = train_step(network, optimizer, inputs, targets, training.clip)
         losses.append(bounded(loss))
         lengths.append(bounded(length))
-        loop.average(**{f"{part}_loss/{line}": loss})
+        loop.average(**{f"{part}_loss/{line}": losses[-1]})
         if training.look and loop.time_to_look:
             network.eval()
             judged.append(training.look(network))
