@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -63,6 +64,11 @@ def read(sentence: str) -> list[str]:
     return words
 
 
+def written(words: list[str]) -> str:
+    """Words as people write them: with spaces between, but for Chinese."""
+    return re.sub(r"(?<=[\u3400-\u9fff]) (?=[\u3400-\u9fff])", "", " ".join(words))
+
+
 @torch.no_grad()
 def main(config: Config, run: Run) -> dict[str, float]:
     """Print and report every word with its slot, of the last network that reads one way and of the last of both."""
@@ -79,7 +85,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
     for k, word in enumerate(words):
         say(f"  {word:<{width}}  " + "  ".join(f"{said[name][k]:<12}" for name in shown))
     final = shown[-1]
-    slots_found = [f"{slot}: {' '.join(words[first:behind])}" for slot, first, behind in
+    slots_found = [f"{slot}: {written(words[first:behind])}" for slot, first, behind in
                    sorted(spans(said[final]), key=lambda span: span.first)]  # fmt: skip
     say("slots: " + ("; ".join(slots_found) or "none"))
     if unknown:
