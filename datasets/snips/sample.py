@@ -19,8 +19,10 @@ STARS = ("one", "two", "three", "four", "five")
 REQUESTS = {
     "AddToPlaylist": ("add {artist} to my {playlist} playlist", "put {artist} on the playlist {playlist}"),
     "PlayMusic": ("play something by {artist}", "i want to hear {artist} please", "play my {playlist} list"),
-    "BookRestaurant": ("book a table for {party_size_number} in {city}",
-                       "find a {served_dish} restaurant in {city} {timeRange} for {party_size_number}"),
+    "BookRestaurant": (
+        "book a table for {party_size_number} in {city}",
+        "find a {served_dish} restaurant in {city} {timeRange} for {party_size_number}",
+    ),
     "GetWeather": ("what is the weather in {city} {timeRange}", "will it rain {timeRange} in {city}"),
     "RateBook": ("give {object_name} {rating_value} stars", "rate the book {object_name} {rating_value} out of five"),
     "SearchCreativeWork": ("find the book {object_name}", "where can i see {object_name}"),

@@ -123,7 +123,11 @@ class Clockwork(Recurrent):
 
     def step(self, projected: torch.Tensor, state: State, t: int) -> State:
         (h,) = state
-        return (torch.where(torch.full_like(self.period, t) % self.period == 0, torch.tanh(projected + self.recurrent(h)), h),)
+        return (
+            torch.where(
+                torch.full_like(self.period, t) % self.period == 0, torch.tanh(projected + self.recurrent(h)), h
+            ),
+        )
 
 
 class GridLSTM(nn.Module):

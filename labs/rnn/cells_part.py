@@ -70,4 +70,5 @@ def costs(run: Run) -> None:
     run.table("costs", heads, rows, both(
         f"Forward and backward over {T} steps of {N} sentences, {H} inputs and units, float32: time of the processor "
         "(all its threads), the shortest of three.",
-        f"{T} 步、{N} 句、{H} 个输入与单元，float32 的一次前向与反向：处理器时间（所有线程），三次取最短。"))  # fmt: skip
+        f"{T} 步、{N} 句、{H} 个输入与单元，float32 的一次前向与反向：处理器时间（所有线程），三次取最短"
+        f"。"))  # fmt: skip

@@ -42,7 +42,8 @@ def read(run: Run) -> Play:
     content = "\n".join(text.read_lines(path, 8 << 20))
     letters = sorted(set(content))
     if len(content) < 40 * T or len(letters) > MOST_LETTERS:
-        raise UserError(f"{path.name} has {len(content):,} characters, {len(letters)} different ones; at least {40 * T:,} "
+        raise UserError(f"{path.name} has {len(content):,} characters, {len(letters)} different ones; at least "
+                        f"{40 * T:,} "
                         f"and at most {MOST_LETTERS} are needed", "./inv data shakespeare --verify")  # fmt: skip
     numbers = {letter: number for number, letter in enumerate(letters)}
     return Play(letters, torch.tensor([numbers[letter] for letter in content]))
@@ -87,7 +88,8 @@ def trainings(config: Config, play: Play, seed: int) -> list[Training]:
         random = torch.Generator().manual_seed(1_000_003 * (seed + 1) + step)
         return windows(play, torch.randint(play.border - T - 1, (N,), generator=random))
 
-    return [Training("characters/lstm", lambda: Author(len(play.letters)), batch, config.task_steps, 0.005, config.clip, seed,
+    return [Training("characters/lstm", lambda: Author(len(play.letters)), batch, config.task_steps, 0.005, config.clip,
+                     seed,
                      looks=10, look=lambda network: held_out(network, play))]  # fmt: skip
 
 
@@ -107,17 +109,23 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
     author: Any = training.restored(row)
     loss, at_first = held_out(author, play), row["losses"][0]
     say(f"loss {loss:.3f} nats a letter on text it has not seen, {math.exp(loss):.1f} equally likely letters")
-    shown = [[both("letters that occur", "出现的不同字符"), len(play.letters)],
+    shown: list[list[Any]] = [[both("letters that occur", "出现的不同字符"), len(play.letters)],
              [both("log of that: knowing nothing", "其对数：一无所知时的损失"), f"{math.log(len(play.letters)):.3f}"],
              [both("loss at the first step", "第一步的损失"), f"{at_first:.3f}"],
              [both("held-out loss, nats a letter", "留出文本上的损失，nat/字符"), f"{loss:.3f}"],
              [both("seconds of training", "训练秒数"), f"{row['seconds']:.1f}"]]  # fmt: skip
-    run.table("characters", [both("what", "项目"), both("value", "值")], shown, both("The network that writes.", "会写的网络。"))
+    run.table(
+        "characters",
+        [both("what", "项目"), both("value", "值")],
+        shown,
+        both("The network that writes.", "会写的网络。"),
+    )
     first = play.numbers[play.border : play.border + 40]
     table = [[f"{temperature:g}", "".join(play.letters[k] for k in author.write(first, WRITTEN, temperature, run.seed))]
              for temperature in TEMPERATURES]  # fmt: skip
     run.table("written", [both("temperature", "温度"), both("what it writes", "它写的内容")], table, both(
-        "After the same 40 letters. Below 1 the likely becomes likelier: it repeats itself; above 1 everything comes within "
+        "After the same 40 letters. Below 1 the likely becomes likelier: it repeats itself; above 1 everything comes "
+        "within "
         "reach.",
         "都接在同样的 40 个字符之后。温度低于 1，可能的更可能，文字重复；高于 1，什么都可能出现。"))  # fmt: skip
     return {"characters_loss": loss}

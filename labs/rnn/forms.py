@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Mapping, NamedTuple, Sequence
+from typing import Any, Callable, Mapping, NamedTuple, Sequence
 
 import numpy as np
 import torch
@@ -236,7 +236,7 @@ def trainings(config: Config, seed: int) -> list[Training]:
     """A network for each form."""
     tasks = tasks_of(seed)
     words, tags = len(tasks.sentences.vocabulary), len(tasks.sentences.tags)
-    networks = {
+    networks: dict[str, tuple[Callable[[], nn.Module], Callable[[int], Any]]] = {
         "one-to-one": (lambda: Chooser(12, 12), tasks.month),
         "one-to-many": (lambda: Writer(ReadNumber()), tasks.number),
         "many-to-one": (lambda: Judge(words, 3), tasks.kind),
@@ -260,9 +260,16 @@ def show(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[s
         right, example = tasks.judge(form, training.restored(rows[training.name]))
         found[training.name] = right
         table.append([form, FORMS[form], f"`{example}`", f"{right:.1%}", f"{rows[training.name]['seconds']:.1f}"])
-    heads = [both("form", "形式"), both("task", "任务"), both("example", "例子"), both("right", "正确"), both("seconds", "秒")]
+    heads = [
+        both("form", "形式"),
+        both("task", "任务"),
+        both("example", "例子"),
+        both("right", "正确"),
+        both("seconds", "秒"),
+    ]
     run.table("forms", heads, table, both(
-        f"{config.task_steps} steps each. Right are whole answers to what was not trained on: sentences, a fifth of the "
+        f"{config.task_steps} steps each. Right are whole answers to what was not trained on: sentences, a fifth of "
+        f"the "
         "numbers and of the dates; the twelve months are learned by heart.",
         f"各训练 {config.task_steps} 步。正确指训练中没有的输入上整个答案都对：句子、五分之一的数、五分之一的日期；"
         "十二个月份是背下来的。"))  # fmt: skip
@@ -281,7 +288,9 @@ def draw_forms(run: Run) -> None:
         arrow = {"arrowstyle": "->", "color": "#555555"}
         for row, columns in enumerate((inputs, range(states), outputs)):
             for column in columns:
-                axis.add_patch(plots.matplotlib.patches.Rectangle((column - 0.3, row * 1.1), 0.6, 0.6, color=colours[row][1]))
+                axis.add_patch(
+                    plots.matplotlib.patches.Rectangle((column - 0.3, row * 1.1), 0.6, 0.6, color=colours[row][1])
+                )
         for column in inputs:
             axis.annotate("", (column, 1.1), (column, 0.6), arrowprops=arrow)
         for column in range(states - 1):

@@ -6,6 +6,7 @@ The recall task: the first of `length` symbols is to be said at the end. The add
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, Mapping
 
@@ -148,8 +149,8 @@ def recalling(config: Config, seed: int) -> list[Training]:
         for number in range(config.repeats):
             own = seed + number
             made.append(Training(
-                f"recall/{name}, seed {own}", lambda name=name: Reader(name, SYMBOLS, SYMBOLS),  # type: ignore[misc]
-                lambda step, own=own: recall(length, own, step), config.task_steps, 0.003, 1.0, own, False, False, looks,
+                f"recall/{name}, seed {own}", functools.partial(Reader, name, SYMBOLS, SYMBOLS),
+                functools.partial(recall, length, own), config.task_steps, 0.003, 1.0, own, False, False, looks,
                 lambda network: recalled(network, length)))  # fmt: skip
     return made
 
@@ -160,11 +161,12 @@ def adding_up(config: Config, seed: int) -> list[Training]:
     looks = max(1, config.task_steps // LOOK_EVERY)
     for name in ADDERS:
         made.append(Training(
-            f"adding/{name}", lambda name=name: Reader(name, 2, 1), lambda step: adding(length, seed, step),  # type: ignore[misc]
-            config.task_steps, 0.003, 1.0, seed, False, False, looks, lambda network: added(network, length)))  # fmt: skip
+            f"adding/{name}", functools.partial(Reader, name, 2, 1), functools.partial(adding, length, seed),
+            config.task_steps, 0.003, 1.0, seed, False, False, looks,
+            lambda network: added(network, length)))  # fmt: skip
     for name, clip in (("clipped", 1.0), ("not clipped", 1e9)):
         made.append(Training(
-            f"exploding/{name}", lambda: Reader("rnn large", 2, 1), lambda step: adding(length, seed, step),
+            f"exploding/{name}", lambda: Reader("rnn large", 2, 1), functools.partial(adding, length, seed),
             min(config.task_steps, 300), 0.1, clip, seed, True, False))  # fmt: skip
     return made
 
@@ -197,11 +199,15 @@ def show_fading(run: Run, fades: Mapping[str, torch.Tensor], learned: Mapping[st
     table = [[CELLS[name], *(f"{float(sizes[far]):.0e}" for far in FAR)] for name, sizes in fades.items()]
     run.table("fading", heads, table, both(
         "How much the last state depends on the input d steps before, of what it depends on the last input: "
-        "|dh_T/dx_(T-d)| / |dh_T/dx_T|, mean over noise. With PyTorch's default the forget gate is near 0.5, and an LSTM "
-        "forgets as fast as a simple RNN. The notes' “remembering is their default behaviour” (section 97) needs the one "
+        "|dh_T/dx_(T-d)| / |dh_T/dx_T|, mean over noise. With PyTorch's default the forget gate is near 0.5, and an "
+        "LSTM "
+        "forgets as fast as a simple RNN. The notes' “remembering is their default behaviour” (section 97) needs the "
+        "one "
         "line bias_ih[H:2H] += 1, or 3.",
-        "最后的状态对 d 步之前的输入有多敏感（以对最后一个输入的敏感度为 1）：|dh_T/dx_(T−d)| / |dh_T/dx_T|，输入为噪声，取平均。"
-        "PyTorch 默认下遗忘门约为 0.5，LSTM 与 simple RNN 忘得一样快。笔记第 97 节“记住较长的历史信息是默认行为”要成立，"
+        "最后的状态对 d 步之前的输入有多敏感（以对最后一个输入的敏感度为 1）：|dh_T/dx_(T−d)| / |dh_T/dx_T|，输入为噪"
+        "声，取平均。"
+        "PyTorch 默认下遗忘门约为 0.5，LSTM 与 simple RNN 忘得一样快。笔记第 97 节“记住较长的历史信息是默认行为”要成立"
+        "，"
         "需要一行代码：bias_ih[H:2H] += 1（或 3）。"))  # fmt: skip
     figure, axes = plots.figure(1, 2, width=10, height=3.8)
     for axis, curves, title in ((axes[0, 0], fades, "before training"), (axes[0, 1], learned, "after the recall task")):
@@ -237,7 +243,8 @@ def show_recall(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) ->
                             label=CELLS[name].en if number == 0 else None)  # fmt: skip
             steps = [step for step, value in zip(row["at"], row["judged"]) if value >= 0.99]
             reached.append(str(int(steps[0])) if steps else "-")
-        table.append([CELLS[name], ", ".join(f"{100 * (row['judged'] or [0])[-1]:.0f}" for row in own), ", ".join(reached),
+        right = ", ".join(f"{100 * (row['judged'] or [0])[-1]:.0f}" for row in own)
+        table.append([CELLS[name], right, ", ".join(reached),
                       f"{sum(row['seconds'] for row in own) / len(own):.1f}"])  # fmt: skip
     axes[0, 0].axhline(100 / SYMBOLS, color="#999999", linestyle=":")
     axes[0, 0].set_xlabel("step")
@@ -247,12 +254,18 @@ def show_recall(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) ->
     heads = [both("cell", "单元"), both("right in the end, % (each seed)", "最终正确率，%（各种子）"),
              both("steps to 99 %", "达到 99 % 的步数"), both("seconds", "秒")]  # fmt: skip
     run.table("recall", heads, table, both(
-        f"Say the first of {config.length} symbols (of {SYMBOLS}; chance is {100 / SYMBOLS:.1f} %), {config.task_steps} "
+        f"Say the first of {config.length} symbols (of {SYMBOLS}; chance is {100 / SYMBOLS:.1f} %), "
+        f"{config.task_steps} "
         f"steps of "
         f"{BATCH} sequences. Luck is large: look at all seeds.",
-        f"说出 {config.length} 个符号中的第一个（共 {SYMBOLS} 种，瞎猜为 {100 / SYMBOLS:.1f} %），{config.task_steps} 步，"
+        f"说出 {config.length} 个符号中的第一个（共 {SYMBOLS} 种，瞎猜为 {100 / SYMBOLS:.1f} %），{config.task_steps} "
+        f"步，"
         f"每步 {BATCH} 条。运气影响很大：要看所有种子。"))  # fmt: skip
-    run.figure("recall", figure, both("Recall while it is learned; a line for each seed.", "学习过程中的回忆正确率，每个种子一条线。"))
+    run.figure(
+        "recall",
+        figure,
+        both("Recall while it is learned; a line for each seed.", "学习过程中的回忆正确率，每个种子一条线。"),
+    )
 
 
 def show_adding(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[str, float]:
@@ -291,8 +304,11 @@ def show_clipping(run: Run, rows: Mapping[str, dict[str, Any]]) -> None:
         axis.legend(fontsize=8)
     figure.tight_layout()
     run.figure("clipping", figure, both(
-        "A simple RNN with large U on the adding task, by plain gradient descent. Clipping scales a gradient that is longer "
-        "than 1 down to 1 before the step; the lengths shown are those before. What exploded is drawn at 1e9. Adam would "
+        "A simple RNN with large U on the adding task, by plain gradient descent. Clipping scales a gradient that is "
+        "longer "
+        "than 1 down to 1 before the step; the lengths shown are those before. What exploded is drawn at 1e9. Adam "
+        "would "
         "hide it: it divides each step by the size of the gradients before.",
-        "U 较大的 simple RNN 用普通梯度下降学加法任务。裁剪把长度超过 1 的梯度缩到 1 再走这一步；图中是裁剪前的长度，爆炸之后画在 1e9。"
+        "U 较大的 simple RNN 用普通梯度下降学加法任务。裁剪把长度超过 1 的梯度缩到 1 再走这一步；图中是裁剪前的长度，"
+        "爆炸之后画在 1e9。"
         "Adam 会掩盖这一现象：它把每一步除以以往梯度的大小。"))  # fmt: skip

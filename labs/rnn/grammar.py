@@ -19,11 +19,11 @@ SLOTS = {"O": "from", "D": "to", "T": "date"}
 TAGS = ["O", *(f"{where}-{slot}" for slot in SLOTS.values() for where in "BI")]  # 0 is no slot
 
 CITIES = {
-    "en": ("beijing", "shanghai", "guangzhou", "shenzhen", "chengdu", "wuhan", "hangzhou", "nanjing", "tianjin", "qingdao",
-           "xiamen", "kunming", "changsha", "shenyang", "hong kong", "paris", "london", "tokyo", "new york",
+    "en": ("beijing", "shanghai", "guangzhou", "shenzhen", "chengdu", "wuhan", "hangzhou", "nanjing", "tianjin",
+           "qingdao", "xiamen", "kunming", "changsha", "shenyang", "hong kong", "paris", "london", "tokyo", "new york",
            "kuala lumpur"),
-    "zh": ("北京", "上海", "广州", "深圳", "成都", "武汉", "杭州", "南京", "天津", "石家庄", "青岛", "秦皇岛", "昆明", "沈阳",
-           "香港", "巴黎", "东京", "新加坡", "墨尔本", "莫斯科"),
+    "zh": ("北京", "上海", "广州", "深圳", "成都", "武汉", "杭州", "南京", "天津", "石家庄", "青岛", "秦皇岛",
+           "昆明", "沈阳", "香港", "巴黎", "东京", "新加坡", "墨尔本", "莫斯科"),
 }  # fmt: skip
 NEW_CITIES = {
     "en": ("ningbo", "harbin", "lhasa", "guilin", "zhuhai", "fuzhou", "berlin", "madrid", "los angeles", "seoul"),
@@ -63,7 +63,7 @@ NEW_TEMPLATES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 FILLER = {
-    "en": tuple("after a long and quiet journey with some of my very best old friends at last the sunny".split()),
+    "en": tuple(text.words("after a long and quiet journey with some of my very best old friends at last the sunny")),
     "zh": tuple("一个我很久以前就听说过的又大又漂亮而且安静的"),
 }
 DATED = {"en": (" on {T}", "on {T} "), "zh": ("，{T}", "{T}")}  # after the rest, before it

@@ -19,9 +19,8 @@ def cell_of(name: str, inputs: int, hidden: int, forget_bias: float) -> nn.Modul
     kinds: dict[str, Any] = {"rnn": cells.SimpleRNN, "gru": cells.GRU, "clockwork": cells.Clockwork}
     if name in kinds:
         made: nn.Module = kinds[name](inputs, hidden)
-        return made
-    kind: Any = cells.LSTM if name == "lstm" else cells.GridLSTM
-    made = kind(inputs, hidden, forget_bias=forget_bias)
+    else:
+        made = (cells.LSTM if name == "lstm" else cells.GridLSTM)(inputs, hidden, forget_bias=forget_bias)
     return made
 
 
@@ -35,16 +34,16 @@ class Layers(nn.Module):
         self.outputs = ways * hidden
         sizes = [inputs] + [self.outputs] * (kind.layers - 1)
         self.layers = nn.ModuleList(
-            [nn.ModuleList([cell_of(kind.cell, size, hidden, forget_bias) for _ in range(ways)]) for size in sizes])
+            [nn.ModuleList([cell_of(kind.cell, size, hidden, forget_bias) for _ in range(ways)]) for size in sizes]
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(T, N, inputs) to (T, N, outputs)."""
         for layer in self.layers:
-            forwards = layer[0](x)[0]
-            if len(layer) == 1:
-                x = forwards
-            else:  # the other one reads the sentence from its end; its outputs are put back in order
-                x = torch.cat([forwards, layer[1](x.flip(0))[0].flip(0)], dim=2)
+            outputs = [layer[0](x)[0]]
+            if len(layer) == 2:  # the other one reads the sentence from its end; its outputs are put back in order
+                outputs.append(layer[1](x.flip(0))[0].flip(0))
+            x = torch.cat(outputs, dim=2)
         return x
 
 

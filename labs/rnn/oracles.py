@@ -11,7 +11,7 @@ from labkit.base.language import Both, both
 from labs.rnn import cells, networks
 from labs.rnn.cells import GRU, LSTM, Clockwork, GridLSTM, SimpleRNN, with_weights_of
 
-T, N, I, H = 12, 4, 5, 7
+T, N, INPUTS, H = 12, 4, 5, 7
 
 
 class Claim(NamedTuple):
@@ -32,7 +32,9 @@ def apart(one: Any, other: Any) -> float:
 
 
 def inputs() -> torch.Tensor:
-    return torch.randn(T, N, I, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    return torch.randn(
+        T, N, INPUTS, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True
+    )
 
 
 def outcome(module: nn.Module, x: torch.Tensor, weights: list[torch.Tensor]) -> list[torch.Tensor]:
@@ -40,7 +42,9 @@ def outcome(module: nn.Module, x: torch.Tensor, weights: list[torch.Tensor]) -> 
     outputs, state = module(x)
     states = [part.reshape(-1, N, H)[-1] for part in (state if isinstance(state, tuple) else (state,))]
     kept = [outputs, *states]
-    loss = sum((part * torch.arange(1, part.numel() + 1, dtype=part.dtype).reshape(part.shape).cos()).sum() for part in kept)
+    loss = sum(
+        (part * torch.arange(1, part.numel() + 1, dtype=part.dtype).reshape(part.shape).cos()).sum() for part in kept
+    )
     return [*kept, *torch.autograd.grad(loss, [x, *weights])]
 
 
@@ -49,8 +53,8 @@ def cell(by_hand: Any, layer: Any) -> Callable[[], float]:
 
     def difference() -> float:
         torch.manual_seed(1)
-        theirs = layer(I, H).double()
-        ours = with_weights_of(by_hand(I, H), theirs)
+        theirs = layer(INPUTS, H).double()
+        ours = with_weights_of(by_hand(INPUTS, H), theirs)
         own = [getattr(ours, name) for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         other = [getattr(theirs, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")]
         return apart(outcome(ours, inputs(), own), outcome(theirs, inputs(), other))
@@ -61,8 +65,8 @@ def cell(by_hand: Any, layer: Any) -> Callable[[], float]:
 def stacked() -> float:
     """Two layers in both directions against nn.LSTM(num_layers=2, bidirectional=True)."""
     torch.manual_seed(2)
-    theirs = nn.LSTM(I, H, num_layers=2, bidirectional=True).double()
-    ours = networks.Layers("bi-lstm-2", I, H, 0.0).double()
+    theirs = nn.LSTM(INPUTS, H, num_layers=2, bidirectional=True).double()
+    ours = networks.Layers("bi-lstm-2", INPUTS, H, 0.0).double()
     with torch.no_grad():
         for number, layer in enumerate(ours.layers):
             for way, ending in zip(layer, ("", "_reverse")):
@@ -74,7 +78,7 @@ def stacked() -> float:
 def by_hand_backwards() -> float:
     """Backward through time, written out, against autograd."""
     torch.manual_seed(3)
-    ours, x = SimpleRNN(I, H).double(), inputs()
+    ours, x = SimpleRNN(INPUTS, H).double(), inputs()
     outputs, _ = ours(x)
     arriving = torch.randn(outputs.shape, dtype=torch.float64)
     wanted = torch.autograd.grad(outputs, [x, *ours.parameters()], arriving)
@@ -85,7 +89,7 @@ def by_hand_backwards() -> float:
 def jacobians() -> float:
     """d h_T / d h_0 as the product of the steps' Jacobians, diag(1 - h²) U, against autograd."""
     torch.manual_seed(4)
-    ours, x = SimpleRNN(I, H).double(), inputs()[:, :1].detach()
+    ours, x = SimpleRNN(INPUTS, H).double(), inputs()[:, :1].detach()
     start = torch.zeros(1, H, dtype=torch.float64, requires_grad=True)
     outputs, _ = ours(x, (start,))
     wanted = torch.stack([torch.autograd.grad(outputs[-1, 0, k], start, retain_graph=True)[0][0] for k in range(H)])
@@ -98,15 +102,17 @@ def jacobians() -> float:
 def clockwork() -> float:
     """A Clockwork RNN with the one period 1 against the simple RNN with the same weights."""
     torch.manual_seed(5)
-    ours, simple = Clockwork(I, H, (1,)).double(), SimpleRNN(I, H).double()
-    simple.load_state_dict({name: weight for name, weight in ours.state_dict().items() if name not in ("period", "reads")})
+    ours, simple = Clockwork(INPUTS, H, (1,)).double(), SimpleRNN(INPUTS, H).double()
+    simple.load_state_dict(
+        {name: weight for name, weight in ours.state_dict().items() if name not in ("period", "reads")}
+    )
     return apart([ours(inputs())[0]], [simple(inputs())[0]])
 
 
 def grid() -> float:
     """A Grid LSTM against a plain loop over two nn.LSTMCells, one for time and one for depth."""
     torch.manual_seed(6)
-    ours, x = GridLSTM(I, H, depth=3).double(), inputs()
+    ours, x = GridLSTM(INPUTS, H, depth=3).double(), inputs()
     time, deep = nn.LSTMCell(H, H).double(), nn.LSTMCell(H, H).double()
     time.load_state_dict(ours.time.state_dict())
     deep.load_state_dict(ours.deep.state_dict())
@@ -132,7 +138,8 @@ def secants() -> float:
 CLAIMS = (
     Claim("rnn", both("simple RNN by hand = `nn.RNN`, values and gradients", "手写 simple RNN = `nn.RNN`，值与梯度"),
           cell(SimpleRNN, nn.RNN)),
-    Claim("gru", both("GRU by hand = `nn.GRU`, values and gradients", "手写 GRU = `nn.GRU`，值与梯度"), cell(GRU, nn.GRU)),
+    Claim("gru", both("GRU by hand = `nn.GRU`, values and gradients", "手写 GRU = `nn.GRU`，值与梯"
+                                                                      "度"), cell(GRU, nn.GRU)),
     Claim("lstm", both("LSTM by hand = `nn.LSTM`, values and gradients", "手写 LSTM = `nn.LSTM`，值与梯度"),
           cell(LSTM, nn.LSTM)),
     Claim("bi-lstm-2", both("two layers in both directions = `nn.LSTM(num_layers=2, bidirectional=True)`",
@@ -141,7 +148,8 @@ CLAIMS = (
                                "不用 autograd 的反向传播（BPTT）= autograd"), by_hand_backwards),
     Claim("jacobians", both("d h_T / d h_0 = product of diag(1 - h²) U over the steps",
                             "d h_T / d h_0 = 各步 diag(1 − h²) U 的乘积"), jacobians),
-    Claim("clockwork", both("Clockwork RNN with the one period 1 = simple RNN", "只有周期 1 的 Clockwork RNN = simple RNN"),
+    Claim("clockwork", both("Clockwork RNN with the one period 1 = simple RNN", "只有周期 1 的 Clockwork RNN = simple "
+                                                                                "RNN"),
           clockwork),
     Claim("grid", both("Grid LSTM = a loop over two `nn.LSTMCell`", "Grid LSTM = 用两个 `nn.LSTMCell` 写的循环"), grid),
     Claim("secants", both("GRU: gradient = secants (gradcheck)", "GRU：梯度 = 差商（gradcheck）"), secants),

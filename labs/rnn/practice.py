@@ -28,7 +28,13 @@ def _tensor(random: np.random.RandomState, *shape: int) -> torch.Tensor:
 
 def _step(random: np.random.RandomState, size: int) -> Any:
     n, i, h = size + 1, 2 + size % 2, 2 + size % 3
-    return _tensor(random, n, i), _tensor(random, n, h), _tensor(random, h, i), _tensor(random, h, h), _tensor(random, h)
+    return (
+        _tensor(random, n, i),
+        _tensor(random, n, h),
+        _tensor(random, h, i),
+        _tensor(random, h, h),
+        _tensor(random, h),
+    )
 
 
 def _rnn_step(x: torch.Tensor, h: torch.Tensor, w: torch.Tensor, u: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -50,7 +56,12 @@ def _sequence(random: np.random.RandomState, size: int) -> Any:
 
 def _rnn(xs: torch.Tensor, w: torch.Tensor, u: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     layer = nn.RNN(xs.shape[1], len(b)).double()
-    for name, value in (("weight_ih_l0", w), ("weight_hh_l0", u), ("bias_ih_l0", b), ("bias_hh_l0", torch.zeros_like(b))):
+    for name, value in (
+        ("weight_ih_l0", w),
+        ("weight_hh_l0", u),
+        ("bias_ih_l0", b),
+        ("bias_hh_l0", torch.zeros_like(b)),
+    ):
         setattr(layer, name, nn.Parameter(value.clone(), requires_grad=False))
     return layer(xs[:, None])[0][:, 0]
 
@@ -140,8 +151,10 @@ SHEET = (
             "[list(part.shape) for part in (out, h, c)]",
             hint=both("The outputs have both directions side by side; h has a row for each layer and direction.",
                       "输出把两个方向并排放；h 的每一行是一层的一个方向。"),
-            wrong={"[[3, 4, 7], [4, 4, 7], [4, 4, 7]]": both("Both directions stand side by side.", "两个方向并排：14。"),
-                   "[[3, 4, 14], [2, 4, 7], [2, 4, 7]]": both("Two layers times two directions.", "两层乘两个方向：4。")}),
+            wrong={"[[3, 4, 7], [4, 4, 7], [4, 4, 7]]": both("Both directions stand side by side.", "两个方向并排："
+                                                                                                    "14。"),
+                   "[[3, 4, 14], [2, 4, 7], [2, 4, 7]]": both("Two layers times two directions.", "两层乘两个方向："
+                                                                                                  "4。")}),
     predict("last_states", both("Is the last output the last state, of the direction forwards and of that backwards?",
                                 "最后一个输出是不是最后的状态？正向与反向各如何？"),
             "torch.manual_seed(0)\nout, h = nn.GRU(5, 7, bidirectional=True)(torch.randn(3, 4, 5))\n"
@@ -158,7 +171,8 @@ SHEET = (
                    "640": both("That is a simple RNN: an LSTM has four blocks.", "那是 simple RNN；LSTM 有四块。")}),
     predict("after_ten", both("What ten steps leave of c with the forget gate at its default, and nothing new.",
                               "遗忘门取默认值、没有新信息时，十步之后 c 还剩多少？"),
-            "c = torch.tensor(1.0)\nfor _ in range(10):\n    c = torch.sigmoid(torch.tensor(0.0)) * c\nround(c.item(), 5)",
+            "c = torch.tensor(1.0)\nfor _ in range(10):\n    c = torch.sigmoid(torch.tensor(0.0)) * "
+            "c\nround(c.item(), 5)",
             hint=both("sigmoid(0) is a half.", "sigmoid(0) 等于二分之一。"),
             wrong={"0.5": both("It is multiplied at each step.", "每一步都要乘一次。"),
                    "1.0": both("That would be a gate that stays open.", "那是门一直开着的情况。"),
@@ -190,20 +204,24 @@ SHEET = (
             wrong=("return torch.tanh(xs @ W.t() + b)",
                    "h, states = torch.zeros_like(b), []\nfor x in xs:\n    states.append(h)\n"
                    "    h = torch.tanh(W @ x + U @ h + b)\nreturn torch.stack(states)")),
-    fill_in("lstm_step", both("From the sums gates (N, 4 H) in PyTorch's order i, f, g, o and c (N, H): the new h and c.",
+    fill_in("lstm_step", both("From the sums gates (N, 4 H) in PyTorch's order i, f, g, o and c (N, H): the new h and "
+                              "c.",
                               "由四个和 gates (N, 4 H)（PyTorch 的顺序 i、f、g、o）与 c (N, H) 求新的 h 和 c。"),
             "def lstm_step(gates, c):", without=("LSTMCell", "LSTM"), oracle=_lstm_from_gates, cases=_gates,
-            hint=both("Three sigmoids, and tanh for g. Then c = f c + i g.", "三个 sigmoid，g 用 tanh；然后 c = f c + i g。"),
+            hint=both("Three sigmoids, and tanh for g. Then c = f c + i g.", "三个 sigmoid，g 用 tanh；然后 c = f c + "
+                                                                             "i g。"),
             solution="i, f, g, o = gates.chunk(4, dim=1)\n"
                      "c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)\n"
                      "return torch.sigmoid(o) * torch.tanh(c), c",
             wrong=("i, f, g, o = gates.chunk(4, dim=1)\nc = torch.sigmoid(i) * c + torch.sigmoid(f) * torch.tanh(g)\n"
                    "return torch.sigmoid(o) * torch.tanh(c), c",
-                   "i, f, g, o = gates.chunk(4, dim=1)\nc = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.sigmoid(g)\n"
+                   "i, f, g, o = gates.chunk(4, dim=1)\nc = torch.sigmoid(f) * c + torch.sigmoid(i) * "
+                   "torch.sigmoid(g)\n"
                    "return torch.sigmoid(o) * torch.tanh(c), c",
                    "i, f, g, o = gates.chunk(4, dim=1)\nc = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)\n"
                    "return torch.sigmoid(o) * c, c")),
-    fill_in("gru_step", both("A step of a GRU from x (N, 3 H), the inputs' part of r, z and n, h (N, H) and U (3 H, H).",
+    fill_in("gru_step", both("A step of a GRU from x (N, 3 H), the inputs' part of r, z and n, h (N, H) and U (3 H, "
+                             "H).",
                              "GRU 的一步：x (N, 3 H) 为输入对 r、z、n 的贡献，另有 h (N, H) 和 U (3 H, H)。"),
             "def gru_step(x, h, U):", without=("GRUCell", "GRU"), oracle=_gru_step, cases=_gru,
             hint=both("n = tanh(x_n + r U_n h), and z keeps the old h.", "n = tanh(x_n + r U_n h)；z 保留旧的 h。"),
@@ -215,7 +233,8 @@ SHEET = (
                    "return (1 - z) * h + z * n",
                    "x_r, x_z, x_n = x.chunk(3, dim=1)\nh_r, h_z, h_n = (h @ U.t()).chunk(3, dim=1)\n"
                    "z = torch.sigmoid(x_z + h_z)\nreturn z * h + (1 - z) * torch.tanh(x_n + h_n)")),
-    fill_in("through_step", both("Backward through one step h' = tanh(... + U h): from the gradient that arrives for h', and "
+    fill_in("through_step", both("Backward through one step h' = tanh(... + U h): from the gradient that arrives for "
+                                 "h', and "
                                  "h' itself, the gradient for h.",
                                  "反向穿过一步 h' = tanh(… + U h)：由 h' 的梯度 arriving 和 h' 本身，求 h 的梯度。"),
             "def through_step(arriving, new, U):", without=("grad", "backward"), oracle=_through_step, cases=_back,
@@ -233,7 +252,8 @@ SHEET = (
                    "bias, H = bias.clone(), len(bias) // 4\nbias[H : 2 * H] = value\nreturn bias")),
     fill_in("clip", both("Gradients (a list), scaled so that the length of all together is at most `most`.",
                          "把一列梯度按同一比例缩小，使它们合起来的长度不超过 most。"),
-            "def clip(gradients, most):", without=("clip_grad_norm_", "clip_grad_norm"), oracle=_clipped, cases=_clipping,
+            "def clip(gradients, "
+            "most):", without=("clip_grad_norm_", "clip_grad_norm"), oracle=_clipped, cases=_clipping,
             tolerance=1e-4, hint=both("One length for all of them; the short ones stay as they are.",
                                       "所有梯度合算一个长度；不超过的保持不变。"),
             solution="length = math.sqrt(sum(float((g ** 2).sum()) for g in gradients))\n"
@@ -251,7 +271,8 @@ SHEET = (
                      "            end += 1\n        found.append((tag[2:], k, end))\nreturn found",
             wrong=("return [(tag[2:], k, k + 1) for k, tag in enumerate(tags) if tag != 'O']",
                    "return [(tag[2:], k, k + 1) for k, tag in enumerate(tags) if tag.startswith('B-')]")),
-    fill_in("by_length", both("The positions of equal lengths together, at most size in a group, in order of first sight.",
+    fill_in("by_length", both("The positions of equal lengths together, at most size in a group, in order of first "
+                              "sight.",
                               "长度相同的位置放在一组，每组至多 size 个，按首次出现的顺序。"),
             "def by_length(lengths, size):", oracle=text.by_length, cases=_lengths,
             hint=both("A dict from length to positions; then cut each list.", "先用字典把长度映射到位置，再逐个切分。"),
@@ -260,9 +281,11 @@ SHEET = (
             wrong=("return [list(range(k, min(k + size, len(lengths)))) for k in range(0, len(lengths), size)]",
                    "same = {}\nfor k, length in enumerate(lengths):\n    same.setdefault(length, []).append(k)\n"
                    "return list(same.values())")),
-    fill_in("with_temperature", both("The probabilities of logits (K,) at a temperature.", "logits (K,) 在给定温度下的概率。"),
+    fill_in("with_temperature", both("The probabilities of logits (K,) at a temperature.", "logits (K,) 在给定温度下的"
+                                                                                           "概率。"),
             "def with_temperature(logits, temperature):", oracle=lambda logits, t: torch.softmax(logits / t, dim=0),
             cases=_logits, hint=both("Divide before the softmax.", "在 softmax 之前除。"),
             solution="return torch.softmax(logits / temperature, dim=0)",
-            wrong=("return torch.softmax(logits, dim=0) / temperature", "return torch.softmax(logits * temperature, dim=0)")),
+            wrong=("return torch.softmax(logits, dim=0) / temperature", "return torch.softmax(logits * temperature, "
+                                                                        "dim=0)")),
 )  # fmt: skip

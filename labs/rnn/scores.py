@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple, Sequence
 
-Span = NamedTuple("Span", [("slot", str), ("first", int), ("behind", int)])
+
+class Span(NamedTuple):
+    """A slot: its name, its first word, and the word behind its last."""
+
+    slot: str
+    first: int
+    behind: int
 
 
 def spans(tags: Sequence[str]) -> set[Span]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, Mapping, Sequence
 
 import torch
@@ -22,7 +23,8 @@ EXAMPLES = ("Arrive Beijing on November 2nd", "Leave Beijing on November 2nd", "
             "十一月二日北京到达", "十一月二日北京出发")  # fmt: skip
 NAMES = {
     "seen": both("seen", "见过"), "cities": both("new cities", "新城市"), "templates": both("new templates", "新模板"),
-    "both": both("new cities and templates", "新城市新模板"), "dev": both("dev", "开发集"), "test": both("test", "测试集"),
+    "both": both("new cities and templates", "新城市新模板"), "dev": both("dev", "开发集"), "test": both("test", "测试"
+                                                                                                        "集"),
     "after": both("of it, the word comes after", "其中词在城市之后"), "far": both("of it, far", "其中相隔远"),
 }  # fmt: skip
 
@@ -35,8 +37,8 @@ def trainings(config: Config, corpus: Corpus, seed: int) -> list[Training]:
     """One for each network, all on the same batches."""
     batches = Batches(corpus, config.batch_size, seed, config.hide)
     words, tags = len(corpus.vocabulary), len(corpus.tags)
-    return [Training(f"slots/{name}", lambda name=name: build(name, words, tags, config), batches, config.steps,
-                     config.lr, config.clip, seed) for name in config.chosen]  # type: ignore[misc]  # fmt: skip
+    return [Training(f"slots/{name}", functools.partial(build, name, words, tags, config), batches, config.steps,
+                     config.lr, config.clip, seed) for name in config.chosen]  # fmt: skip
 
 
 def show_sentences(run: Run, corpus: Corpus) -> None:
@@ -45,7 +47,8 @@ def show_sentences(run: Run, corpus: Corpus) -> None:
     run.table("sentences", [both("words", "词"), both("tags", "标签")], rows, both(
         f"The first of {len(corpus.train):,} training sentences; {len(corpus.vocabulary):,} words, and "
         f"{(len(corpus.tags) - 1) // 2} slots. B- begins a slot, I- goes on with it, O is none.",
-        f"{len(corpus.train):,} 个训练句中的前几句；词表 {len(corpus.vocabulary):,} 个词，约 {(len(corpus.tags) - 1) // 2} "
+        f"{len(corpus.train):,} 个训练句中的前几句；词表 {len(corpus.vocabulary):,} 个词，约 "
+        f"{(len(corpus.tags) - 1) // 2} "
         "种槽。B- 是槽的开头，I- 是槽的继续，O 不属于任何槽。"))  # fmt: skip
 
 
@@ -76,17 +79,41 @@ def show(run: Run, config: Config, corpus: Corpus, rows: Mapping[str, dict[str, 
     for name, network in trained.items():
         network.load_state_dict(rows[f"slots/{name}"]["weights"])
         scores[name] = scored(network, corpus)
-    groups = [name for name in ("seen", "seen after", "seen far", "cities", "cities after", "cities far", "templates",
-                                "templates after", "both", "both after", "dev", "test") if name in scores[config.chosen[0]]]
+    groups = [
+        name
+        for name in (
+            "seen",
+            "seen after",
+            "seen far",
+            "cities",
+            "cities after",
+            "cities far",
+            "templates",
+            "templates after",
+            "both",
+            "both after",
+            "dev",
+            "test",
+        )
+        if name in scores[config.chosen[0]]
+    ]
     heads: list[Any] = [both("network", "网络"), both("weights", "权重数"), both("seconds", "秒")]
     heads += [NAMES[group.split()[-1]] for group in groups]
-    table = [[name, sum(weight.numel() for weight in trained[name].parameters()), f"{rows[f'slots/{name}']['seconds']:.1f}",
-              *(f"{100 * scores[name][group]:.1f}" for group in groups)] for name in config.chosen]
+    table = [
+        [
+            name,
+            sum(weight.numel() for weight in trained[name].parameters()),
+            f"{rows[f'slots/{name}']['seconds']:.1f}",
+            *(f"{100 * scores[name][group]:.1f}" for group in groups),
+        ]
+        for name in config.chosen
+    ]
     run.table("slots", heads, table, both(
         "F1 of whole slots, %. One direction has read nothing of what comes after a city, and cannot do better than "
         "guess there. Seconds are of the training steps." if "seen after" in groups else
         "F1 of whole slots, %. Seconds are of the training steps.",
-        "整槽的 F1，%。单向网络读到城市时，还没有读到后面的词，只能猜。秒数只计训练步骤。" if "seen after" in groups else
+        "整槽的 F1，%。单向网络读到城市时，还没有读到后面的词，只能猜。秒数只计训练步骤。" if "seen "
+                                                        "after" in groups else
         "整槽的 F1，%。秒数只计训练步骤。"))  # fmt: skip
     if "seen after" in groups:
         show_kinds(run, scores)
@@ -126,9 +153,11 @@ def show_kinds(run: Run, scores: Mapping[str, Mapping[str, float]]) -> None:
         axis.legend(ncol=3, fontsize=8, loc="upper center")
     figure.tight_layout()
     run.figure("kinds", figure, both(
-        "F1 by where the deciding word stands, and by language. Section 96 in one picture: where the word comes after, one "
+        "F1 by where the deciding word stands, and by language. Section 96 in one picture: where the word comes "
+        "after, one "
         "direction guesses between from and to.",
-        "按决定性的词的位置、按语言的 F1。第 96 节尽在一图：词在城市之后时，单向网络只能在 from 与 to 之间猜。"))  # fmt: skip
+        "按决定性的词的位置、按语言的 F1。第 96 节尽在一图：词在城市之后时，单向网络只能在 from 与 to 之间猜"
+        "。"))  # fmt: skip
 
 
 def read_sentence(sentence: str) -> Sentence:
@@ -162,10 +191,16 @@ def show_mistakes(run: Run, corpus: Corpus, trained: Mapping[str, torch.nn.Modul
         for k in wrong[:4]:
             one = sentences[k]
             marked = " ".join(word if word in corpus.vocabulary else f"‹{word}›" for word in one.words)
-            differ = ", ".join(f"{word}: {said}, not {true}" for word, true, said in zip(one.words, one.tags, guesses[k])
+            differ = ", ".join(f"{word}: {said}, not "
+                               f"{true}" for word, true, said in zip(one.words, one.tags, guesses[k])
                                if true != said)  # fmt: skip
             table.append([NAMES[name], f"{len(wrong)} / {len(sentences)}", marked, differ])
-    heads = [both("test", "测试"), both("wrong sentences", "错的句子"), both("sentence", "句子"), both("what is wrong", "错处")]
+    heads = [
+        both("test", "测试"),
+        both("wrong sentences", "错的句子"),
+        both("sentence", "句子"),
+        both("what is wrong", "错处"),
+    ]
     run.table("mistakes", heads, table, both(f"Up to four mistakes of {best} in each test; ‹unknown› words are marked.",
                                              f"{best} 在各测试中的错误，各至多四个；‹未登录词›有标记。"))  # fmt: skip
 
@@ -191,7 +226,8 @@ def show_gates(run: Run, corpus: Corpus, trained: Mapping[str, Any]) -> None:
     axes[0, 0].set_ylabel("units, by their mean f")
     figure.tight_layout()
     run.figure("gates", figure, both(
-        f"The gates of {name}, read forwards, at one sentence: 1 is open. A unit with f near 1 keeps its c from word to "
+        f"The gates of {name}, read forwards, at one sentence: 1 is open. A unit with f near 1 keeps its c from word "
+        f"to "
         "word; "
         "where i is open it takes something in.",
         f"{name}（正向）在一句话上的门：1 表示打开。f 接近 1 的单元逐词保持 c；i 打开处写入新信息。"))  # fmt: skip

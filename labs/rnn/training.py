@@ -14,7 +14,6 @@ from labkit.runs import compat
 from labkit.runs.loop import Loop
 from labkit.runs.run import Run
 
-Batch = "tuple[Any, torch.Tensor]"
 NOTHING = -1  # a target that is not counted
 MOST = 1e9
 
@@ -39,11 +38,11 @@ def train_step(network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Any
 
 @dataclass(frozen=True)
 class Training:
-    """One network to train. `batch(step)` gives inputs and targets, and follows from the seed and the step alone."""
+    """One network to train. `batch(step)` gives (inputs, targets), and follows from the seed and the step alone."""
 
     name: str  # "recall/lstm"
     build: Callable[[], nn.Module]
-    batch: Callable[[int], Batch]
+    batch: Callable[[int], Any]
     steps: int
     lr: float
     clip: float = 1.0
@@ -69,13 +68,23 @@ class Training:
 def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
     """Train and judge; returns what the tables and plots need. `saved` is the state to go on from."""
     network = training.network().to(run.device)
-    optimizer: torch.optim.Optimizer = (torch.optim.SGD(network.parameters(), lr=training.lr) if training.sgd
-                                        else torch.optim.Adam(network.parameters(), lr=training.lr, **compat.FUSED))
+    optimizer: torch.optim.Optimizer = (
+        torch.optim.SGD(network.parameters(), lr=training.lr)
+        if training.sgd
+        else torch.optim.Adam(network.parameters(), lr=training.lr, **compat.FUSED)
+    )
     losses: list[float] = []
     lengths: list[float] = []  # of the gradients
     judged: list[float] = []
     at: list[int] = []
-    parts = {"network": network, "optimizer": optimizer, "losses": losses, "lengths": lengths, "judged": judged, "at": at}
+    parts = {
+        "network": network,
+        "optimizer": optimizer,
+        "losses": losses,
+        "lengths": lengths,
+        "judged": judged,
+        "at": at,
+    }
     loop = Loop(run, training.steps, parts, saved=saved, facts=facts, looks=training.looks,
                 offset=sum(row["steps"] for row in facts["finished"]))  # fmt: skip
     part, _, line = training.name.partition("/")
@@ -86,7 +95,7 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
         loss, length = train_step(network, optimizer, inputs, targets, training.clip)
         losses.append(bounded(loss))
         lengths.append(bounded(length))
-        loop.average(**{f"{part}_loss/{line}": losses[-1]})
+        loop.average({}, **{f"{part}_loss/{line}": losses[-1]})
         if training.look and loop.time_to_look:
             network.eval()
             judged.append(training.look(network))

@@ -13,7 +13,21 @@ from torch import nn
 from labkit.base.errors import UserError
 from labkit.data import samples
 from labkit.runs import compat
-from labs.rnn import cells, characters, config, corpus, forms, gradients, grammar, lab, networks, oracles, own, scores, training
+from labs.rnn import (
+    cells,
+    characters,
+    config,
+    corpus,
+    forms,
+    gradients,
+    grammar,
+    lab,
+    networks,
+    oracles,
+    own,
+    scores,
+    training,
+)
 
 TINY = ["--networks", "lstm,bi-rnn", "--steps", "8", "--hidden", "6", "--embed", "4"]
 
@@ -32,7 +46,9 @@ def test_a_claim_of_the_cells_holds(claim):
 
 
 def test_a_broken_cell_is_noticed(monkeypatch):
-    monkeypatch.setattr(cells.LSTM, "look", lambda self, p, h: tuple(part.sigmoid() for part in (p + self.recurrent(h)).chunk(4, 1)))
+    monkeypatch.setattr(
+        cells.LSTM, "look", lambda self, p, h: tuple(part.sigmoid() for part in (p + self.recurrent(h)).chunk(4, 1))
+    )
     assert oracles.cell(cells.LSTM, nn.LSTM)() > 1e-3
 
 
@@ -51,7 +67,9 @@ def test_units_of_a_clockwork_rest_between_their_times():
     for t in range(9):
         for unit, period in enumerate((1, 1, 2, 2, 4, 4, 8, 8)):
             assert torch.equal(outputs[t + 1, :, unit], outputs[t, :, unit]) == (t % period != 0)
-    assert made.reads[0].tolist() == [1] * 8 and made.reads[7].tolist() == [0] * 6 + [1] * 2  # the slow do not read the fast
+    assert (
+        made.reads[0].tolist() == [1] * 8 and made.reads[7].tolist() == [0] * 6 + [1] * 2
+    )  # the slow do not read the fast
 
 
 def test_one_direction_knows_nothing_of_what_comes_later():
@@ -59,7 +77,14 @@ def test_one_direction_knows_nothing_of_what_comes_later():
     words = torch.randint(9, (6, 1))
     changed = words.clone()
     changed[4] = (words[4] + 1) % 9
-    for name, same in (("lstm", True), ("gru-2", True), ("grid", True), ("clockwork", True), ("bi-lstm", False), ("bi-rnn-2", False)):
+    for name, same in (
+        ("lstm", True),
+        ("gru-2", True),
+        ("grid", True),
+        ("clockwork", True),
+        ("bi-lstm", False),
+        ("bi-rnn-2", False),
+    ):
         network = networks.Tagger(name, 9, 5, 4, 6, 1.0).eval()
         assert torch.equal(network(words)[:4], network(changed)[:4]) == same, name
 
@@ -108,7 +133,9 @@ def test_no_new_template_is_trained_on_and_all_their_words_are():
     assert not cities & {word for one in made.train for word in one.words}
 
 
-@pytest.mark.parametrize("number, characters", [(1, "一"), (10, "十"), (11, "十一"), (20, "二十"), (31, "三十一"), (99, "九十九")])
+@pytest.mark.parametrize(
+    "number, characters", [(1, "一"), (10, "十"), (11, "十一"), (20, "二十"), (31, "三十一"), (99, "九十九")]
+)
 def test_numbers_in_chinese(number, characters):
     assert grammar.chinese(number) == characters
 
@@ -157,7 +184,11 @@ def test_the_tasks_ask_for_what_they_say():
 
 def test_a_writer_is_given_what_is_right_in_training_and_what_it_wrote_alone():
     targets = forms.written(["十一", "二"])
-    assert targets.tolist() == [[10, 2], [1, 0], [0, -1]] and forms.before(targets).tolist() == [[0, 0], [10, 2], [1, 0]]
+    assert targets.tolist() == [[10, 2], [1, 0], [0, -1]] and forms.before(targets).tolist() == [
+        [0, 0],
+        [10, 2],
+        [1, 0],
+    ]
     torch.manual_seed(0)
     writer = forms.Writer(forms.ReadNumber())
     source = torch.tensor([[1, 1], [0, 2]])
@@ -181,7 +212,7 @@ def test_letters_are_drawn_as_the_temperature_says():
     author = characters.Author(5)
     first = torch.tensor([1, 2])
     cold, again = (author.write(first, 30, 0.01, 0) for _ in range(2))
-    outputs, state = author.cell(author.embedding(first.reshape(-1, 1)))
+    outputs, _ = author.cell(author.embedding(first.reshape(-1, 1)))
     assert cold == again and cold[0] == int(author.output(outputs[-1, 0]).argmax())
     assert len(set(author.write(first, 200, 100.0, 0))) == 5
 
@@ -210,7 +241,15 @@ def trained(shared, tmp_path_factory):
 def test_the_report_of_the_slots(trained):
     folder = newest(lab, trained[0])
     found = summary(folder)["metrics"]
-    assert {"slots_f1", "slots_f1/lstm", "slots_f1/bi-rnn", "cities_f1", "templates_f1", "both_f1", "one_way_after_f1"} <= set(found)
+    assert {
+        "slots_f1",
+        "slots_f1/lstm",
+        "slots_f1/bi-rnn",
+        "cities_f1",
+        "templates_f1",
+        "both_f1",
+        "one_way_after_f1",
+    } <= set(found)
     assert {path.stem for path in (folder / "plots").glob("*.png")} == {"kinds", "gates"}
     rows = json.loads((folder / "tables" / "slots.json").read_text())["rows"]
     assert len(rows) == 2 and len(rows[0]) == 3 + 10
@@ -223,7 +262,10 @@ def test_a_sentence_of_the_users_own(trained, shared):
     assert status == 0 and "  京" in said and "not in the vocabulary" not in said
 
 
-@pytest.mark.parametrize("sentence, words", [("", "has no word"), ("  \t", "has no word"), ("word " * 500, "has 500 words, and 200 are the most")])
+@pytest.mark.parametrize(
+    "sentence, words",
+    [("", "has no word"), ("  \t", "has no word"), ("word " * 500, "has 500 words, and 200 are the most")],
+)
 def test_a_sentence_that_is_none_is_one_sentence(sentence, words, trained, shared):
     status, said = run_here(lab, ["--predict", sentence], shared, trained[0])
     assert status == 2 and words in said and "Traceback" not in said
@@ -247,7 +289,9 @@ def test_another_checkpoint_is_one_sentence(change, words, trained, shared, tmp_
     saved = compat.load(trained[1])
     change(saved)
     compat.save(saved, tmp_path / "other.pt")
-    status, said = run_here(lab, ["--predict", "leave beijing", "--checkpoint", str(tmp_path / "other.pt")], shared, tmp_path)
+    status, said = run_here(
+        lab, ["--predict", "leave beijing", "--checkpoint", str(tmp_path / "other.pt")], shared, tmp_path
+    )
     assert status == 2 and words in said and "Traceback" not in said, said
 
 
@@ -265,7 +309,15 @@ def test_the_whole_lab_and_its_report(shared, tmp_path):
     status, said = run_here(lab, ["--smoke"], shared, tmp_path)
     assert status == 0, said
     folder = newest(lab, tmp_path)
-    assert {path.stem for path in (folder / "plots").glob("*.png")} == {"kinds", "gates", "shapes", "fading", "recall", "adding", "clipping"}
+    assert {path.stem for path in (folder / "plots").glob("*.png")} == {
+        "kinds",
+        "gates",
+        "shapes",
+        "fading",
+        "recall",
+        "adding",
+        "clipping",
+    }
 
 
 # ---- the data set in files ----
