@@ -250,6 +250,20 @@ def read_rows(path: Path, folder: Path) -> object:
     return rows.own(path, ["RM", "LSTAT"], "MEDV")
 
 
+def words_of_requests(drawn: random.Random) -> bytes:
+    from labs.rnn import corpus  # noqa: F401 - what it imports is no part of what a file costs
+
+    lines = [" ".join(drawn.choice(("play", "北京", "rain")) for _ in range(3)) for _ in range(20)]
+    return "\n".join(lines).encode()
+
+
+def read_requests(path: Path, folder: Path) -> object:
+    from labs.rnn import corpus
+
+    (folder / "seq.out").write_text("\n".join(["O B-a I-a"] * 20), encoding="utf-8")
+    return corpus.read_split(folder, "snips")
+
+
 def read_image(path: Path, folder: Path) -> object:
     from labkit.data import image_files
 
@@ -311,6 +325,7 @@ READERS = {
     "old checkpoint": Reader(lambda drawn: checkpoint(drawn, old=True), read_checkpoint, "last.pt", needs="torch"),
     "row.csv": Reader(rows_of_houses, read_rows, "row.csv", needs="numpy"),
     "image": Reader(image, read_image, "a.png", needs="cv2"),
+    "seq.in": Reader(words_of_requests, read_requests, "seq.in", needs="torch"),
 }
 
 

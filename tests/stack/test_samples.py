@@ -26,6 +26,7 @@ SHA256 = {
     "facades": "934cfa42be684a75ff6c9de176e14136089969d794b3083361516a6d284a5734",
     "mnist": "d1612f70dec3c6d65c1ed06fc9659c1a08ffad254f5e1949f0ee3b873c04b539",
     "shakespeare": "b2b83fedaf1672693dd9b7d84cfdad2cf0c1ebeebd054264a910df9bebb3e98e",
+    "snips": "fbac5331c170ff28c25f38f313b7ea8c6e84cafb0f920ec19ba0e828adf2c4c5",
 }
 
 

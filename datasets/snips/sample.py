@@ -1,0 +1,55 @@
+"""A stand-in for SNIPS in its layout: requests from a small grammar, each word with its slot, each with its intent."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+ARTISTS = ("the night owls", "anna berg", "red river", "old harbour", "mira")
+LISTS = ("morning", "road trip", "quiet evening", "sunday run")
+CITIES = ("oslo", "new york", "paris", "lima", "hong kong", "rome")
+TIMES = ("tomorrow", "next friday", "at noon", "this weekend")
+SIZES = ("two", "three", "six", "ten")
+FOODS = ("pizza", "noodle", "seafood", "indian")
+BOOKS = ("the long winter", "stone bridge", "a small garden", "north")
+STARS = ("one", "two", "three", "four", "five")
+
+# intent -> requests; {slot} is a gap
+REQUESTS = {
+    "AddToPlaylist": ("add {artist} to my {playlist} playlist", "put {artist} on the playlist {playlist}"),
+    "PlayMusic": ("play something by {artist}", "i want to hear {artist} please", "play my {playlist} list"),
+    "BookRestaurant": (
+        "book a table for {party_size_number} in {city}",
+        "find a {served_dish} restaurant in {city} {timeRange} for {party_size_number}",
+    ),
+    "GetWeather": ("what is the weather in {city} {timeRange}", "will it rain {timeRange} in {city}"),
+    "RateBook": ("give {object_name} {rating_value} stars", "rate the book {object_name} {rating_value} out of five"),
+    "SearchCreativeWork": ("find the book {object_name}", "where can i see {object_name}"),
+}
+VALUES = {"artist": ARTISTS, "playlist": LISTS, "city": CITIES, "timeRange": TIMES, "party_size_number": SIZES,
+          "served_dish": FOODS, "object_name": BOOKS, "rating_value": STARS}  # fmt: skip
+SPLITS = (("train", 1200), ("dev", 100), ("test", 100))
+
+
+def make(folder: Path, seed: int = 0) -> None:
+    """Write seq.in, seq.out and label of train, dev and test below `folder`: 1,400 requests."""
+    rng = np.random.RandomState(seed)
+    for split, count in SPLITS:
+        lines, tags, labels = [], [], []
+        for _ in range(count):
+            intent = sorted(REQUESTS)[rng.randint(len(REQUESTS))]
+            request = REQUESTS[intent][rng.randint(len(REQUESTS[intent]))]
+            words: list[str] = []
+            marks: list[str] = []
+            for word in request.split():
+                slot = word.strip("{}") if word.startswith("{") else ""
+                own = VALUES[slot][rng.randint(len(VALUES[slot]))].split() if slot else [word]
+                words += own
+                marks += [f"{'I' if k else 'B'}-{slot}" if slot else "O" for k in range(len(own))]
+            lines.append(" ".join(words))
+            tags.append(" ".join(marks))
+            labels.append(intent)
+        (folder / split).mkdir()
+        for name, content in (("seq.in", lines), ("seq.out", tags), ("label", labels)):
+            (folder / split / name).write_text("\n".join(content) + "\n", encoding="utf-8")
