@@ -14,6 +14,7 @@ import stat
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -152,13 +153,15 @@ A100 = selection.Gpu("NVIDIA A100", "8.0", 40960, ("0",))
 
 
 @pytest.fixture
-def machine(tmp_path, image, monkeypatch):
+def machine(image):
     if os.getuid() != 0 or not shutil.which("dockerd"):
         pytest.skip("an engine of the test's own takes root and dockerd")
     containers.ensure_compose(Engine())
-    made = Machine(tmp_path, image)
-    yield made
-    made.stop()
+    # The names of an engine's sockets have 107 characters at most, and tmp_path alone may have 70.
+    with tempfile.TemporaryDirectory(prefix="engine-") as folder:
+        made = Machine(Path(folder), image)
+        yield made
+        made.stop()
 
 
 def specification(folder: Path, machine: Machine) -> str:
