@@ -67,8 +67,7 @@ def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.
     figure.tight_layout()
     run.figure("collapse", figure, both(
         "Above the loss, with the margin dashed; below the mean distance between images of different classes, of "
-        "which √2 is that of random "
-        "directions. In a collapse the loss goes to the margin and the distance to 0.",
+        "which √2 is that of random directions. In a collapse the loss goes to the margin and the distance to 0.",
         "上：损失（虚线为间隔）；下：不同类图片之间的平均距离（随机方向为 √2）。坍缩时损失趋于间隔，距离趋于 "
         "0。"))  # fmt: skip
     pixels = results.of_pixels(digits)
@@ -87,8 +86,7 @@ def show(run: Run, finished: Sequence[dict[str, Any]], embedded: Sequence[torch.
                   "classes", "类间距离"), both("recall@1", "recall@1"), both("mAP@R", "mAP@R")]  # fmt: skip
     run.table("collapse", heads, rows, both(
         "Loss and distance are means over the last tenth of the steps. recall@1 hides a collapse, for it asks only "
-        "who is "
-        "nearest, and in float32 somebody still is: look at the distance and at mAP@R.",
+        "who is nearest, and in float32 somebody still is: look at the distance and at mAP@R.",
         "损失与距离取最后十分之一步的均值。recall@1 看不出坍缩：它只问谁最近，而在 float32 中总有一个最近的。"
         "要看距离和 mAP@R。"
     ))  # fmt: skip

@@ -24,8 +24,7 @@ class Config:
                                      "用来学习的数字，其余数字用来评判；或 halves：依次用 "
                                      f"{'、'.join(HALVES)}"))  # fmt: skip
     forms: int = option(4, both("in how many forms a digit is a class of its own: 4 turned by right angles, 8 "
-                                "mirrored too, "
-                                "1 as it is",
+                                "mirrored too, 1 as it is",
                                 "一个数字以几种形式各成一类：4 为旋转直角，8 为再加镜像，1 为原样"),
                         choices=(1, 4, 8))  # fmt: skip
     classes: int | None = option(None, both("P: classes in a batch (default: all, but 20 at most)",
@@ -60,9 +59,8 @@ class Config:
         for digits in splits(self.seen):
             classes = len(digits) * self.forms
             if self.classes and self.classes > classes:
-                raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to "
-                                "learn from "
-                                f"({len(digits)} digits in {self.forms} forms)",
+                raise UserError(f"--classes {self.classes} is more than the {classes} classes that there are to learn "
+                                f"from ({len(digits)} digits in {self.forms} forms)",
                                 f"./inv lab metric -- --classes {classes}")  # fmt: skip
         if self.collapse and (self.loss != "semi-hard" or self.seen == "halves"):
             raise UserError("--collapse compares losses of its own on one split; --loss and halves do not go with it",

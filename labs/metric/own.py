@@ -71,8 +71,7 @@ def read_classes(folder: Path) -> tuple[Digits, list[str]]:
     found = [(name, files) for name, files in found if files]
     if len(found) < 2:
         raise UserError(f"{shown(folder)} has {len(found) or 'no'} folder{'s' * (not found)} with images; searching "
-                        "needs two "
-                        "classes at least", EXAMPLE)  # fmt: skip
+                        "needs two classes at least", EXAMPLE)  # fmt: skip
     total = sum(len(files) for _, files in found)
     if len(found) > MOST_CLASSES or total > MOST_IMAGES:
         raise UserError(f"{shown(folder)} has {len(found)} classes and {total:,} images; at most {MOST_CLASSES} and "

@@ -48,9 +48,8 @@ def show_batch(run: Run, source: Source, forms: int) -> None:
         f"The first batch: P = {source.classes} classes with K = {source.images} images each. Each form of a digit is "
         "a class of its own. Each image is an anchor; the others in its row are its positives, all other rows its "
         "negatives.",
-        f"第一个 batch：P = {source.classes} 类，每类 K = {source.images} 张。数字的每种形式自成一类。"
-        "每张图轮流作锚点，同一行的"
-        "其余图片是它的正样本，其他各行都是负样本。"))  # fmt: skip
+        f"第一个 batch：P = {source.classes} 类，每类 K = {source.images} 张。数字的每种形式自成一类。每张图轮流作锚"
+        "点，同一行的其余图片是它的正样本，其他各行都是负样本。"))  # fmt: skip
 
 
 HEADS = [
@@ -74,10 +73,9 @@ def show_result(run: Run, rows: Sequence[Sequence[Any]], digits: Digits) -> None
         "query "
         "among all others. Pixels and an untrained network are embeddings too: what is not better than they are has "
         "learned nothing of use here. The last columns: the same measure on test images of the digits that were seen.",
-        f"用数字 {names_of(digits)} 的 {len(digits):,} 张测试图评判，网络从未见过这些类别；每张图轮流作查询，"
-        "在其余所有图中检索。"
-        "像素和未训练的网络也是嵌入：不比它们好，就等于没学到有用的东西。倒数第二列是见过的数字在测"
-        "试图上的同一指标。"))  # fmt: skip
+        f"用数字 {names_of(digits)} 的 {len(digits):,} 张测试图评判，网络从未见过这些类别；每张图轮流作查询，在其余所有"
+        "图中检索。像素和未训练的网络也是嵌入：不比它们好，就等于没学到有用的东西。倒数第二列是见过的数字在测试图上的"
+        "同一指标。"))  # fmt: skip
 
 
 def names_of(digits: Digits) -> str:
@@ -87,11 +85,8 @@ def names_of(digits: Digits) -> str:
 def show_halves(run: Run, rows: Sequence[dict[str, Any]]) -> None:
     """Each split beside its pixels, and the means; rows as `lab.compare` makes them."""
     heads = [both("loss", "损失"), both("seen", "见过"), both("judged on", "评判用"), both("recall@1", "recall@1"),
-             both("of "
-                  "pixels", "像"
-                            "素"
-                            "的"), both("mAP@R", "mAP@R"), both("of "
-                                                                "pixels", "像素的"), both("gain", "提高")]  # fmt: skip
+             both("of pixels", "像素的"), both("mAP@R", "mAP@R"),
+             both("of pixels", "像素的"), both("gain", "提高")]  # fmt: skip
     table: list[list[Any]] = []
     for loss in dict.fromkeys(row["loss"] for row in rows):
         own = [row for row in rows if row["loss"] == loss]
@@ -115,12 +110,10 @@ def show_kinds(run: Run, judged: Sequence[Judged], labels: torch.Tensor, margin:
     heads = [HEADS[0], both("hard: the negative is nearer", "难：负样本更近"), both("semi-hard", "半难"),
              both(f"easy: farther by {margin:g}", f"易：远出 {margin:g}")]  # fmt: skip
     run.table("kinds", heads, rows, both(
-        f"All triplets of {len(some)} images of the digits never seen. Where the most are easy, a mean over all "
-        "would be "
-        "near 0 and teach nothing; where half are hard, the embedding knows nothing, or has collapsed.",
-        f"没见过的数字取 {len(some)} 张图，全部三元组的分布。多数为“易”时，对全部取平均就接近 0，学不到东西；"
-        "一半为“难”则说明嵌入一无所知，"
-        "或已经坍缩。"))  # fmt: skip
+        f"All triplets of {len(some)} images of the digits never seen. Where the most are easy, a mean over all would "
+        "be near 0 and teach nothing; where half are hard, the embedding knows nothing, or has collapsed.",
+        f"没见过的数字取 {len(some)} 张图，全部三元组的分布。多数为“易”时，对全部取平均就接近 0，学不到东西；一半为"
+        "“难”则说明嵌入一无所知，或已经坍缩。"))  # fmt: skip
 
 
 # ---- figures ----
@@ -168,9 +161,8 @@ def show_maps(run: Run, judged: Sequence[Judged], labels: torch.Tensor, tsne: bo
         "Images of the digits never seen, each where its embedding lies, in two dimensions. PCA is a shadow: what is "
         "apart "
         "in it is apart. t-SNE keeps neighbours and nothing else: sizes of clouds and gaps between them say nothing.",
-        "网络从未见过的数字，按嵌入的位置画在二维中。PCA 是投影：图上分得开，实际就分得开。t-SNE 只保留邻居关系："
-        "团的大小和"
-        "团与团的间距没有意义。"))  # fmt: skip
+        "网络从未见过的数字，按嵌入的位置画在二维中。PCA 是投影：图上分得开，实际就分得开。t-SNE 只保留邻居关系：团的"
+        "大小和团与团的间距没有意义。"))  # fmt: skip
 
 
 def english(label: Any) -> str:
@@ -205,13 +197,10 @@ def show_neighbours(run: Run, digits: Digits, pixels: Judged, learned: Judged) -
     tops = ["query", *(str(k) for k in range(1, count))]
     run.figure("neighbours", plots.gallery(np.stack(sheet), count, rows, tops), both(
         "Retrieval: a query (grey frame) and what is nearest to it, by pixels and by the learned embedding. Blue "
-        "frames are "
-        "of the query's class, orange ones are not; beside each row is its part of mAP@R. The upper half shows the "
-        "queries "
-        "that gained most by learning, the lower half those that lost most.",
-        "检索：左边灰框是查询图，右边是离它最近的图，分别按像素和按学到的嵌入。蓝框与查询同类，橙框不是；"
-        "行首的数是该查询对 mAP@R "
-        "的贡献。上半部分是因学习而改善最多的查询，下半部分是变差最多的。"))  # fmt: skip
+        "frames are of the query's class, orange ones are not; beside each row is its part of mAP@R. The upper half "
+        "shows the queries that gained most by learning, the lower half those that lost most.",
+        "检索：左边灰框是查询图，右边是离它最近的图，分别按像素和按学到的嵌入。蓝框与查询同类，橙框不是；行首的数是该"
+        "查询对 mAP@R 的贡献。上半部分是因学习而改善最多的查询，下半部分是变差最多的。"))  # fmt: skip
 
 
 def show_verification(run: Run, judged: Sequence[Judged], labels: torch.Tensor) -> None:
@@ -251,17 +240,11 @@ def show_verification(run: Run, judged: Sequence[Judged], labels: torch.Tensor) 
         rows.append([f"{alarms:.1%}", f"{measures.found_at(last.verification, alarms)[1]:.3f}",
                      *(f"{share:.1%}" for share in found), f"{1 - (1 - alarms) ** 1000:.1%}"])  # fmt: skip
     heads = [both("false alarms", "误报率"), both("threshold", "阈值"), both("found by pixels", "像素找到的"),
-             both("found by the "
-                  "network", "网"
-                             "络"
-                             "找"
-                             "到"
-                             "的"), both("a stranger looks like one of "
-                                         "1,000", "陌生人被当作 1,000 人之一")]  # fmt: skip
+             both("found by the network", "网络找到的"),
+             both("a stranger looks like one of 1,000", "陌生人被当作 1,000 人之一")]  # fmt: skip
     run.table("verification", heads, rows, both(
         f"Of the pairs of one class, how many a threshold finds at so many false alarms ({last.label}). The last "
         "column: "
         "whoever is compared with a list of 1,000 has 1,000 chances of a false alarm, here taken as independent.",
-        f"在给定误报率下，阈值能找到多少同类对（{last.label}）。最后一列：与 1,000 人的名单逐一比对，就有 1,000 "
-        "次误报的机会"
-        "（这里按相互独立计算）。"))  # fmt: skip
+        f"在给定误报率下，阈值能找到多少同类对（{last.label}）。最后一列：与 1,000 人的名单逐一比对，就有 1,000 次误报"
+        "的机会（这里按相互独立计算）。"))  # fmt: skip

@@ -125,7 +125,6 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
              for temperature in TEMPERATURES]  # fmt: skip
     run.table("written", [both("temperature", "温度"), both("what it writes", "它写的内容")], table, both(
         "After the same 40 letters. Below 1 the likely becomes likelier: it repeats itself; above 1 everything comes "
-        "within "
-        "reach.",
+        "within reach.",
         "都接在同样的 40 个字符之后。温度低于 1，可能的更可能，文字重复；高于 1，什么都可能出现。"))  # fmt: skip
     return {"characters_loss": loss}

@@ -41,11 +41,9 @@ class Config:
                                             "用哪些句子做槽填充：booking 由本实验生成（默认）"),
                                  choices=("booking", "snips", "shakespeare"))  # fmt: skip
     networks: str = option(NETWORKS, both("networks for the slots, joined by commas: rnn, gru, lstm, clockwork, grid; "
-                                          "bi-lstm "
-                                          "reads in both directions, lstm-2 has two layers",
-                                          "做槽填充的网络，以逗号分隔：rnn、gru、lstm、clockwork、grid；bi-lstm 为双向"
-                                          "，"
-                                          "lstm-2 为两层"))  # fmt: skip
+                                          "bi-lstm reads in both directions, lstm-2 has two layers",
+                                          "做槽填充的网络，以逗号分隔：rnn、gru、lstm、clockwork、grid；bi-lstm 为双"
+                                          "向，lstm-2 为两层"))  # fmt: skip
     steps: int = option(700, both("steps of each network of the slots", "每个槽填充网络的训练步数"), at_least=1)
     batch_size: int = option(32, both("sentences of one length in a step", "每步的等长句子数"), at_least=1)
     embed: int = option(32, both("numbers for a word", "词向量维数"), at_least=1)
@@ -62,12 +60,12 @@ class Config:
     variety: float = option(0.5, both("share of the drawn sentences from composed templates, beside the written ones",
                                       "生成的句子中来自组合模板（而非手写模板）的比例"), at_least=0)  # fmt: skip
     length: int = option(30, both("steps of the recall and adding tasks", "回忆任务与加法任务的序列长度"), at_least=2)
-    task_steps: int = option(500, both("steps of each training in the other parts", "其他各部分每次训练的步"
-                                                                                    "数"), at_least=1)  # fmt: skip
+    task_steps: int = option(500, both("steps of each training in the other parts", "其他各部分每次训练的步数"),
+                             at_least=1)  # fmt: skip
     repeats: int = option(1, both("seeds of each cell in the recall task", "回忆任务中每种单元的种子数"), at_least=1)
     predict: str | None = option(None, both("a sentence of yours, in English or Chinese, to find the slots of",
-                                            "给出你自己的一句话（英文或中文），找出其中的"
-                                            "槽"), instead=True)  # fmt: skip
+                                            "给出你自己的一句话（英文或中文），找出其中的槽"),
+                                 instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the networks for --predict: a run or a file (default: the latest "
                                                "finished run of slots)",
                                                "--predict 用的网络：run 或文件（默认最近完成的槽填充实验）"),

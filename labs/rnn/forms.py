@@ -269,8 +269,7 @@ def show(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[s
     ]
     run.table("forms", heads, table, both(
         f"{config.task_steps} steps each. Right are whole answers to what was not trained on: sentences, a fifth of "
-        f"the "
-        "numbers and of the dates; the twelve months are learned by heart.",
+        "the numbers and of the dates; the twelve months are learned by heart.",
         f"各训练 {config.task_steps} 步。正确指训练中没有的输入上整个答案都对：句子、五分之一的数、五分之一的日期；"
         "十二个月份是背下来的。"))  # fmt: skip
     return found

@@ -200,16 +200,12 @@ def show_fading(run: Run, fades: Mapping[str, torch.Tensor], learned: Mapping[st
     run.table("fading", heads, table, both(
         "How much the last state depends on the input d steps before, of what it depends on the last input: "
         "|dh_T/dx_(T-d)| / |dh_T/dx_T|, mean over noise. With PyTorch's default the forget gate is near 0.5, and an "
-        "LSTM "
-        "forgets as fast as a simple RNN. The notes' “remembering is their default behaviour” (section 97) needs the "
-        "one "
-        "line bias_ih[H:2H] += 1, or 3.",
+        "LSTM forgets as fast as a simple RNN. The notes' “remembering is their default behaviour” (section 97) needs "
+        "the one line bias_ih[H:2H] += 1, or 3.",
         "最后的状态对 d 步之前的输入有多敏感（以对最后一个输入的敏感度为 1）：|dh_T/dx_(T−d)| / |dh_T/dx_T|，输入为噪"
-        "声，取平均。"
-        "PyTorch 默认下遗忘门约为 0.5，LSTM 与 simple RNN 忘得一样快。笔记第 97 节“记住较长的历史信息是默认行为”要成立"
-        "，"
-        "需要一行代码：bias_ih[H:2H] += 1（或 3）。"))  # fmt: skip
-    figure, axes = plots.figure(1, 2, width=10, height=3.8)
+        "声，取平均。PyTorch 默认下遗忘门约为 0.5，LSTM 与 simple RNN 忘得一样快。笔记第 97 节“记住较长的历史信息是默"
+        "认行为”要成立，需要一行代码：bias_ih[H:2H] += 1（或 3）。"))  # fmt: skip
+    figure, axes = plots.figure(1, 2, width=11, height=3.6)
     for axis, curves, title in ((axes[0, 0], fades, "before training"), (axes[0, 1], learned, "after the recall task")):
         for number, (name, sizes) in enumerate(curves.items()):
             colour = plots.COLOURS[list(CELLS).index(name)]
@@ -220,14 +216,13 @@ def show_fading(run: Run, fades: Mapping[str, torch.Tensor], learned: Mapping[st
         axis.set_xlabel("d, steps back")
         axis.set_title(title)
     axes[0, 0].set_ylabel("|dh_T/dx_(T-d)| / |dh_T/dx_T|")
-    axes[0, 0].legend(fontsize=7, loc="lower left")
-    axes[0, 1].legend(fontsize=7, loc="lower left")
+    lines, names = axes[0, 0].get_legend_handles_labels()  # where the curves are, there is no room for them
+    axes[0, 1].legend(lines, names, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
     axes[0, 1].axvline(length - 1, color="#999999", linestyle=":")
     figure.tight_layout()
     run.figure("fading", figure, both(
-        "The same as curves, and at the right after training to recall the first symbol (dotted line): who has learned "
-        "it has a "
-        "gradient that reaches it.",
+        "The same as curves, and at the right after training to recall the first symbol (dotted line): who has "
+        "learned it has a gradient that reaches it.",
         "同样的量画成曲线；右图是学习回忆任务之后（虚线处是要记住的符号）：学会的单元，梯度到得了那里。"))  # fmt: skip
 
 
@@ -255,12 +250,9 @@ def show_recall(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) ->
              both("steps to 99 %", "达到 99 % 的步数"), both("seconds", "秒")]  # fmt: skip
     run.table("recall", heads, table, both(
         f"Say the first of {config.length} symbols (of {SYMBOLS}; chance is {100 / SYMBOLS:.1f} %), "
-        f"{config.task_steps} "
-        f"steps of "
-        f"{BATCH} sequences. Luck is large: look at all seeds.",
+        f"{config.task_steps} steps of {BATCH} sequences. Luck is large: look at all seeds.",
         f"说出 {config.length} 个符号中的第一个（共 {SYMBOLS} 种，瞎猜为 {100 / SYMBOLS:.1f} %），{config.task_steps} "
-        f"步，"
-        f"每步 {BATCH} 条。运气影响很大：要看所有种子。"))  # fmt: skip
+        f"步，每步 {BATCH} 条。运气影响很大：要看所有种子。"))  # fmt: skip
     run.figure(
         "recall",
         figure,
@@ -305,10 +297,7 @@ def show_clipping(run: Run, rows: Mapping[str, dict[str, Any]]) -> None:
     figure.tight_layout()
     run.figure("clipping", figure, both(
         "A simple RNN with large U on the adding task, by plain gradient descent. Clipping scales a gradient that is "
-        "longer "
-        "than 1 down to 1 before the step; the lengths shown are those before. What exploded is drawn at 1e9. Adam "
-        "would "
-        "hide it: it divides each step by the size of the gradients before.",
+        "longer than 1 down to 1 before the step; the lengths shown are those before. What exploded is drawn at 1e9. "
+        "Adam would hide it: it divides each step by the size of the gradients before.",
         "U 较大的 simple RNN 用普通梯度下降学加法任务。裁剪把长度超过 1 的梯度缩到 1 再走这一步；图中是裁剪前的长度，"
-        "爆炸之后画在 1e9。"
-        "Adam 会掩盖这一现象：它把每一步除以以往梯度的大小。"))  # fmt: skip
+        "爆炸之后画在 1e9。Adam 会掩盖这一现象：它把每一步除以以往梯度的大小。"))  # fmt: skip

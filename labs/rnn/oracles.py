@@ -138,8 +138,8 @@ def secants() -> float:
 CLAIMS = (
     Claim("rnn", both("simple RNN by hand = `nn.RNN`, values and gradients", "手写 simple RNN = `nn.RNN`，值与梯度"),
           cell(SimpleRNN, nn.RNN)),
-    Claim("gru", both("GRU by hand = `nn.GRU`, values and gradients", "手写 GRU = `nn.GRU`，值与梯"
-                                                                      "度"), cell(GRU, nn.GRU)),
+    Claim("gru", both("GRU by hand = `nn.GRU`, values and gradients", "手写 GRU = `nn.GRU`，值与梯度"),
+          cell(GRU, nn.GRU)),
     Claim("lstm", both("LSTM by hand = `nn.LSTM`, values and gradients", "手写 LSTM = `nn.LSTM`，值与梯度"),
           cell(LSTM, nn.LSTM)),
     Claim("bi-lstm-2", both("two layers in both directions = `nn.LSTM(num_layers=2, bidirectional=True)`",

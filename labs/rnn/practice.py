@@ -234,8 +234,7 @@ SHEET = (
                    "x_r, x_z, x_n = x.chunk(3, dim=1)\nh_r, h_z, h_n = (h @ U.t()).chunk(3, dim=1)\n"
                    "z = torch.sigmoid(x_z + h_z)\nreturn z * h + (1 - z) * torch.tanh(x_n + h_n)")),
     fill_in("through_step", both("Backward through one step h' = tanh(... + U h): from the gradient that arrives for "
-                                 "h', and "
-                                 "h' itself, the gradient for h.",
+                                 "h', and h' itself, the gradient for h.",
                                  "反向穿过一步 h' = tanh(… + U h)：由 h' 的梯度 arriving 和 h' 本身，求 h 的梯度。"),
             "def through_step(arriving, new, U):", without=("grad", "backward"), oracle=_through_step, cases=_back,
             hint=both("tanh' is 1 - h'²; then U, transposed for a column, as it is for rows.",

@@ -23,8 +23,8 @@ EXAMPLES = ("Arrive Beijing on November 2nd", "Leave Beijing on November 2nd", "
             "十一月二日北京到达", "十一月二日北京出发")  # fmt: skip
 NAMES = {
     "seen": both("seen", "见过"), "cities": both("new cities", "新城市"), "templates": both("new templates", "新模板"),
-    "both": both("new cities and templates", "新城市新模板"), "dev": both("dev", "开发集"), "test": both("test", "测试"
-                                                                                                        "集"),
+    "both": both("new cities and templates", "新城市新模板"), "dev": both("dev", "开发集"),
+    "test": both("test", "测试集"),
     "after": both("of it, the word comes after", "其中词在城市之后"), "far": both("of it, far", "其中相隔远"),
 }  # fmt: skip
 
@@ -48,8 +48,7 @@ def show_sentences(run: Run, corpus: Corpus) -> None:
         f"The first of {len(corpus.train):,} training sentences; {len(corpus.vocabulary):,} words, and "
         f"{(len(corpus.tags) - 1) // 2} slots. B- begins a slot, I- goes on with it, O is none.",
         f"{len(corpus.train):,} 个训练句中的前几句；词表 {len(corpus.vocabulary):,} 个词，约 "
-        f"{(len(corpus.tags) - 1) // 2} "
-        "种槽。B- 是槽的开头，I- 是槽的继续，O 不属于任何槽。"))  # fmt: skip
+        f"{(len(corpus.tags) - 1) // 2} 种槽。B- 是槽的开头，I- 是槽的继续，O 不属于任何槽。"))  # fmt: skip
 
 
 def scored(network: torch.nn.Module, corpus: Corpus) -> dict[str, float]:
@@ -108,14 +107,13 @@ def show(run: Run, config: Config, corpus: Corpus, rows: Mapping[str, dict[str, 
         ]
         for name in config.chosen
     ]
+    drawn = "seen after" in groups  # by the grammar, which knows where the deciding word stands
+    guessing = both("One direction has read nothing of what comes after a city, and can only guess there. ",
+                    "单向网络读到城市时，还没有读到后面的词，只能猜。")  # fmt: skip
     run.table("slots", heads, table, both(
-        "F1 of whole slots, %. One direction has read nothing of what comes after a city, and cannot do better than "
-        "guess there. Seconds are of the training steps." if "seen after" in groups else
-        "F1 of whole slots, %. Seconds are of the training steps.",
-        "整槽的 F1，%。单向网络读到城市时，还没有读到后面的词，只能猜。秒数只计训练步骤。" if "seen "
-                                                        "after" in groups else
-        "整槽的 F1，%。秒数只计训练步骤。"))  # fmt: skip
-    if "seen after" in groups:
+        f"F1 of whole slots, %. {guessing.en * drawn}Seconds are of the training steps.",
+        f"整槽的 F1，%。{guessing.zh * drawn}秒数只计训练步骤。"))  # fmt: skip
+    if drawn:
         show_kinds(run, scores)
         show_examples(run, corpus, trained)
         show_gates(run, corpus, trained)
@@ -154,8 +152,7 @@ def show_kinds(run: Run, scores: Mapping[str, Mapping[str, float]]) -> None:
     figure.tight_layout()
     run.figure("kinds", figure, both(
         "F1 by where the deciding word stands, and by language. Section 96 in one picture: where the word comes "
-        "after, one "
-        "direction guesses between from and to.",
+        "after, one direction guesses between from and to.",
         "按决定性的词的位置、按语言的 F1。第 96 节尽在一图：词在城市之后时，单向网络只能在 from 与 to 之间猜"
         "。"))  # fmt: skip
 
@@ -227,9 +224,7 @@ def show_gates(run: Run, corpus: Corpus, trained: Mapping[str, Any]) -> None:
     figure.tight_layout()
     run.figure("gates", figure, both(
         f"The gates of {name}, read forwards, at one sentence: 1 is open. A unit with f near 1 keeps its c from word "
-        f"to "
-        "word; "
-        "where i is open it takes something in.",
+        "to word; where i is open it takes something in.",
         f"{name}（正向）在一句话上的门：1 表示打开。f 接近 1 的单元逐词保持 c；i 打开处写入新信息。"))  # fmt: skip
 
 
