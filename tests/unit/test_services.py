@@ -92,7 +92,9 @@ def test_another_process_that_got_the_number_is_not_taken_for_the_service(monkey
 
 STAND_IN = """
 import http.server, os, signal, sys, time
-open(sys.argv[0] + ".pid", "w").write(str(os.getpid()))
+with open(sys.argv[0] + ".new", "w") as file:
+    file.write(str(os.getpid()))
+os.rename(file.name, sys.argv[0] + ".pid")  # whole as soon as it is there
 if "deaf" in os.environ["STAND_IN"]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 if "mute" in os.environ["STAND_IN"]:
