@@ -156,7 +156,8 @@ def _following(run: records.RunInfo) -> dict[str, list[tuple[str, str]]]:
         return {}
     guide = lab.program.parent / "README.md"
     address = pages.address(os.path.relpath(guide, run.folder))
-    commands = [("Something of your own, with what this lab trained last · 用你自己的数据试试", lab.own)] if lab.own else []
+    label = "Something of your own, with what this lab trained last · 用你自己的数据试试"
+    commands = [(label, lab.own)] if lab.own else []
     later = [other for other in labs.table() if other.unit > lab.unit]
     for other in later[:1]:
         label = f"The next unit: {other.title} · 下一单元：{other.title_zh}"
