@@ -32,7 +32,7 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
     if _holds(there, wanted):
         return there
     wanted = store.complete(dataset, wanted)
-    urls = {file: urls_of(dataset, file.name, file.urls, mirrors) for file in dataset.files}
+    urls = {file: urls_of(dataset, dataset.on_mirrors(file), file.urls, mirrors) for file in dataset.files}
     with store.alone(dataset):
         there = store.state(name)
         if _holds(there, wanted):
@@ -112,7 +112,7 @@ def by_hand(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTH
         size = f"{megabytes(file.size_bytes)} ({file.size_bytes:,} bytes)" if file.size_bytes else "size not published"
         known = next((f"{kind} {digits}" for kind, digits in store.hashes(dataset, file)), "no hash is published")
         lines.append(f"{file.name}: {size}, {known}")
-        lines += [f"  {without_login(url)}" for url in urls_of(dataset, file.name, file.urls, mirrors)]
+        lines += [f"  {without_login(url)}" for url in urls_of(dataset, dataset.on_mirrors(file), file.urls, mirrors)]
         lines += [f"  the package {file.package}, of any package index"] if file.package else []
     if wanted.subset:
         lines.append(f"{wanted.subset} images of {wanted.parts[0]}, one by one, with names that the annotations tell")

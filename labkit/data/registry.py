@@ -126,6 +126,11 @@ class Dataset(Record, frozen=True, forbid_unknown_fields=True):
         """What can be asked for one by one, in order."""
         return list(dict.fromkeys(file.part for file in self.files if file.part))
 
+    def on_mirrors(self, file: File) -> str:
+        """Where a mirror of the user's own has the file: its name, or with its folder where others have that name."""
+        alone = sum(other.name == file.name for other in self.files) == 1
+        return file.name if alone else file.path
+
     def members(self) -> Dict[str, str]:
         """Path below data/<name>/ -> sha256, of every unpacked file, where such a list exists (members.sha256.gz)."""
         path = self.folder / "members.sha256.gz"

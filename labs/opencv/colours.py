@@ -110,9 +110,10 @@ def lab_by_formula(image: np.ndarray) -> np.ndarray:
 def lab(image: np.ndarray) -> np.ndarray:
     """As OpenCV counts it: light in shares of 2**3, weights of 2**12, roots of 2**15, each from a table."""
     light = np.rint(linear(np.arange(256) / 255) * (255 << 3)).astype(np.int64)
-    t = np.arange(3 * 256 // 2 << 3).astype(np.float32) / np.float32(255 << 3)  # float32 rounds two roots otherwise
-    roots = np.where(t < 216 / 24389, t * np.float32(841 / 108) + np.float32(16 / 116), np.cbrt(t))
-    roots = np.rint(roots * np.float32(1 << 15)).astype(np.int64)
+    t = np.arange(3 * 256 // 2 << 3) / (255 << 3)
+    roots = np.where(t < 216 / 24389, t * (841 / 108) + 16 / 116, np.cbrt(t))
+    # Rounded to float32 first, as OpenCV does. A root that is taken in float32 differs with the processor.
+    roots = np.rint(roots.astype(np.float32) * np.float32(1 << 15)).astype(np.int64)
     weights = np.rint(TO_XYZ / WHITE[:, None] * (1 << 12)).astype(np.int64)
     x, y, z = np.moveaxis(roots[shifted(light[image] @ weights.T, 12)], -1, 0)
     l_scale, l_shift = (116 * 255 + 50) // 100, -((16 * 255 * (1 << 15) + 50) // 100)

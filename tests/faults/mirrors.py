@@ -69,7 +69,7 @@ class Mirror:
                 self.open -= 1
 
     def respond(self, request, busy):
-        content = self.files.get(request.path.rpartition("/")[2])
+        content = self.files.get(request.path.lstrip("/"), self.files.get(request.path.rpartition("/")[2]))
         if content is not None and self.fault in FAULTS:
             content = FAULTS[self.fault](request, content)
             if content is None:

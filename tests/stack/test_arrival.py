@@ -52,15 +52,15 @@ def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypat
     real = registry.find(name)
     sample = tree(samples.locate(name, sample=True).path, ())
     wanted = [file for file in real.files if not file.part or file.part in (*real.default, "train2017")]
-    contents = {file.name: packed(file, sample) for file in wanted}
+    contents = {real.on_mirrors(file): packed(file, sample) for file in wanted}
     with Mirror(contents) as server:
         monkeypatch.setenv("LAB_MIRROR", server.base)
         files = tuple(
             msgspec.structs.replace(
                 file,
-                size_bytes=len(contents[file.name]),
-                sha256=sha256(contents[file.name]), sha1="", md5="", md5_prefix="", no_hash=False,
-                urls=(server.url(file.name),),
+                size_bytes=len(contents[real.on_mirrors(file)]),
+                sha256=sha256(contents[real.on_mirrors(file)]), sha1="", md5="", md5_prefix="", no_hash=False,
+                urls=(server.url(real.on_mirrors(file)),),
                 unpacked_bytes=0,
                 layout=dict.fromkeys(file.layout, 0),
             )
