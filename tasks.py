@@ -385,7 +385,8 @@ def test(c: Context, stack: str = "", only: str = "", require: str = "") -> None
 
     What follows `--` goes to pytest:
 
-      ./inv test                                  everything
+      ./inv test                                  every part; what is slow in one stack alone
+      ./inv test --only stack                     a part that is named runs all that it has
       ./inv test --only unit                      the tools' own tests, in half a minute
       ./inv test --stack notes -- -k resume -x    what has "resume" in its name, in one stack, to the first failure
     """

@@ -5,6 +5,9 @@ engine answers, and tests/browser, where there is a Chromium; tests/stack runs i
 Python. What cannot run here is left out with its reason; `--require` names what must not be (`notes`, `docker`,
 `browser`), and then that is a failure.
 
+A run of everything leaves out what is marked `long`, and has what is marked `slow` in the first stack alone; a part or
+a stack that is asked for by name (`--only`, `--stack`) runs all that it has.
+
 Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
 threads. Those of containers share the images that the first of them builds, and so one stack is in each process.
 """
@@ -49,6 +52,11 @@ class Wanted:
     machine: Machine
     required: Sequence[str]
     arguments: Sequence[str]
+    everything: bool = False  # no part and no stack was asked for by name
+
+    def but(self, *marks: str) -> list[str]:
+        """pytest's arguments without the tests of these marks, where everything else runs, too."""
+        return ["-m", f"not ({' or '.join(marks)})", *self.arguments] if self.everything else [*self.arguments]
 
 
 def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[str]) -> int:
@@ -62,7 +70,7 @@ def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[
     for name in required:
         if name not in REQUIRABLE:
             raise UserError(f"--require: there is no '{name}' ({nearest(name, REQUIRABLE)})", "./inv --help test")
-    wanted = Wanted(probe(), required, arguments)
+    wanted = Wanted(probe(), required, arguments, everything=not (stack or only))
     parts = ["stack"] if stack else [only] if only else list(PARTS)
     counts = []
     for part in parts:  # the browser's come last, since they want the stacks
@@ -88,7 +96,7 @@ def containers(wanted: Wanted) -> Count:
     """The tests that build images and run containers."""
     if wanted.machine.engine.problem:
         return left_out("containers", wanted.machine.engine.problem, "docker" in wanted.required)
-    arguments = ["tests/containers", *wanted.arguments]
+    arguments = ["tests/containers", *wanted.but("long")]
     count = pytest("containers", tools_python(), arguments, min(2, at_once(wanted.machine)))  # one for each stack
     return nothing_skipped(count, "docker", wanted)
 
@@ -137,7 +145,8 @@ def inside(name: str, wanted: Wanted, insist: bool) -> Count:
     except UserError as error:
         return left_out(name, str(error), insist or name in wanted.required)
     python = runner.python_command([], choice, "venv", wanted.machine)
-    return pytest(name, python, ["tests/stack", *wanted.arguments], at_once(wanted.machine))
+    left_for_others = ["long"] if name == FAMILIES[0] else ["long", "slow"]
+    return pytest(name, python, ["tests/stack", *wanted.but(*left_for_others)], at_once(wanted.machine))
 
 
 def at_once(found: Machine) -> int:

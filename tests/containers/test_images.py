@@ -40,6 +40,7 @@ def test_the_image_tests_pass(image, tmp_path):
 
 
 @pytest.mark.parametrize("image", ["notes"], indirect=True)
+@pytest.mark.long
 def test_a_second_build_gives_the_same_files(image):
     reproducible.build(image.docker, image.choice.stack, image.choice.build, "torch-labs-twice:test")
     try:

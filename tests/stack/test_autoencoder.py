@@ -145,6 +145,7 @@ def test_smoke_learns_to_use_the_code(data, tmp_path):
 
 
 @pytest.mark.parametrize("model", ["ae", "vae", "pixelcnn"])
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 2)
     steps = "--steps=8" if model == "pixelcnn" else "--steps=16"

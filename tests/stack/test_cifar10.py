@@ -286,6 +286,7 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     assert len(rows) == 12 and sum(row[-1] for row in rows[:10]) == 1000 and "macro" in rows[10][0]
 
 
+@pytest.mark.slow
 def test_same_seed_twice_is_the_same_to_the_byte(trained: Path, shared_data: Path, tmp_path: Path) -> None:
     status, output = launch(TINY, shared_data, tmp_path).finish()
     assert status == 0, output
@@ -295,6 +296,7 @@ def test_same_seed_twice_is_the_same_to_the_byte(trained: Path, shared_data: Pat
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.slow
 def test_a_run_stopped_anywhere_and_resumed_ends_the_same(
     number: int, trained: Path, shared_data: Path, tmp_path: Path
 ) -> None:
@@ -328,6 +330,7 @@ VARIANTS = ["--sample", "--width=1", "--batch-size=250", "--epochs=3", "--small-
             "--hold-out=500", "--dropout=0.2", "--augment=colour,cutmix", "--schedule=plateau", "--early-stop=2"]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_comparison_is_stopped_and_resumed_and_each_part_is_a_run_of_its_own(
     shared_data: Path, tmp_path: Path
 ) -> None:

@@ -382,6 +382,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(str(value) for value in case.values()))
+@pytest.mark.slow
 def test_training_repeats_and_goes_on_to_the_last_bit(case: dict[str, Any], tmp_path: Path) -> None:
     """Held in the middle, which also repeats the first half, and gone on with by another process's random state."""
     config = lab.Config(width=1, epochs=4, small_epochs=1, batch_size=50, hold_out=40, **case)

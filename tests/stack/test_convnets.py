@@ -258,6 +258,7 @@ def raced(quick, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_race_that_was_stopped_goes_on_to_the_same_bits(raced):
     found = summary(newest(lab, raced / "halves"))["metrics"]
     assert set(found) == {"accuracy", "accuracy/lenet", "accuracy/squeezenet"}

@@ -14,6 +14,7 @@ from labkit.runs import compat
 
 
 @pytest.mark.parametrize("delay_s", [0.03, 0.15, 0.4, 1.2, 3.0])
+@pytest.mark.slow
 def test_ctrl_c_at_any_moment_is_no_traceback(delay_s, tmp_path):
     settings = {**os.environ, "LAB_RUNS": str(tmp_path), "LAB_DATA": str(tmp_path), "LAB_VISDOM_PORT": "1"}
     stack = "cpu" if compat.MODERN else "notes"

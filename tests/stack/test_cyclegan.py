@@ -298,6 +298,7 @@ def test_smoke_learns_and_shows_it(tmp_path):
     assert rows[0][0] == "apple called orange after translation"
 
 
+@pytest.mark.slow
 def test_a_run_killed_anywhere_and_resumed_ends_the_same(trained, folders, tmp_path):
     process = spawn([f"--folder={folders}", *TINY, "--save-every=0"], tmp_path, tmp_path)
     target = random.randint(1, 60)

@@ -180,6 +180,7 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
     assert before > 1.5 > after > real and real < 0.1  # 1.5 is the check in lab.toml
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 4)  # one look before the stop, three after it
     assert_resumes_exactly(lab, [*TINY, "--noise=0.1", "--flip=0.1", "--smooth=one-sided"], 7, data, tmp_path)
@@ -192,6 +193,7 @@ def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, 
      ["--loss=lsgan", "--conditional", "--dataset=cifar10", "--smooth=two-sided", "--norm-d=weight"]],
     ids=lambda arguments: arguments[0],
 )  # fmt: skip
+@pytest.mark.slow
 def test_every_switch_runs(arguments, data, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 1)
     status, output = run_here(lab, [*TINY, "--steps=8", *arguments], data, tmp_path)

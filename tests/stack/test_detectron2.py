@@ -110,6 +110,7 @@ def test_the_smoke_run_learns_and_its_ap_is_pycocotools_own(smoke):
     assert [row[0] for row in table(smoke, "ap_by_category")] == ["ball", "box", "tent"]
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_ends_with_the_same_bits(drawn, tmp_path):
     arguments = ["--task", "train", "--sample", *QUICK, "SOLVER.MAX_ITER", str(STEPS)]
     status, said = run_here(arguments, drawn[0], tmp_path / "whole")

@@ -156,6 +156,7 @@ def changed(content, path, value):
 VALUES = [None, "text", -1, 2**70, float("nan"), [], {}, [[]], {"a": {}}, torch.zeros(0), torch.ones(2, 3), True, b"bytes"]
 
 
+@pytest.mark.slow
 def test_whatever_stands_in_a_checkpoint_is_taken_or_refused_in_one_sentence(stopped, capsys):
     folder, whole = stopped
     path = folder / "checkpoints" / "last.pt"

@@ -29,6 +29,7 @@ def bench(folder: Path, *options: str, **settings: str) -> tuple[int, dict[str, 
     return done.returncode, {row["name"]: row for row in rows}, done.stdout
 
 
+@pytest.mark.long
 def test_every_part_is_ok_and_in_the_report(tmp_path):
     status, rows, said = bench(tmp_path, "--labs", "dashboards", "--at-once", "2", "--limit-s", "600")
     assert status == 0, said
@@ -51,6 +52,7 @@ def test_every_part_is_ok_and_in_the_report(tmp_path):
     assert "==== smoke dashboards" in (tmp_path / "out" / "gpu.log").read_text()
 
 
+@pytest.mark.long
 def test_a_part_that_fails_stops_no_other(tmp_path):
     status, rows, _ = bench(
         tmp_path, "--labs", "nosuch,dashboards", "--only", "machine,smoke", "--limit-s", "600", LAB_STACK="cu118"
@@ -66,6 +68,7 @@ def test_what_does_not_fit_into_the_time_is_said(tmp_path):
     assert "machine: no time left" in said
 
 
+@pytest.mark.long
 def test_cifar10_is_carried_in_parts_and_arrives_as_it_was(tmp_path, monkeypatch):
     monkeypatch.setenv("LAB_DATA", str(tmp_path / "data"))
     source = importing.import_("cifar10", samples.locate("cifar10", sample=True).path, unverified=True).path

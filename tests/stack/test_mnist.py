@@ -379,6 +379,7 @@ def test_the_smoke_run_learns_and_shows_everything(trained):
     assert {"training_images", "entropy", "confusion", "calibration"} <= plots
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_goes_on_to_the_same_bits(shared, tmp_path):
     arguments = [*TINY, "--warp=0.1", "--hold-out=400", "--views"]
     folder = assert_resumes_exactly(lab, arguments, 23, shared, tmp_path)

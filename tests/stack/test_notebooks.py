@@ -32,6 +32,7 @@ def printed(cell):
 
 
 @pytest.mark.parametrize("name", [lab.name for lab in labs.table() if lab.steps])
+@pytest.mark.slow
 def test_the_notebook_of_a_lesson_gives_what_the_lab_gives(name):
     module = importlib.import_module(f"labs.{name}.lab")
     made = nbformat.reads(notebooks.lesson("title", "about", module.SETUP, module.GROUPS), as_version=4)
@@ -52,6 +53,7 @@ def test_the_notebook_of_a_lesson_gives_what_the_lab_gives(name):
             assert output or result is None, step.name
 
 
+@pytest.mark.slow
 def test_cells_that_are_run_are_looked_at(tmp_path):
     """The learner's own attempts, an endless loop and a kernel that did something else do not stand in the way."""
     folder = tmp_path / "tensors" / "20260101-000000"
@@ -140,6 +142,7 @@ def test_what_counts_of_a_cell():
         cells.counting("x = !ls", SHEET)
 
 
+@pytest.mark.slow
 def test_a_practice_whose_sheet_is_a_notebook(tmp_path):
     """As `./inv practice tensors --notebook` starts it: saved cells count, and it goes on where it was."""
     runs = ROOT / "runs" / ".test-notebooks" / tmp_path.name  # JupyterLab shows what is in the project only

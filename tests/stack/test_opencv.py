@@ -181,6 +181,7 @@ def test_an_image_of_the_users_own_is_read(mode, size, tmp_path):
     assert sum(each.apart <= 1 for each in found) >= len(OPERATORS) - 1  # LAB by formula may be 2 away
 
 
+@pytest.mark.slow
 def test_the_lab_works_on_an_image_of_the_users_own(tmp_path):
     path = saved(tmp_path / "own.png", *own("RGBA", (51, 40)))
     status, said = run_here(lab, ["--input", path, "--canny", "1"], tmp_path, tmp_path / "runs")

@@ -142,6 +142,7 @@ def test_what_did_not_change_is_not_run_again(monkeypatch):
 # ---- as a learner meets it ----
 
 
+@pytest.mark.slow
 def test_a_practice_is_a_run_that_goes_on_and_is_kept(tmp_path, request):
     environment = {"PYTHONPATH": str(ROOT), "LAB_RUNS": str(tmp_path), "LAB_VISDOM_PORT": "1", "LAB_LANG": "en"}
     command = [sys.executable, str(ROOT / "labs" / "tensors" / "lab.py")]
@@ -185,6 +186,7 @@ def test_a_practice_is_a_run_that_goes_on_and_is_kept(tmp_path, request):
     assert process.wait(20) == 130
 
 
+@pytest.mark.slow
 def test_hint_and_solution_are_printed_and_a_typo_is_told_of(tmp_path):
     environment = {"PYTHONPATH": str(ROOT), "LAB_RUNS": str(tmp_path), "LAB_LANG": "en"}
     exercises = importlib.import_module("labs.tensors.practice")
@@ -268,6 +270,7 @@ def misjudged(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_the_solutions_of_a_sheet_are_right_and_each_wrong_answer_is_caught(name):
     assert in_a_fresh_process(misjudged, name) == []
 

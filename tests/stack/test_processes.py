@@ -69,6 +69,7 @@ def test_one_run_and_the_same_weights_everywhere(tmp_path):
     assert steps == list(range(1, 33))
 
 
+@pytest.mark.slow
 def test_the_lab_trains_in_two_processes(tmp_path):
     tiny = ["--sample", "--width=2", "--batch-size=250", "--epochs=2", "--small-epochs=1"]
     status, said = finish(spawn(LAB_TOGETHER, *tiny, LAB_DATA=str(tmp_path), WEIGHTS=str(tmp_path)))
@@ -80,6 +81,7 @@ def test_the_lab_trains_in_two_processes(tmp_path):
     assert steps == [20, 40] and records.read(folder).status == "finished"
 
 
+@pytest.mark.slow
 def test_a_stop_saves_and_any_number_of_processes_goes_on():
     assert finish(spawn(toys.LAB))[0] == 0
     (whole,) = toys.folders()
@@ -111,6 +113,7 @@ def test_a_stop_saves_and_any_number_of_processes_goes_on():
         (["--mode", "crash"], 1, "<the toy> broke"),
     ],
 )
+@pytest.mark.slow
 def test_a_failure_is_one_process_s_failure(arguments, status, sentence):
     left, said = finish(spawn(toys.LAB, *arguments))
     assert left == status and sentence in said, said
@@ -120,6 +123,7 @@ def test_a_failure_is_one_process_s_failure(arguments, status, sentence):
         assert records.read(toys.folders()[-1]).status == "failed"
 
 
+@pytest.mark.slow
 def test_a_batch_that_cannot_be_split():
     left, said = finish(spawn(toys.LAB, count=3))
     assert left == 2 and "a batch of 32 cannot be split evenly over 3 processes" in said, said
@@ -156,6 +160,7 @@ os.execv(sys.executable, [sys.executable, *launch.command(group, torch.__version
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("ip"), reason="only root, with `ip`, makes network namespaces")
+@pytest.mark.slow
 def test_two_machines_train_one_run(tmp_path):
     with two_machines() as pair:
         nodes = ",".join(address for _, address in pair)

@@ -50,6 +50,7 @@ def uninterrupted():
 
 
 @pytest.mark.parametrize("save_every", ["0.05", "60"])
+@pytest.mark.slow
 def test_killed_at_any_step(save_every):
     whole = uninterrupted()
     step = random.randrange(2, 32)
@@ -76,6 +77,7 @@ def test_killed_while_a_checkpoint_is_being_put_in_place():
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+@pytest.mark.slow
 def test_a_signal_saves_and_says_how_to_go_on(number):
     whole = uninterrupted()
     stopped = toys.spawn(TOY_PAUSE_S="0.2")

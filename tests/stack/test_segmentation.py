@@ -546,6 +546,7 @@ def test_smoke_learns_and_leaves_everything(shared_data: Path, tmp_path: Path) -
     assert [row[0] for row in rows] == ["panoptic_val2017.json"] * 3 + ["instances_val2017.json"] * 3
 
 
+@pytest.mark.slow
 def test_killed_anywhere_and_resumed_it_ends_the_same(trained: Path, shared_data: Path, tmp_path: Path) -> None:
     places = environment(shared_data, tmp_path)
     process = subprocess.Popen(command([*TINY, "--save-every=0.05"]), env=places, stderr=subprocess.PIPE, text=True)

@@ -159,12 +159,14 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
     assert entropies[0] == 0 and entropies[0] < entropies[-1]  # at 0 all images are one
 
 
+@pytest.mark.slow
 def test_a_stopped_run_resumes_to_the_same_bits_and_the_same_seed_repeats(data, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 2)
     assert_resumes_exactly(lab, [*TINY, "--orthogonal=0.001"], 5, data, tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [["--dataset=cifar10", "--r1=0"], ["--mapping-layers=0", "--mixing=1"]])
+@pytest.mark.slow
 def test_every_switch_runs(arguments, data, tmp_path, monkeypatch):
     monkeypatch.setattr(lab, "LOOKS", 1)
     status, output = run_here(lab, [*TINY, *arguments], data, tmp_path)

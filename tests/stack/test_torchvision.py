@@ -109,6 +109,7 @@ def test_the_whole_lab_and_its_report(tmp_path):
 
 
 @pytest.mark.parametrize("mode, size", [("RGB", (300, 200)), ("L", (1, 1)), ("RGBA", (40, 3)), ("I;16", (20, 20)), ("P", (9, 9))])
+@pytest.mark.slow
 def test_an_image_of_the_users_own(mode, size, tmp_path):
     path = tmp_path / "own.png"
     Image.new(mode, size, 200 if mode in ("L", "I;16", "P") else None).save(path)

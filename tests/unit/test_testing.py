@@ -60,6 +60,25 @@ def test_what_is_required_may_not_be_skipped(required):
     assert (count.failed, count.skipped) == ((2, 0) if required else (0, 2))
 
 
+def test_a_run_of_everything_has_what_is_slow_once(monkeypatch):
+    ran = []
+    monkeypatch.setattr(testing, "pytest", lambda kind, _, arguments, *__: ran.append((kind, arguments)) or testing.Count(kind, passed=1))
+    monkeypatch.setattr(testing, "tools_python", lambda: runner.Command((sys.executable,), {}))
+    monkeypatch.setattr(testing.builds, "make", lambda choice, _: choice)
+    monkeypatch.setattr(testing.runner, "python_command", lambda *_: runner.Command((sys.executable,), {}))
+    monkeypatch.setattr(testing, "find_browser", lambda: "")
+    machine = SimpleNamespace(engine=SimpleNamespace(problem=""), cores=2, memory_gb=8.0)
+    monkeypatch.setattr(testing, "probe", lambda: machine)
+    testing.run_all("", "", (), ["-x"])
+    left_out = {kind: arguments[1:-1] for kind, arguments in ran}
+    assert left_out == {"unit": [], "faults": [], "containers": ["-m", "not (long)"], "cpu": ["-m", "not (long)"],
+                        "notes": ["-m", "not (long or slow)"]}  # fmt: skip
+    for stack, only in (("notes", ""), ("", "stack"), ("", "containers")):
+        ran.clear()
+        testing.run_all(stack, only, (), ["-x"])
+        assert ran and all(arguments[1:] == ["-x"] for _, arguments in ran)
+
+
 def test_one_part_alone(monkeypatch):
     ran = []
     monkeypatch.setattr(testing, "pytest", lambda kind, *_: ran.append(kind) or testing.Count(kind, passed=1))
