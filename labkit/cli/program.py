@@ -155,6 +155,10 @@ def main() -> None:
         print(error, file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # it may be standard output that has no room
         sys.exit(2)
+    except SystemExit as leaving:
+        if isinstance(leaving.__context__, KeyboardInterrupt):  # which invoke turns into status 1
+            sys.exit(130)
+        raise
 
 
 if __name__ == "__main__":

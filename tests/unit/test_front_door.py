@@ -19,7 +19,7 @@ import pytest
 from rich.cells import cell_len
 
 from labkit.base import labs, paths
-from labkit.cli.program import name_positionals
+from labkit.cli.program import LabProgram, main, name_positionals
 from labkit.data import registry
 
 ROOT = paths.ROOT
@@ -366,3 +366,15 @@ def test_the_lab_of_a_notebook_is_a_word_of_its_own_and_a_port_is_none():
 def test_what_is_no_lesson_has_no_notebook():
     status, _, error = inv("notebook", "cifar10")
     assert status == 2 and "cifar10 is no lesson in steps; tensors" in error and "next: ./inv lab cifar10" in error
+
+
+@pytest.mark.parametrize("moment", ["create_config", "load_collection", "parse_tasks", "execute"])
+def test_ctrl_c_before_a_task_has_begun_has_the_status_of_ctrl_c(moment, monkeypatch):
+    def stopped(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(LabProgram, moment, stopped)
+    monkeypatch.setattr(sys, "argv", ["inv", "--search-root", str(ROOT), "labs"])
+    with pytest.raises(SystemExit) as left:
+        main()
+    assert left.value.code == 130
