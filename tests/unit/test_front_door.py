@@ -19,7 +19,7 @@ import pytest
 from rich.cells import cell_len
 
 from labkit.base import labs, paths
-from labkit.cli.program import LabProgram, main, name_positionals
+from labkit.cli.program import name_positionals
 from labkit.data import registry
 
 ROOT = paths.ROOT
@@ -369,12 +369,15 @@ def test_what_is_no_lesson_has_no_notebook():
 
 
 @pytest.mark.parametrize("moment", ["create_config", "load_collection", "parse_tasks", "execute"])
-def test_ctrl_c_before_a_task_has_begun_has_the_status_of_ctrl_c(moment, monkeypatch):
-    def stopped(self):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(LabProgram, moment, stopped)
-    monkeypatch.setattr(sys, "argv", ["inv", "--search-root", str(ROOT), "labs"])
-    with pytest.raises(SystemExit) as left:
-        main()
-    assert left.value.code == 130
+def test_ctrl_c_before_a_task_has_begun_has_the_status_of_ctrl_c(moment):
+    stopped = f"""
+import sys
+sys.path.insert(0, sys.argv.pop(1))
+from labkit.cli.program import LabProgram, main
+def stopped(self):
+    raise KeyboardInterrupt
+LabProgram.{moment} = stopped
+main()"""
+    command = [str(ROOT / ".venv/host/bin/python"), "-I", "-c", stopped, str(ROOT), "--search-root", str(ROOT), "labs"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
