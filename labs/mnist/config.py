@@ -65,8 +65,8 @@ class Config:
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"epochs": 4, "batch_size": 64},
     "ten-seconds": {"epochs": 4},
-    "thirty-seconds": {"epochs": 9, "warp": 0.15},
-    "best": {"epochs": 18, "width": 32, "warp": 0.15},
+    "thirty-seconds": {"epochs": 6, "warp": 0.15, "views": True},
+    "best": {"epochs": 10, "width": 32, "warp": 0.15, "views": True},
     "notes": {"model": "plain", "side": 28, "shift": 0, "lr": 0.001, "schedule": "constant", "weight_decay": 0.0,
               "label_smoothing": 0.0, "batch_size": 64},
 }  # fmt: skip
