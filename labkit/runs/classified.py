@@ -59,8 +59,7 @@ def show_mistakes(run: Run, pixels: np.ndarray, labels: np.ndarray, probabilitie
               f"is {classes[labels[i]]} {probabilities[i, labels[i]]:.0%}" for i in surest]  # fmt: skip
     run.figure("mistakes", titled(pixels[surest], titles, columns=8), both(
         f"Of {len(wrong):,} wrong cases the {len(surest)} in which the network was surest: what it said, what it is, "
-        "and "
-        "the probability that it gave to each.",
+        "and the probability that it gave to each.",
         f"{len(wrong):,} 个错例中网络最有把握的 {len(surest)} 个：上行是网络的判断，下行（is）是真实类别，"
         "百分数是网络给出的概率。"
     ))  # fmt: skip

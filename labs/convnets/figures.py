@@ -98,11 +98,9 @@ def show_reading(run: Run) -> None:
     run.figure("reads", reading(run.seed), both(
         "What one output reads: the input's four channels of 7 x 7, by the size of the gradient of the output in the "
         "middle of channel 0, and how many of the 196 numbers that are. Max pooling reads one, the largest. In "
-        "training "
-        "batch normalisation reads its whole channel, in eval its own place only.",
+        "training batch normalisation reads its whole channel, in eval its own place only.",
         "一个输出读取哪些输入：图中是输入的四个 7 x 7 通道，颜色为第 0 通道中央那个输出对它们的梯度大小，数字为 196 个"
-        "数中"
-        "读到了几个。最大池化只读到一个：最大的那个。BN 训练时读整个通道，eval 时只读自己的位置。"))  # fmt: skip
+        "数中读到了几个。最大池化只读到一个：最大的那个。BN 训练时读整个通道，eval 时只读自己的位置。"))  # fmt: skip
 
 
 # ---- checkerboards ----
@@ -167,10 +165,9 @@ def show_checkerboards(run: Run) -> None:
     figure.tight_layout()
     run.figure("checkerboard", figure, both(
         "An even grey image, enlarged with weights drawn around 1. Where the stride does not divide the kernel, "
-        "outputs "
-        "get different numbers of stamps, even with weights of one (the number above). Where it does, that part is "
-        "gone, "
-        "and what the weights themselves do is left; enlarging first and convolving then leaves the image even.",
+        "outputs get different numbers of stamps, even with weights of one (the number above). Where it does, that "
+        "part is gone, and what the weights themselves do is left; enlarging first and convolving then leaves the "
+        "image even.",
         "一张均匀的灰图，用 1 附近的随机权重放大。步幅除不尽卷积核时，各输出收到的“盖章”次数不同，权重全为 1 也不均匀"
         "（上方数字）；除得尽时这一部分消失，只剩权重本身造成的不均匀。先放大再卷积，则处处均匀。"))  # fmt: skip
     heads = [both("way to enlarge", "放大方式"), both("weights of one", "权重全为 1"),

@@ -47,12 +47,10 @@ def layers(run: Run) -> dict[str, float]:
             draw(run)
     run.note(both(
         "Of what the notes say in these sections, this does not hold: torch.nn.ReLu and nn.dropout() do not exist "
-        "(nn.ReLU, "
-        "nn.Dropout); batch normalisation gives a variance of 1, not 0, and no normal distribution; a “deconvolution” "
-        "undoes nothing; not every convolution is followed by an activation. Each has its step above.",
+        "(nn.ReLU, nn.Dropout); batch normalisation gives a variance of 1, not 0, and no normal distribution; a "
+        "“deconvolution” undoes nothing; not every convolution is followed by an activation. Each has its step above.",
         "这几节笔记中不成立的说法：没有 torch.nn.ReLu 和 nn.dropout()（应为 nn.ReLU、nn.Dropout）；BN 使方差为 1 而不"
-        "是 0，"
-        "也不会得到正态分布；“反卷积”并不还原什么；不是每个卷积层后都要有激活。上面各有一步演示。"))  # fmt: skip
+        "是 0，也不会得到正态分布；“反卷积”并不还原什么；不是每个卷积层后都要有激活。上面各有一步演示。"))  # fmt: skip
     say(f"{held} steps hold")
     return {"steps": held}
 

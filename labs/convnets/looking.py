@@ -87,11 +87,10 @@ def show_maps(run: Run, networks: Mapping[str, nn.Sequential], pixels: torch.Ten
     figure.tight_layout(pad=0.3)
     run.figure("maps", figure, both(
         "Class-activation maps (Grad-CAM): bright where the last feature maps speak for the class that the network "
-        "names. "
-        "They have 4 x 4 or 8 x 8 places, and each place may see the whole image, so they point rather than outline.",
+        "names. They have 4 x 4 or 8 x 8 places, and each place may see the whole image, so they point rather than "
+        "outline.",
         "类激活图（Grad-CAM）：亮处表示最后的特征图支持网络所说的类别。它们只有 4 x 4 或 8 x 8 个位置，而每个位置都可"
-        "能看到全图，"
-        "所以只是指出大致方位，并不勾勒轮廓。"))  # fmt: skip
+        "能看到全图，所以只是指出大致方位，并不勾勒轮廓。"))  # fmt: skip
     return said
 
 
@@ -126,9 +125,8 @@ def show_feature_maps(run: Run, name: str, network: nn.Sequential, image: torch.
             rows.append(small[:, 0].round().byte().numpy())
     figure = plots.gallery(np.concatenate(rows), columns=8, rows=[f"after layer {k}" for k in range(1, len(rows) + 1)])
     run.figure("feature-maps", figure, both(
-        f"Your image in {KINDS[name].title}: eight maps after each of its first layers; they get smaller (drawn at "
-        f"one size) "
-        "and mean less to the eye.",
+        f"Your image in {KINDS[name].title}: eight maps after each of its first layers; they get smaller (drawn at one "
+        "size) and mean less to the eye.",
         f"你的图在 {KINDS[name].title} 中：前几层各取八张特征图。"
         "越往后越小（这里画成同样大小），肉眼也越难看懂。"))  # fmt: skip
 

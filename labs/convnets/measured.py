@@ -40,17 +40,12 @@ def costs(run: Run, names: Sequence[str]) -> int:
              both("outputs, MB", "各层输出，MB"), both("weights and Adam, MB", "权重与 Adam，MB")]  # fmt: skip
     run.table("costs", heads, rows, both(
         f"One image of 32 x 32, ten classes. By hand and by fvcore agree on {same} of {len(rows)}. A MAC is a product "
-        f"and its "
-        "sum, two FLOPs; what fvcore calls flops are MACs, which is why two tables of one network differ by 2. Memory "
-        "of a "
-        "training is what all layers put out, times the batch, and of each weight four numbers: itself, its gradient "
-        "and "
-        "two of Adam's.",
+        "and its sum, two FLOPs; what fvcore calls flops are MACs, which is why two tables of one network differ by "
+        "2. Memory of a training is what all layers put out, times the batch, and of each weight four numbers: "
+        "itself, its gradient and two of Adam's.",
         f"一张 32 x 32 的图，十类。手算与 fvcore 在 {len(rows)} 个网络中有 {same} 个一致。一次 MAC 是一次乘法加一次加"
-        f"法，"
-        "合 2 次 FLOP；fvcore 所说的 flops 其实是 MAC，所以同一网络的两张表会相差一倍。训练占的内存，一是各层输出乘以 "
-        "batch，"
-        "二是每个权重四个数：本身、梯度、Adam 的两个动量。"))  # fmt: skip
+        "法，合 2 次 FLOP；fvcore 所说的 flops 其实是 MAC，所以同一网络的两张表会相差一倍。训练占的内存，一是各层输出"
+        "乘以 batch，二是每个权重四个数：本身、梯度、Adam 的两个动量。"))  # fmt: skip
     return same
 
 

@@ -262,8 +262,7 @@ FUNCTIONS = (
                    "log_p = F.log_softmax(logits, dim=1)[torch.arange(len(target)), target]\n"
                    "return (-(1 - log_p.exp()) ** gamma * log_p).sum()")),
     fill_in("head", both("Class maps by 1 x 1 (weight (K, C), bias (K)) of x (N, C, H, W), then the mean over all "
-                         "places: the "
-                         "same without any map of classes.",
+                         "places: the same without any map of classes.",
                          "先用 1 x 1 卷积（weight (K, C)、bias (K)）得到类别图，再全局平均；请不经过类别图得到同样的结"
                          "果。"),
             "def head(x, weight, bias):", cases=_head, without=("conv2d", "Conv2d"),

@@ -206,13 +206,11 @@ def show(run: Run, finished: list[dict[str, Any]], width: float) -> None:
              both("weights, million", "权重，百万"), both("MACs, million", "MAC，百万")]  # fmt: skip
     run.table("race", heads, rows, both(
         f"The same time, optimizer and learning rate for all, {width:g} of the channels; accuracy on {TESTED:,} test "
-        f"images "
-        "or fewer, its standard error about 0.7 points of 5,000. Each network has a recipe that suits it better: this "
-        "says "
-        "who learns most in so little time on this machine, not who is best.",
+        "images or fewer, its standard error about 0.7 points of 5,000. Each network has a recipe that suits it "
+        "better: this says who learns most in so little time on this machine, not who is best.",
         f"所有网络用同样的时间、优化器和学习率，通道数乘以 {width:g}；准确率取自至多 {TESTED:,} 张测试图，5,000 张时标"
-        f"准误约 0.7 个"
-        "百分点。每个网络都有更适合自己的训练方法：这里比的是在本机短时间内谁学得最多，不是谁最好。"))  # fmt: skip
+        "准误约 0.7 个百分点。每个网络都有更适合自己的训练方法：这里比的是在本机短时间内谁学得最多，不是谁最"
+        "好。"))  # fmt: skip
     figure, axes = plots.figure(1, 2, width=10.0, height=4.0)
     time_axis, macs_axis = axes[0]
     for number, row in enumerate(finished):

@@ -53,11 +53,8 @@ def table(run: Run) -> None:
              both("ratio", "比值"), both("of", "相对于"), both("numbers kept", "保存的数"), both("field", "感受野")]
     run.table("savings", heads, rows, both(
         f"From {CHANNELS} maps of {SIDE} x {SIDE} to {CHANNELS}, without biases. The notes list pooling and stride 2 "
-        f"among "
-        "what saves weights at the same field: they save MACs alone, and widen the field of all that follows. The "
-        "shuffle has no weights and saves nothing either; the groups before it do, and it mends what they part.",
-        f"从 {CHANNELS} 张 {SIDE} x {SIDE} 的特征图到 {CHANNELS} 张，不含偏置。笔记把 Pooling 和 Stride=2 也列为“感受"
-        f"野不变、"
-        "减少参数量”的办法：它们只减少 MAC，不减少权重，而且会扩大其后各层的感受野。通道 shuffle 本身没有权重，也不节"
-        "省什么；"
-        "节省的是它前面的分组，shuffle 只是把各组重新连通。"))  # fmt: skip
+        "among what saves weights at the same field: they save MACs alone, and widen the field of all that follows. "
+        "The shuffle has no weights and saves nothing either; the groups before it do, and it mends what they part.",
+        f"从 {CHANNELS} 张 {SIDE} x {SIDE} 的特征图到 {CHANNELS} 张，不含偏置。笔记把 Pooling 和 Stride=2 也列为“感受野"
+        "不变、减少参数量”的办法：它们只减少 MAC，不减少权重，而且会扩大其后各层的感受野。通道 shuffle 本身没有权重，"
+        "也不节省什么；节省的是它前面的分组，shuffle 只是把各组重新连通。"))  # fmt: skip

@@ -37,9 +37,8 @@ def field_of_all(run: Run, names: Sequence[str]) -> int:
              both("gates see all", "门控看到全图")]  # fmt: skip
     run.table("fields", heads, rows, both(
         f"The receptive field of the last maps, in pixels of a side: formula and gradient agree on {same} of "
-        f"{len(rows)} "
-        "networks. Most are larger than the image of 32 x 32, so the last maps may depend on all of it. The mean of a "
-        "gate (squeeze and excitation) is left out: it reads the whole image in any case.",
+        f"{len(rows)} networks. Most are larger than the image of 32 x 32, so the last maps may depend on all of it. "
+        "The mean of a gate (squeeze and excitation) is left out: it reads the whole image in any case.",
         f"最后一层特征图的感受野（边长，像素）：{len(rows)} 个网络中有 {same} 个公式与梯度一致。多数大于 32 x 32 的图，"
         "也就是说最后的特征可能取决于整张图。门控（SE）的全局平均不计在内：它本来就读整张图。"))  # fmt: skip
     return same
@@ -81,9 +80,8 @@ def chains(run: Run) -> int:
         "Effective: within 4 standard deviations of the gradient's weight lies most of what counts; pixels at the rim "
         "of a large field are reached by few paths.",
         "直接拿一个网络来试，看到的范围往往小于感受野，甚至什么也没有：被问的那个单元若处于 ReLU 的零区，就没有任何梯"
-        "度；"
-        "每个池化窗口又只有最大者得到梯度。把权重设为相等、去掉激活、最大池化换成平均池化，梯度的范围就恰好等于公式。"
-        "“有效感受野”指梯度分布 4 个标准差的宽度：大感受野的边缘只有很少的路径能到达。"))  # fmt: skip
+        "度；每个池化窗口又只有最大者得到梯度。把权重设为相等、去掉激活、最大池化换成平均池化，梯度的范围就恰好等于公"
+        "式。“有效感受野”指梯度分布 4 个标准差的宽度：大感受野的边缘只有很少的路径能到达。"))  # fmt: skip
     figure, axes = plots.figure(2, len(shown), width=10.5, height=2.1)
     for column, (name, (ones, random, size)) in enumerate(shown.items()):
         for row, amounts in enumerate((ones, random)):
@@ -101,8 +99,7 @@ def chains(run: Run) -> int:
     figure.tight_layout(pad=0.4)
     run.figure("fields", figure, both(
         "Where the gradient of the place in the middle reaches: above through equal weights, below through random "
-        "ones, "
-        "ReLU and max pooling (a seed at which anything is to be seen). Colours are the 0.4th power.",
+        "ones, ReLU and max pooling (a seed at which anything is to be seen). Colours are the 0.4th power.",
         "中央位置的梯度能到达哪里：上排权重相等，下排为随机权重加 ReLU 与最大池化（取一个能看到东西的种子）。颜色为 "
         "0.4 次幂。"))  # fmt: skip
     return same

@@ -180,8 +180,7 @@ NETWORKS = Group("56", both("What the networks added", "各网络新增了什么
                            "笔记：ResNet 防止梯度消失。普通的 20 层串联网络里，梯度确实会消失……"),
          "first_by_last() < 1e-6", "True"),
     step("kept", both("… but batch normalisation alone keeps them. ResNet is against something else: deeper plain "
-                      "networks "
-                      "had a higher training error with it, too.",
+                      "networks had a higher training error with it, too.",
                       "……但只要加上 BN 就不会。ResNet 针对的是另一回事：有了 BN，更深的普通网络训练误差仍然更高（退"
                       "化）。"),
          "0.1 < first_by_last(lambda: nn.BatchNorm2d(8)) < 100", "True"),

@@ -108,8 +108,7 @@ NORMALISATION = Group("55", both("Batch normalisation", "BatchNorm 层"), (
                          "缩放和平移是学来的，必要时可以完全还原。"),
          "byhand.batch_norm(x, (x.var(dim=(0, 2, 3), unbiased=False) + 1e-5).sqrt(), x.mean(dim=(0, 2, 3)))", "x"),
     step("running", both("Meanwhile it keeps running statistics: 0.9 of the old and 0.1 of the batch's, whose "
-                         "variance is "
-                         "divided by one less.",
+                         "variance is divided by one less.",
                          "同时更新滑动统计量：旧值的 0.9 加本 batch 的 0.1；这里的方差按 n - 1 计算。"),
          "norm = nn.BatchNorm2d(4)\nnorm(x)\ntorch.stack([norm.running_mean, norm.running_var])",
          "torch.stack([0.1 * x.mean(dim=(0, 2, 3)), 0.9 + 0.1 * x.transpose(0, 1).reshape(4, -1).var(dim=1)])"),

@@ -96,7 +96,6 @@ def polynomials(table: Table, run: Run) -> None:
         f"the training error falls. On other rows it is least at degree {best} and grows from there: the curve runs "
         f"after the few points. Prices are held to the range of those trained on. Right: over {SETS} training sets, "
         "bias is what their mean still gets wrong, and variance how far they differ; both add up to the test error.",
-        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；"
-        f"而在其他行上，{best} 次时误差最小，之后又上升：曲线追着那几个点跑了（预测限制在训练房价的范围内）。右："
-        f"{SETS} 个训练集上，偏差是它们的平均仍然错的部分，方差是"
-        "它们彼此相差的程度，两者之和就是测试误差。"))  # fmt: skip
+        f"教科书里的那张图：用 {name} 一列的多项式去拟合 {TRAINING} 行。次数越高，训练误差越小；而在其他行上，{best} 次"
+        f"时误差最小，之后又上升：曲线追着那几个点跑了（预测限制在训练房价的范围内）。右：{SETS} 个训练集上，偏差是它们"
+        "的平均仍然错的部分，方差是它们彼此相差的程度，两者之和就是测试误差。"))  # fmt: skip

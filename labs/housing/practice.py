@@ -41,15 +41,15 @@ LINES = (
             "torch.nn.MSELoss()(p, torch.zeros(2)).backward()\np.grad.tolist()",
             hint=both("2 e / N, where N is 2.", "2 e / N，这里 N 为 2。"),
             wrong={"[2.0, 20.0]": both("MSELoss is a mean: divide by 2.", "MSELoss 取平均：还要除以 2。"),
-                   "[0.5, 0.5]": both("So it is for L1Loss: every error pulls alike.", "那是 L1Loss："
-                                                                                       "每个误差的拉力相同。")}),
+                   "[0.5, 0.5]": both("So it is for L1Loss: every error pulls alike.", "那是 L1Loss：每个误差的拉力相"
+                                                                                       "同。")}),
     predict("gradient_of_mae", both("And of nn.L1Loss?", "nn.L1Loss 的梯度呢？"),
             "p = torch.tensor([1.0, 10.0], requires_grad=True)\n"
             "torch.nn.L1Loss()(p, torch.zeros(2)).backward()\np.grad.tolist()",
             hint=both("Only the sign counts.", "只看正负号。"),
             wrong={"[1.0, 1.0]": both("L1Loss is a mean, too.", "L1Loss 也取平均。"),
-                   "[1.0, 10.0]": both("So it is for MSELoss: the larger, the stronger.", "那是 MSELoss："
-                                                                                          "误差越大拉力越大。")}),
+                   "[1.0, 10.0]": both("So it is for MSELoss: the larger, the stronger.", "那是 MSELoss：误差越大拉力"
+                                                                                          "越大。")}),
     predict("broadcast_trap", both("Predictions (3, 1), prices (3). Which shape has the difference?",
                                    "预测为 (3, 1)，房价为 (3)。两者之差的形状是？"),
             "list((torch.zeros(3, 1) - torch.zeros(3)).shape)",
@@ -228,8 +228,8 @@ FUNCTIONS = (
                          "训练时的 dropout：x (N)，kept (N) 以概率 1 − p 为 True。结果的均值应与不用 dropout "
                          "时相同。"),
             "def drop(x, kept, p):", oracle=_drop, cases=_dropped, without=("dropout",),
-            hint=both("What is kept is divided by 1 - p.", "留下的要除以 1 − p。"), solution="return x * kept / (1 "
-                                                                                      "- p)",
+            hint=both("What is kept is divided by 1 - p.", "留下的要除以 1 − p。"),
+            solution="return x * kept / (1 - p)",
             wrong=("return x * kept", "return x * kept / p", "return x * kept * (1 - p)")),
 )  # fmt: skip
 

@@ -70,9 +70,9 @@ def show_result(run: Run, rows: Sequence[Sequence[Any]], digits: Digits) -> None
     """The table, the pixels first."""
     run.table("result", HEADS, rows, both(
         f"Judged on {len(digits):,} test images of the digits {names_of(digits)}, which no network saw; each is a "
-        "query "
-        "among all others. Pixels and an untrained network are embeddings too: what is not better than they are has "
-        "learned nothing of use here. The last columns: the same measure on test images of the digits that were seen.",
+        "query among all others. Pixels and an untrained network are embeddings too: what is not better than they are "
+        "has learned nothing of use here. The last columns: the same measure on test images of the digits that were "
+        "seen.",
         f"用数字 {names_of(digits)} 的 {len(digits):,} 张测试图评判，网络从未见过这些类别；每张图轮流作查询，在其余所有"
         "图中检索。像素和未训练的网络也是嵌入：不比它们好，就等于没学到有用的东西。倒数第二列是见过的数字在测试图上的"
         "同一指标。"))  # fmt: skip
@@ -159,8 +159,8 @@ def show_maps(run: Run, judged: Sequence[Judged], labels: torch.Tensor, tsne: bo
     figure.tight_layout(rect=(0, 0.3 / (2.6 * rows), 1, 1))
     run.figure("maps", figure, both(
         "Images of the digits never seen, each where its embedding lies, in two dimensions. PCA is a shadow: what is "
-        "apart "
-        "in it is apart. t-SNE keeps neighbours and nothing else: sizes of clouds and gaps between them say nothing.",
+        "apart in it is apart. t-SNE keeps neighbours and nothing else: sizes of clouds and gaps between them say "
+        "nothing.",
         "网络从未见过的数字，按嵌入的位置画在二维中。PCA 是投影：图上分得开，实际就分得开。t-SNE 只保留邻居关系：团的"
         "大小和团与团的间距没有意义。"))  # fmt: skip
 
@@ -230,8 +230,8 @@ def show_verification(run: Run, judged: Sequence[Judged], labels: torch.Tensor) 
     figure.tight_layout()
     run.figure("verification", figure, both(
         "Verification: are two images of one class? A threshold on the distance answers. Left: what each threshold "
-        "finds, "
-        "over its false alarms, of which few are wanted, so the axis is logarithmic. Right: the distances themselves.",
+        "finds, over its false alarms, of which few are wanted, so the axis is logarithmic. Right: the distances "
+        "themselves.",
         "验证：两张图是否同类？由距离的阈值回答。左：各阈值找到的同类对的比例与误报率；实用中误报要少，所以横轴取对数。"
         "右：距离本身的分布。"))  # fmt: skip
     rows: list[list[Any]] = []
@@ -244,7 +244,7 @@ def show_verification(run: Run, judged: Sequence[Judged], labels: torch.Tensor) 
              both("a stranger looks like one of 1,000", "陌生人被当作 1,000 人之一")]  # fmt: skip
     run.table("verification", heads, rows, both(
         f"Of the pairs of one class, how many a threshold finds at so many false alarms ({last.label}). The last "
-        "column: "
-        "whoever is compared with a list of 1,000 has 1,000 chances of a false alarm, here taken as independent.",
+        "column: whoever is compared with a list of 1,000 has 1,000 chances of a false alarm, here taken as "
+        "independent.",
         f"在给定误报率下，阈值能找到多少同类对（{last.label}）。最后一列：与 1,000 人的名单逐一比对，就有 1,000 次误报"
         "的机会（这里按相互独立计算）。"))  # fmt: skip

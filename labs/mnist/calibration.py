@@ -87,8 +87,8 @@ def show(run: Run, logits: np.ndarray, labels: np.ndarray, chosen: tuple[np.ndar
             (f"T = {temperature:.2f}", softmax(logits.astype(np.float64) / temperature))]  # fmt: skip
     if (chosen[0].argmax(axis=1) == chosen[1]).all():
         run.note(both("Every image that the temperature was chosen by was right, so the smallest one that was tried "
-                      "won: "
-                      "it says nothing.", "选取温度所用的图片全部答对，最小值获胜：这个温度没有意义。"))  # fmt: skip
+                      "won: it says "
+                      "nothing.", "选取温度所用的图片全部答对，最小值获胜：这个温度没有意义。"))  # fmt: skip
     errors = [ece(q, labels) for _, q in ways]
     rows = [[name, f"{ece_:.2%}", f"{q.max(axis=1).mean():.2%}", f"{(q.argmax(axis=1) == labels).mean():.2%}",
              f"{negative_log_likelihood(logits / t, labels):.4f}"]
@@ -96,14 +96,12 @@ def show(run: Run, logits: np.ndarray, labels: np.ndarray, chosen: tuple[np.ndar
     run.figure("calibration", reliability([(name, q, labels) for name, q in ways]), both(
         "Reliability: each dot is the images of one bin, how sure the network was against how often it was right; the "
         "larger, the more images. Below the diagonal it was too sure, above it not sure enough.",
-        "可靠性图：每个点代表一个区间里的图片，横轴是网络有多确信，纵轴是实际答对的比例，点越大图片越多。"
-        "对角线以下是过于自信，"
-        "以上是信心不足。"))  # fmt: skip
+        "可靠性图：每个点代表一个区间里的图片，横轴是网络有多确信，纵轴是实际答对的比例，点越大图片越多。对角线以下是"
+        "过于自信，以上是信心不足。"))  # fmt: skip
     run.table("calibration", [both("temperature", "温度"), "ECE", both("mean confidence", "平均置信度"),
                               both("accuracy", "准确率"), both("-log q, nats", "−log q（nat）")], rows, both(
         f"The temperature was {whence.en}. This network learned with label smoothing {smoothing:g}, which forbids it "
-        "to "
-        "be as sure as it is right: a T below 1 gives that back.",
+        "to be as sure as it is right: a T below 1 gives that back.",
         f"温度是{whence.zh}的。这个网络训练时的标签平滑为 {smoothing:g}，它不允许网络像答对率那样确信：小于 1 的 T "
         "把信心还给它。"
     ) if smoothing else both(

@@ -47,9 +47,9 @@ class Config:
     predict: str | None = option(None, both("a photo of a digit of yours to read with a trained network",
                                             "用训练好的网络识别你自己的数字照片"), path=True, instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
-                                               "finished run)", "--predict 用的网络：一次实验或一个文件（默认："
-                                                                "最近完成的"
-                                               "实验）"), path=True, or_run=True)  # fmt: skip
+                                               "finished run)",
+                                               "--predict 用的网络：一次实验或一个文件（默认：最近完成的实验）"),
+                                    path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""

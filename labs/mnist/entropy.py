@@ -69,12 +69,10 @@ def show(run: Run, pixels: np.ndarray, label: int, logits: np.ndarray, smoothing
     hard, target = smoothed(label, len(q), 0.0), smoothed(label, len(q), smoothing)
     run.figure("entropy", _figure(pixels, label, q, target), both(
         "Left: the entropy of a coin is largest when nobody can know. Then a test image of which the network was "
-        "unsure, "
-        "its target and what the network believes; and the surprise -log q of what happens: to be sure and wrong costs "
-        "without limit.",
-        "左：硬币的熵在最无法预料时最大。其后是一幅让网络拿不准的测试图、它的目标分布和网络的判断；"
-        "最右是发生之事的意外程度 "
-        "−log q：自信而错，代价没有上限。"))  # fmt: skip
+        "unsure, its target and what the network believes; and the surprise -log q of what happens: to be sure and "
+        "wrong costs without limit.",
+        "左：硬币的熵在最无法预料时最大。其后是一幅让网络拿不准的测试图、它的目标分布和网络的判断；最右是发生之事的意"
+        "外程度 −log q：自信而错，代价没有上限。"))  # fmt: skip
     rows = [
         [both("logits z, what the last layer gives", "logits z，最后一层的输出"), _numbers(logits)],
         ["q = exp(z) / Σ exp(z)", _numbers(q)],
@@ -91,8 +89,8 @@ def show(run: Run, pixels: np.ndarray, label: int, logits: np.ndarray, smoothing
     ]  # fmt: skip
     run.table("entropy", [both("of this image, in nats", "这幅图，单位 nat"), both("value", "值")], rows, both(
         "H(p) does not depend on the network, so lowering the cross-entropy is lowering the KL divergence. With a "
-        "one-hot "
-        "target H(p) is 0 and the best possible loss is 0; with label smoothing the best possible loss is H(p).",
+        "one-hot target H(p) is 0 and the best possible loss is 0; with label smoothing the best possible loss is "
+        "H(p).",
         "H(p) 与网络无关，所以降低交叉熵就是降低 KL 散度。目标是 one-hot 时 H(p) 为 0，损失最低可到 0；有标签平滑时，"
         "损失最低只能到 H(p)。"))  # fmt: skip
 

@@ -59,9 +59,8 @@ def read_digit(path: Path) -> Reading:
     try:
         return find(photo)
     except NoDigit as reason:
-        raise UserError(f"{shown(path)}: {reason}", "./inv lab mnist -- --predict photo.jpg, with one digit, drawn "
-                                                    "with "
-                        "a pen, on plain paper") from None  # fmt: skip
+        raise UserError(f"{shown(path)}: {reason}", "./inv lab mnist -- --predict photo.jpg, with one digit, "
+                        "drawn with a pen, on plain paper") from None  # fmt: skip
 
 
 class NoDigit(ValueError):

@@ -139,8 +139,8 @@ SHEET = (
             solution="p = (logits - logits.max(dim=1, keepdim=True)[0]).exp()\nreturn p / p.sum(dim=1, keepdim=True)",
             wrong=("p = logits.exp()\nreturn p / p.sum(dim=1, keepdim=True)",
                    "p = (logits - logits.max(dim=1, keepdim=True)[0]).exp()\nreturn p / p.sum()")),
-    predict("one_hot", both("Labels as distributions.", "把标签写成分布。"), "F.one_hot(torch.tensor([2, 0]), "
-                                                                             "3).tolist()",
+    predict("one_hot", both("Labels as distributions.", "把标签写成分布。"),
+            "F.one_hot(torch.tensor([2, 0]), 3).tolist()",
             hint=both("One row for each label, 1 at its place, counted from 0.", "每个标签一行，在它的位置写 1，从 0 "
                                                                                  "数起。"),
             wrong={"[[0, 1, 0], [1, 0, 0]]": both("Counting begins at 0: label 2 is the third place.",

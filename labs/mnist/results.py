@@ -32,8 +32,7 @@ def show_images(run: Run, digits: data.Digits, config: Config) -> None:
     names = ["as stored", *(f"epoch {epoch}" for epoch in range(1, 5))]
     run.figure("training_images", plots.gallery(sheet, len(shown), names, [NAMES[k] for k in shown.labels]), both(
         f"Training images, of which the network sees the middle {config.side} x {config.side} pixels; and the same in "
-        "four "
-        "epochs, each time shifted" + (", turned, stretched and slanted" if config.warp else "") + " by chance.",
+        "four epochs, each time shifted" + (", turned, stretched and slanted" if config.warp else "") + " by chance.",
         f"训练图：网络只看中央的 {config.side} × {config.side} 像素；下面是同样的图在四轮中的样子，每次随机平移"
         + ("、旋转、伸缩、倾斜" if config.warp else "") + "。"))  # fmt: skip
 
@@ -129,13 +128,10 @@ def show_reading(run: Run, reading: Reading, probabilities: np.ndarray) -> None:
     figure.tight_layout()
     run.figure("reading", figure, both(
         "From the photo to what the network sees: grey; the paper with its light and shadow; the distance from it; "
-        "Otsu's "
-        "threshold, which divides the histogram so that both parts vary least; the ink; its box; and the digit as "
-        "MNIST's "
-        "authors made theirs, 20 pixels at most, its centre of mass (+) in the middle.",
+        "Otsu's threshold, which divides the histogram so that both parts vary least; the ink; its box; and the digit "
+        "as MNIST's authors made theirs, 20 pixels at most, its centre of mass (+) in the middle.",
         "从照片到网络看到的图：灰度；带光影的纸面；与纸面之差；Otsu 阈值，它把直方图分成两部分，使各自内部方差最小；"
-        "墨迹；"
-        "外接框；最后按 MNIST 作者的做法，最长边 20 像素，质心（+）放在正中。"))  # fmt: skip
+        "墨迹；外接框；最后按 MNIST 作者的做法，最长边 20 像素，质心（+）放在正中。"))  # fmt: skip
     chances, made = plots.figure(width=6, height=2.4)
     bars = made[0, 0]
     bars.bar(range(DIGITS), probabilities)

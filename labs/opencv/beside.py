@@ -81,9 +81,8 @@ def table(run: Run, found: Sequence[Found]) -> tuple[int, int]:
         f"Every operator, and how far ours is from OpenCV's in grey levels: {exact} of {len(found)} agree in every "
         f"pixel, {near} differ by 1. The last column is how far OpenCV is from itself when vector instructions are "
         "off, as on another processor: where that is 1, no one can be nearer to it.",
-        f"每个算子与 OpenCV 相差几个灰度级：{len(found)} 个中有 {exact} 个逐像素一致，{near} 个相差 1。"
-        "最后一列是 OpenCV 关掉向量指令（好比换一种处理器）后与它自己的差："
-        "这里若是 1，谁也不可能比这更接近它。"))  # fmt: skip
+        f"每个算子与 OpenCV 相差几个灰度级：{len(found)} 个中有 {exact} 个逐像素一致，{near} 个相差 1。最后一列是 "
+        "OpenCV 关掉向量指令（好比换一种处理器）后与它自己的差：这里若是 1，谁也不可能比这更接近它。"))  # fmt: skip
     return exact, near
 
 

@@ -43,8 +43,8 @@ def read(run: Run) -> Play:
     letters = sorted(set(content))
     if len(content) < 40 * T or len(letters) > MOST_LETTERS:
         raise UserError(f"{path.name} has {len(content):,} characters, {len(letters)} different ones; at least "
-                        f"{40 * T:,} "
-                        f"and at most {MOST_LETTERS} are needed", "./inv data shakespeare --verify")  # fmt: skip
+                        f"{40 * T:,} and at most {MOST_LETTERS} are "
+                        "needed", "./inv data shakespeare --verify")  # fmt: skip
     numbers = {letter: number for number, letter in enumerate(letters)}
     return Play(letters, torch.tensor([numbers[letter] for letter in content]))
 

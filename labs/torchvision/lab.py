@@ -48,8 +48,7 @@ def show_forms(run: Run, image: np.ndarray) -> int:
              both("v1 and v2, tensor", "v1 与 v2，张量")]  # fmt: skip
     run.table("forms", heads, rows, both(
         "How far two forms of an operation are apart, in grey levels: the mean and the largest difference, 0 where "
-        "every "
-        "pixel is the same, or the error of a form that this version does not have.",
+        "every pixel is the same, or the error of a form that this version does not have.",
         "同一操作两种形式相差多少灰度级：平均差与最大差；0 表示每个像素相同；若此版本没有该形式，则写出错误名"
         "。"))  # fmt: skip
     return sum(not same(made) for made in results.values())
@@ -71,8 +70,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         "非极大值抑制：阈值越低，留下的框越少。颜色越深，得分越高。"))  # fmt: skip
     run.figure("regions", figures.regions(), both(
         "The same region (orange) on a grid of features. RoIPool reads whole pixels, those within the dashed line; "
-        "RoIAlign "
-        "reads between them, at the green points.",
+        "RoIAlign reads between them, at the green points.",
         "同一区域（橙色）落在特征网格上。RoIPool 读取虚线内的整像素；RoIAlign 在绿点处、像素之间取值。"))  # fmt: skip
     differ = show_forms(run, own_image(config.input) if config.input else figures.drawn_image())
     count = len(then_and_now.CALLS)

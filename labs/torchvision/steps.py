@@ -120,8 +120,7 @@ MODELS = Group("41", both("models: networks, with or without published weights",
     step("alexnet", both("AlexNet by its layers: weights and biases.", "按层计算 AlexNet 的权重与偏置。"),
          "size_of(models.alexnet())",
          "sum(a * b * k * k + b for a, b, k in [(3, 64, 11), (64, 192, 5), (192, 384, 3), (384, 256, 3), (256, 256, "
-         "3)])"
-         " + 9216 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000"),
+         "3)]) + 9216 * 4096 + 4096 + 4096 * 4096 + 4096 + 4096 * 1000 + 1000"),
     step("no-download", both("By default the weights are random; published ones are asked for.",
                              "默认权重是随机的；已发布的权重要另外指定。"),
          "torch.equal(models.squeezenet1_1().features[0].weight, models.squeezenet1_1().features[0].weight)", "False"),
