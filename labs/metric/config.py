@@ -108,6 +108,6 @@ def splits(text: str) -> tuple[str, ...]:
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"steps": 40, "loss": "semi-hard,softmax", "tsne": False},
     "losses": {"loss": "all"},
-    "halves": {"seen": "halves"},
+    "halves": {"seen": "halves", "forms": 8},
     "collapse": {"collapse": True, "steps": 150},
 }
