@@ -103,7 +103,7 @@ class Config:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"part": "all", "networks": "lstm,bi-lstm", "steps": 130, "lr": 0.01, "length": 10,
+    "smoke": {"networks": "lstm,bi-lstm", "steps": 130, "lr": 0.01, "length": 10,
               "task_steps": 30, "repeats": 1},
     "snips": {"dataset": "snips", "networks": "lstm,bi-lstm", "embed": 100, "hidden": 128, "steps": 2000, "hide": 0.1,
               "lr": 0.003},

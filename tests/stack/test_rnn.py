@@ -306,7 +306,7 @@ def test_what_cannot_be_done_is_one_sentence(words, said_of, tmp_path):
 
 
 def test_the_whole_lab_and_its_report(shared, tmp_path):
-    status, said = run_here(lab, ["--smoke"], shared, tmp_path)
+    status, said = run_here(lab, ["--smoke", "--part", "all"], shared, tmp_path)
     assert status == 0, said
     folder = newest(lab, tmp_path)
     assert {path.stem for path in (folder / "plots").glob("*.png")} == {
