@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def in_numbers(documents: Sequence[Sequence[Sequence[str]]], known: text.Vocabul
     return [[known.numbers(sentence) for sentence in document] for document in documents]
 
 
+@functools.lru_cache(maxsize=2)
 def drawn(seed: int) -> Corpus:
     """The scenes; what judges is the same for every seed."""
     train, held = scenes.draw(SCENES, seed), scenes.draw(HELD_SCENES, 2**31)

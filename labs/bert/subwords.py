@@ -13,7 +13,7 @@ Pair = Tuple[str, str]
 
 
 def letters(word: str) -> tuple[str, ...]:
-    return (*word[:-1], word[-1:] + END)
+    return (*word, END)
 
 
 def joined(pieces: Sequence[str], pair: Pair) -> tuple[str, ...]:
