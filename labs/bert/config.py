@@ -31,8 +31,9 @@ class Config:
     heads: int = option(4, both("heads of each layer", "每层的头数"), at_least=1)
     lr: float = option(0.003, both("highest learning rate of pre-training", "预训练的最高学习率"), above=0)
     hide: float = option(0.15, both("share of the words that are hidden", "被遮住的词的比例"), above=0)
-    control: bool = option(True, both("also pre-train a network that sees only what comes before a word (scenes)",
-                                      "同时预训练一个只看左边的网络作对照（scenes）"))  # fmt: skip
+    control: bool = option(True, both("also pre-train a network that sees only what comes before a word, for twice "
+                                      "the steps (scenes)",
+                                      "同时预训练一个只看左边的网络作对照，步数加倍（scenes）"))  # fmt: skip
     tune_steps: int = option(200, both("steps of each fine-tuning", "每次微调的步数"), at_least=1)
     labels: str = option("50,100,300", both("numbers of labelled sentences of SNIPS, joined by commas",
                                             "SNIPS 的标注句数，以逗号分隔"))  # fmt: skip
@@ -81,7 +82,7 @@ class Config:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"part": "all", "steps": 120, "control": False, "tune_steps": 40, "repeats": 1},
-    "snips": {"dataset": "snips", "width": 128, "batch_size": 64, "steps": 4800, "lr": 0.002, "hide": 0.2,
+    "snips": {"dataset": "snips", "width": 128, "batch_size": 64, "steps": 3000, "lr": 0.002, "hide": 0.2,
               "tune_steps": 400, "repeats": 1},
     "plays": {"dataset": "shakespeare", "width": 128, "batch_size": 64, "steps": 2000, "lr": 0.002},
 }  # fmt: skip

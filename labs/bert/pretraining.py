@@ -33,7 +33,10 @@ def build(corpus: Corpus, config: Config, left_to_right: bool = False) -> Bert:
 
 def training(corpus: Corpus, config: Config, seed: int, device: torch.device, left_to_right: bool = False,
              looks: int = 0) -> Training:  # fmt: skip
-    """BERT's; `left_to_right` is the control, which sees what comes before a word and nothing else."""
+    """BERT's; `left_to_right` is the control, which sees what comes before a word and nothing else.
+
+    The control learns later, so it has twice the steps: what it does not know then, it cannot know.
+    """
     texts = Texts(corpus.train, config.batch_size, seed, config.hide, len(corpus.vocabulary), corpus.pairs)
     judged = judge_texts(corpus, config)
 
@@ -42,7 +45,7 @@ def training(corpus: Corpus, config: Config, seed: int, device: torch.device, le
 
     name = "left to right" if left_to_right else "both ways"
     return Training(f"pretrain/{name}", functools.partial(build, corpus, config, left_to_right), step_losses,
-                    config.steps, config.lr, seed, looks, functools.partial(judge, batches=judged, corpus=corpus),
+                    config.steps * (2 if left_to_right else 1), config.lr, seed, looks, functools.partial(judge, batches=judged, corpus=corpus),
                     snapshots=corpus.labels is not None)  # fmt: skip
 
 

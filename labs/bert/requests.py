@@ -193,10 +193,10 @@ def too_short(run: Run, row: Mapping[str, Any]) -> bool:
     """Whether the pre-training has learned too little to be compared; says so."""
     if row["seen"][-1] >= LEAST:
         return False
-    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: what so short a "
-                "one is worth in fine-tuning is nothing or less, so nothing is compared. Train for more steps.",
-                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调毫无益处，甚至有害，"
-                "因此不作比较。请增加步数。")  # fmt: skip
+    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: so short a one "
+                "is worth little or nothing in fine-tuning, so nothing is compared. Train for more steps.",
+                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调几乎没有益处，因此不作比"
+                "较。请增加步数。")  # fmt: skip
     warn(str(note))
     run.note(note)
     return True

@@ -135,9 +135,11 @@ def places(run: Run, corpus: Corpus, config: Config, networks: Mapping[str, Bert
     axis.legend(ncol=2, loc="upper center")
     figure.tight_layout()
     run.figure("places", figure, both(
-        "Read from left to right, the first theme word of a pair has nothing before it that tells: it is guessed. "
-        "Both ways, every word has five others around it.",
-        "从左到右读时，一对句子里第一个主题词之前没有任何线索，只能猜；双向时，每个词周围都有另外五个。"))  # fmt: skip
+        "Read from left to right, the first theme word of a pair has nothing before it that tells, and where the second "
+        "sentence does not follow, neither has the fourth: they are guessed (dotted). Both ways, every word has others of "
+        "its theme around it.",
+        "从左到右读时，一对句子里第一个主题词之前没有任何线索；若第二句并不接续，第四个也一样：只能猜（点线）。双向时，每"
+        "个词周围都有同主题的词。"))  # fmt: skip
 
 
 def neighbours(run: Run, corpus: Corpus, network: Bert, dataset: str) -> None:

@@ -329,7 +329,7 @@ def test_requests_and_their_intents_belong_together(tmp_path):
 
 
 @pytest.mark.parametrize("options, stop_at", [
-    ([], 43), (["--sample", "--dataset", "snips", "--labels", "5,9"], 22),
+    ([], 63), (["--sample", "--dataset", "snips", "--labels", "5,9"], 22),
     (["--sample", "--dataset", "shakespeare"], 7),
 ], ids=["scenes", "snips", "plays"])  # fmt: skip
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(options, stop_at, shared, tmp_path, monkeypatch):
