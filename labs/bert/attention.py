@@ -52,7 +52,7 @@ class LayerNorm(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., D) to (..., D)."""
         centred = x - x.mean(dim=-1, keepdim=True)
-        variance = (centred ** 2).mean(dim=-1, keepdim=True)  # of the words at hand: divided by D, not by D - 1
+        variance = (centred**2).mean(dim=-1, keepdim=True)  # of the words at hand: divided by D, not by D - 1
         return centred / torch.sqrt(variance + self.eps) * self.weight + self.bias
 
 
@@ -89,5 +89,5 @@ class Layer(nn.Module):
     def forward(self, x: torch.Tensor, allowed: torch.Tensor | None = None) -> torch.Tensor:
         """(N, T, D) to (N, T, D)."""
         x = self.norm1(x + self.dropout(self.attention(x, allowed)))
-        x = self.norm2(x + self.dropout(self.narrow(F.gelu(self.wide(x)))))
-        return x
+        made: torch.Tensor = self.norm2(x + self.dropout(self.narrow(F.gelu(self.wide(x)))))
+        return made

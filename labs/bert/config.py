@@ -21,7 +21,8 @@ class Config:
     dataset: str | None = option(None, both("what to read: scenes are drawn by this lab (default)",
                                             "读什么：scenes 由本实验生成（默认）"),
                                  choices=("scenes", "snips", "shakespeare"))  # fmt: skip
-    text: str | None = option(None, both("a text of yours to pre-train on: sentences in lines, paragraphs between empty "
+    text: str | None = option(None, both("a text of yours to pre-train on: sentences in lines, paragraphs between "
+                                         "empty "
                                          "lines",
                                          "用你自己的文本预训练：每行一句，段落之间空一行"), path=True)  # fmt: skip
     steps: int = option(1200, both("steps of pre-training", "预训练步数"), at_least=1)

@@ -1,4 +1,4 @@
-"""What is read: drawn scenes, SNIPS, Tiny Shakespeare, or a text of the user's, as documents of sentences of numbers."""
+"""What is read: drawn scenes, SNIPS, Tiny Shakespeare or a text of the user's, as documents of sentences."""
 
 from __future__ import annotations
 
@@ -77,7 +77,8 @@ def snips(folder: Path) -> Corpus:
                         "./inv data snips --verify")  # fmt: skip
     known = vocabulary(parts[0].words, at_least=2)
     train, held = (in_numbers([[words] for words in part.words], known) for part in parts[:2])
-    return Corpus("snips", train, held, known, pairs=False, labels=Labels(*parts, ["O", *tags], intents))
+    labels = Labels(parts[0], parts[1], parts[2], ["O", *tags], intents)
+    return Corpus("snips", train, held, known, pairs=False, labels=labels)
 
 
 def read_split(folder: Path) -> Labelled:

@@ -3,7 +3,7 @@
     ./inv lab bert                              drawn scenes: pre-training, word vectors, fine-tuning with and without
     ./inv lab bert -- --preset plays            Tiny Shakespeare; then
     ./inv lab bert -- --predict "to be or [MASK] to be"
-    ./inv lab bert -- --preset snips            real requests: what 50, 100, 300 labels give with pre-training and without
+    ./inv lab bert -- --preset snips            real requests: 50, 100, 300 labels, with pre-training and without
     ./inv lab bert -- --text FILE               a text of yours
     ./inv lab bert -- --part lessons            the encoder by hand against torch.nn; rates, NSP's ceiling, subwords
     ./inv lab bert -- --part speed              the step of the tutorials, and nine times as many words a second
@@ -63,7 +63,7 @@ def pretrain(config: Config, run: Run) -> dict[str, float]:
     trainings = Trainings(run, facts)
     drawn = corpus.name == "scenes"
     wanted = [False, True] if config.control and drawn else [False]
-    made = [pretraining.training(corpus, config, run.seed, run.device, left_to_right, LOOKS) for left_to_right in wanted]
+    made = [pretraining.training(corpus, config, run.seed, run.device, one_way, LOOKS) for one_way in wanted]
     rows = [trainings.train(training) for training in made]
     networks: dict[str, Bert] = {}
     for training, row in zip(made, rows):
@@ -84,8 +84,8 @@ def pretrain(config: Config, run: Run) -> dict[str, float]:
                         for draw in range(config.repeats)] for way in tuning.WAYS}  # fmt: skip
         found.update(show.tuned(run, scores))
     elif corpus.labels is not None and not requests.too_short(run, rows[0]):
-        found.update(requests.show(run, config, rows[0],
-                                   requests.tune(trainings, corpus, config, rows[0], run.seed, run.device)))  # fmt: skip
+        judged = requests.tune(trainings, corpus, config, rows[0], run.seed, run.device)
+        found.update(requests.show(run, config, rows[0], judged))
     trainings.end()
     return found
 

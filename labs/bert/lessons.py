@@ -52,7 +52,7 @@ def claims(run: Run) -> float:
 
 
 def counted(share: float, seed: int) -> dict[str, tuple[int, int, float]]:
-    """Of `COUNTED` words: how many were chosen, and what the chosen became: (found, of how many, rate that is meant)."""
+    """Of `COUNTED` words how many were chosen, and what they became: (found, of how many, rate that is meant)."""
     vocabulary = 10_000
     words = torch.randint(FIRST, vocabulary, (COUNTED // 100, 100), generator=torch.Generator().manual_seed(seed))
     seen, places = masking.hide(words, share, vocabulary, torch.Generator().manual_seed(seed + 1))
@@ -68,12 +68,16 @@ def counted(share: float, seed: int) -> dict[str, tuple[int, int, float]]:
 
 
 def rates(run: Run) -> None:
-    names = {"chosen": both("words that are chosen", "被选中的词"), "mask": both("of them: [MASK]", "其中：变成 [MASK]"),
-             "other": both("of them: another word", "其中：变成别的词"), "same": both("of them: left as they are", "其中：不变")}  # fmt: skip
+    names = {
+        "chosen": both("words that are chosen", "被选中的词"),
+        "mask": both("of them: [MASK]", "其中：变成 [MASK]"),
+        "other": both("of them: another word", "其中：变成别的词"),
+        "same": both("of them: left as they are", "其中：不变"),
+    }
     rows = []
     for name, (found, of, meant) in counted(0.15, run.seed).items():
-        sigma = math.sqrt(meant * (1 - meant) / of)
-        rows.append([names[name], f"{100 * meant:g} %", f"{100 * found / of:.2f} %", f"{abs(found / of - meant) / sigma:.1f} σ"])
+        apart = abs(found / of - meant) / math.sqrt(meant * (1 - meant) / of)
+        rows.append([names[name], f"{100 * meant:g} %", f"{100 * found / of:.2f} %", f"{apart:.1f} σ"])
     heads = [both("what", "项目"), both("meant", "应为"), both("counted", "实得"), both("apart", "相差")]
     run.table("rates", heads, rows, both(
         f"What becomes of {COUNTED:,} words. [MASK] never occurs where the network is used; the 10 % that stay and the "
@@ -93,11 +97,11 @@ def pairs_of(corpus: Corpus, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def ceiling(same: torch.Tensor, follows: torch.Tensor) -> float:
     """The share of pairs that who knows all themes tells apart: says "follows" where they are the same."""
-    return float(((same > 0).long() == follows).double().mean())
+    return float(((same > 0).to(torch.int64) == follows).double().mean())
 
 
 def judged_pairs(same: torch.Tensor, follows: torch.Tensor, ignored: int) -> tuple[float, float, float]:
-    """A judge that is told whether the themes are the same, after training: loss, share called "follows", share right."""
+    """A judge who is told whether the themes are the same, once trained: loss, share called "follows", share right."""
     torch.manual_seed(0)
     judge = nn.Linear(1, 2)
     optimizer = torch.optim.Adam(judge.parameters(), lr=0.1)
@@ -119,7 +123,12 @@ def sentence_pairs(run: Run, corpus: Corpus) -> float:
                           (both("`ignore_index=0`", "`ignore_index=0`"), 0)):  # fmt: skip
         loss, said, right = judged_pairs(same, follows, ignored)
         rows.append([name, f"{loss:.3f}", f"{100 * said:.1f} %", f"{100 * right:.1f} %"])
-    heads = [both("the loss", "损失的写法"), both("at the end", "最终损失"), both("says follows", "判为“接续”"), both("right", "正确率")]
+    heads = [
+        both("the loss", "损失的写法"),
+        both("at the end", "最终损失"),
+        both("says follows", "判为“接续”"),
+        both("right", "正确率"),
+    ]
     by_rule = 0.5 + 0.5 * (1 - 1 / len(scenes.NAMES))
     run.table("pairs", heads, rows, both(
         f"{len(follows):,} pairs of speeches, {100 * float(follows.double().mean()):.1f} % of which follow each other. "
@@ -127,7 +136,8 @@ def sentence_pairs(run: Run, corpus: Corpus) -> float:
         f"{100 * most:.1f} % can be right here ({100 * by_rule:.1f} % by the rule). Where label 0 is ignored, as if it "
         "were padding, the loss goes to 0 and the judge says yes to everything.",
         f"{len(follows):,} 对台词，其中 {100 * float(follows.double().mean()):.1f} % 前后相接。随机抽来的台词有 "
-        f"1/{len(scenes.NAMES)} 的概率主题相同，那时无从分辨：这里最多对 {100 * most:.1f} %（按公式 {100 * by_rule:.1f} %）。"
+        f"1/{len(scenes.NAMES)} 的概率主题相同，那时无从分辨：这里最多对 {100 * most:.1f} %（按公式 "
+        f"{100 * by_rule:.1f} %）。"
         "若把标签 0 当作填充忽略掉，损失趋于 0，判断者对一切都说“是”。"))  # fmt: skip
     return most
 
@@ -138,7 +148,9 @@ def pieces(run: Run) -> None:
     rows: list[list[Any]] = [[both("learned, in order", "依次学到"), ", ".join(" + ".join(pair) for pair in learned)]]
     rows += [[word, " ".join(subwords.split(word, learned))] for word in ("lowest", "newer", "wide", "snow")]
     run.table("subwords", [both("word", "词"), both("pieces", "子词")], rows, both(
-        f"Byte-pair encoding, learned from {', '.join(f'{word} x {count}' for word, count in TOLD.items())}; {subwords.END} "
+        f"Byte-pair encoding, learned from {', '.join(f'{word} x {count}' for word, count in TOLD.items())}; "
+        f"{subwords.END} "
         "ends a word. \"lowest\" was never seen, and is made of what was.",
-        f"字节对编码（BPE），学自 {'、'.join(f'{word} × {count}' for word, count in TOLD.items())}；{subwords.END} 表示词尾。"
+        f"字节对编码（BPE），学自 {'、'.join(f'{word} × {count}' for word, count in TOLD.items())}；{subwords.END} "
+        f"表示词尾。"
         "“lowest”从未出现过，却能由见过的部分拼出。"))  # fmt: skip

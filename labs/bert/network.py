@@ -19,7 +19,8 @@ class Encoder(nn.Module):
     def __init__(self, words: int, size: int, layers: int, heads: int, dropout: float = 0.0,
                  left_to_right: bool = False) -> None:  # fmt: skip
         super().__init__()
-        self.words, self.places, self.segments = nn.Embedding(words, size), nn.Embedding(PLACES, size), nn.Embedding(2, size)
+        self.words, self.places = nn.Embedding(words, size), nn.Embedding(PLACES, size)
+        self.segments = nn.Embedding(2, size)
         for table in (self.words, self.places, self.segments):
             nn.init.normal_(table.weight, std=size**-0.5)  # with BERT's 0.02 a network of this size learns later
         self.norm, self.dropout = nn.LayerNorm(size), nn.Dropout(dropout)

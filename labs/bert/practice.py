@@ -120,16 +120,19 @@ SHEET = (
             "[round(1000 * 0.15 * share) for share in (0.8, 0.1)]",
             hint=both("15 % are chosen; the rest is about those.", "选中 15 %，其余比例是对选中的词而言。"),
             wrong={"[800, 100]": both("These are shares of the chosen 15 %.", "这是被选中的 15 % 里的比例。"),
-                   "[150, 15]": both("Of the 150 that are chosen a fifth does not become [MASK].", "选中的 150 个里有五分之一"
+                   "[150, 15]": both("Of the 150 that are chosen a fifth does not become [MASK].", "选中的 150 个里"
+                                                                                                   "有五分之一"
                                                                                                 "不变成 [MASK]。")}),
-    predict("ignored", both("The loss of a network that always says 1, on labels of which half are 0: as it is, and with "
+    predict("ignored", both("The loss of a network that always says 1, on labels of which half are 0: as it is, and "
+                            "with "
                             "label 0 ignored.",
                             "网络永远答 1，而标签一半是 0：正常的损失，以及忽略标签 0 时的损失。"),
             "logits, labels = torch.tensor([[-9.0, 9.0]] * 4), torch.tensor([0, 1, 0, 1])\n"
             "[round(F.cross_entropy(logits, labels, ignore_index=k).item(), 1) for k in (-100, 0)]",
             hint=both("It is wrong by 18 logits in half of the cases. Then these are not looked at.",
                       "一半情形错了 18 个 logit；忽略之后，这一半就不看了。"),
-            wrong={"[9.0, 9.0]": both("Where label 0 is ignored, only what is right is counted.", "忽略标签 0 之后，只剩答对"
+            wrong={"[9.0, 9.0]": both("Where label 0 is ignored, only what is right is counted.", "忽略标签 0 之"
+                                                                                                  "后，只剩答对"
                                                                                                 "的。"),
                    "[0.0, 0.0]": both("As it is, half of the answers are wrong.", "正常情形下有一半答错。"),
                    "[18.0, 0.0]": both("It is a mean over right ones and wrong ones.", "要对答对的与答错的取平均。")}),
@@ -139,7 +142,8 @@ SHEET = (
             "see = lambda x: torch.softmax(x @ x.t() / 2, dim=1) @ x\n"
             "torch.allclose(see(x.flip(0)), see(x).flip(0), atol=1e-6)",
             hint=both("Which part of the formula knows where a word stands?", "公式里哪一处知道词在第几位？"),
-            wrong={"False": both("Nothing in it knows the order: hence the vectors of places.", "它完全不知道顺序，所以才要"
+            wrong={"False": both("Nothing in it knows the order: hence the vectors of places.", "它完全不知道顺"
+                                                                                                "序，所以才要"
                                                                                               "位置向量。"),
                    "'error'": both("All shapes fit.", "形状都对得上。")}),
     predict("second_row", both("What the second word looks at, from left to right, where all scores are equal.",
@@ -163,7 +167,8 @@ SHEET = (
     fill_in("attend", both("Attention: q (T, d), k and v (S, d) and (S, e), to (T, e).",
                            "注意力：q (T, d)、k (S, d)、v (S, e)，得 (T, e)。"),
             "def attend(q, k, v):", without=("scaled_dot_product_attention",), oracle=attention.attend, cases=_queries,
-            hint=both("softmax(q kᵀ / √d) v; the softmax is over the keys.", "softmax(q kᵀ / √d) v；softmax 沿键的方向。"),
+            hint=both("softmax(q kᵀ / √d) v; the softmax is over the keys.", "softmax(q kᵀ / √d) v；softmax 沿键的方"
+                                                                             "向。"),
             solution="return torch.softmax(q @ k.t() / math.sqrt(q.shape[1]), dim=1) @ v",
             wrong=("return torch.softmax(q @ k.t(), dim=1) @ v",
                    "return torch.softmax(q @ k.t() / math.sqrt(q.shape[1]), dim=0) @ v",
@@ -173,12 +178,14 @@ SHEET = (
             "def gelu(x):", without=("gelu", "GELU"), oracle=F.gelu, cases=_rows,
             hint=both("(1 + erf(x / √2)) / 2 is that chance.", "那个概率是 (1 + erf(x / √2)) / 2。"),
             solution="return x * (1 + torch.erf(x / math.sqrt(2))) / 2",
-            wrong=("return x * (1 + torch.erf(x)) / 2", "return x.clamp(min=0)", "return x * torch.sigmoid(1.702 * x)")),
+            wrong=("return x * (1 + torch.erf(x)) / 2", "return x.clamp(min=0)", "return x * torch.sigmoid(1.702 * "
+                                                                                 "x)")),
     fill_in("layer_norm", both("Each row of x (N, D) to mean 0 and variance 1, with 1e-5 added to the variance.",
                                "把 x (N, D) 的每一行变成均值 0、方差 1，方差加 1e-5。"),
             "def layer_norm(x):", without=("layer_norm", "LayerNorm"), oracle=_normed, cases=_rows,
             hint=both("keepdim=True; the variance is the mean of squares.", "keepdim=True；方差是平方的均值。"),
-            solution="c = x - x.mean(dim=1, keepdim=True)\nreturn c / torch.sqrt((c ** 2).mean(dim=1, keepdim=True) + 1e-5)",
+            solution="c = x - x.mean(dim=1, keepdim=True)\nreturn c / torch.sqrt((c ** 2).mean(dim=1, keepdim=True) "
+                     "+ 1e-5)",
             wrong=("return (x - x.mean(dim=1, keepdim=True)) / x.std(dim=1, keepdim=True)",
                    "c = x - x.mean(dim=0, keepdim=True)\n"
                    "return c / torch.sqrt((c ** 2).mean(dim=0, keepdim=True) + 1e-5)",
@@ -188,7 +195,8 @@ SHEET = (
             "def before(t):", without=("tril", "triu"), oracle=_before, cases=lambda random, size: (size,),
             hint=both("Row i sees column j where j <= i.", "第 i 行看得见 j <= i 的列。"),
             solution="k = torch.arange(t)\nreturn k[None] <= k[:, None]",
-            wrong=("k = torch.arange(t)\nreturn k[None] < k[:, None]", "k = torch.arange(t)\nreturn k[None] >= k[:, None]",
+            wrong=("k = torch.arange(t)\nreturn k[None] < k[:, None]", "k = torch.arange(t)\nreturn k[None] >= k[:, "
+                                                                       "None]",
                    "return torch.ones(t, t, dtype=torch.bool)")),
     fill_in("split_heads", both("x (T, D) for several heads: (heads, T, D / heads).",
                                 "把 x (T, D) 分给几个头：(heads, T, D / heads)。"),
@@ -198,22 +206,26 @@ SHEET = (
             solution="return x.reshape(len(x), heads, -1).transpose(0, 1)",
             wrong=("return x.reshape(heads, len(x), -1)", "return x.reshape(len(x), heads, -1)",
                    "return x.reshape(len(x), -1, heads).permute(2, 0, 1)")),
-    fill_in("hide", both("What the network sees of words (T): where chosen and kind < 0.8 it is 3 ([MASK]), where chosen and "
+    fill_in("hide", both("What the network sees of words (T): where chosen and kind < 0.8 it is 3 ([MASK]), where "
+                         "chosen and "
                          "kind in 0.8 to 0.9 the other word; all else stays.",
-                         "网络看到的词 (T)：chosen 且 kind < 0.8 处是 3（[MASK]），chosen 且 kind 在 0.8 到 0.9 之间处是 "
+                         "网络看到的词 (T)：chosen 且 kind < 0.8 处是 3（[MASK]），chosen 且 kind 在 0.8 到 0.9 之间"
+                         "处是 "
                          "other，其余不变。"),
             "def hide(words, chosen, kind, other):", oracle=_hidden, cases=_hiding,
             hint=both("torch.where twice, or masked_fill.", "两次 torch.where，或 masked_fill。"),
             solution="seen = words.masked_fill(chosen & (kind < 0.8), 3)\n"
                      "return torch.where(chosen & (kind >= 0.8) & (kind < 0.9), other, seen)",
             wrong=("return words.masked_fill(chosen, 3)", "return words.masked_fill(chosen & (kind < 0.8), 3)",
-                   "seen = words.masked_fill(chosen & (kind < 0.8), 3)\nreturn torch.where(chosen & (kind >= 0.8), other, "
+                   "seen = words.masked_fill(chosen & (kind < 0.8), 3)\nreturn torch.where(chosen & (kind >= 0.8), "
+                   "other, "
                    "seen)",
                    "seen = words.masked_fill(kind < 0.8, 3)\nreturn torch.where((kind >= 0.8) & (kind < 0.9), other, "
                    "seen)")),
     fill_in("masked_loss", both("The mean loss of logits (T, V) at the places (K) alone, where words (T) stood.",
                                 "只在 places (K) 处的平均损失：logits (T, V)，那里原来是 words (T)。"),
-            "def masked_loss(logits, words, places):", without=("cross_entropy", "nll_loss"), oracle=_loss, cases=_logits,
+            "def masked_loss(logits, words, places):", without=("cross_entropy", "nll_loss"), oracle=_loss,
+            cases=_logits,
             hint=both("Pick the rows, then minus the log of the softmax at the right word.",
                       "先挑出这些行，再取正确词处 log softmax 的相反数。"),
             solution="chances = torch.log_softmax(logits[places], dim=1)\n"
@@ -223,9 +235,11 @@ SHEET = (
                    "return -chances[torch.arange(len(places)), words[places]].sum() / len(words)",
                    "chances = torch.log_softmax(logits[places], dim=0)\n"
                    "return -chances[torch.arange(len(places)), words[places]].mean()")),
-    fill_in("pair", both("Two sentences (lists of numbers) as BERT reads them: [CLS] a [SEP] b [SEP], with [CLS] = 1 and "
+    fill_in("pair", both("Two sentences (lists of numbers) as BERT reads them: [CLS] a [SEP] b [SEP], with [CLS] = "
+                         "1 and "
                          "[SEP] = 2; and the segment of each, 0 up to the first [SEP], then 1.",
-                         "BERT 读的两句话（编号的列表）：[CLS] a [SEP] b [SEP]，[CLS] = 1，[SEP] = 2；以及每个位置的段号，到第一"
+                         "BERT 读的两句话（编号的列表）：[CLS] a [SEP] b [SEP]，[CLS] = 1，[SEP] = 2；以及每个位置的"
+                         "段号，到第一"
                          "个 [SEP] 为 0，之后为 1。"),
             "def pair(a, b):", oracle=_pair, cases=_sentences,
             hint=both("The first [SEP] still belongs to the first.", "第一个 [SEP] 仍属于第一句。"),
@@ -233,11 +247,14 @@ SHEET = (
             wrong=("return [1, *a, 2, *b, 2], [0] * (len(a) + 1) + [1] * (len(b) + 2)",
                    "return [1, *a, 2, *b], [0] * (len(a) + 2) + [1] * len(b)",
                    "return [1, *a, 2, 1, *b, 2], [0] * (len(a) + 2) + [1] * (len(b) + 2)")),
-    fill_in("nsp_ceiling", both("Half of the pairs follow each other and then have one theme; the others are drawn at random, "
+    fill_in("nsp_ceiling", both("Half of the pairs follow each other and then have one theme; the others are drawn "
+                                "at random, "
                                 "the themes with these shares (which add up to 1). How many can be told apart at best?",
-                                "一半句对前后相接、主题相同；另一半随机抽取，各主题的比例为 shares（和为 1）。最多能判对多少？"),
+                                "一半句对前后相接、主题相同；另一半随机抽取，各主题的比例为 shares（和为 1）。最多能"
+                                "判对多少？"),
             "def nsp_ceiling(shares):", oracle=_most, cases=_shares,
-            hint=both("Who says \"follows\" for equal themes errs where two random ones are equal: the sum of the squares.",
+            hint=both("Who says \"follows\" for equal themes errs where two random ones are equal: the sum of the "
+                      "squares.",
                       "主题相同就判“接续”，只在随机两句主题碰巧相同时出错：其概率是比例的平方和。"),
             solution="return 1 - sum(share ** 2 for share in shares) / 2",
             wrong=("return 1 - 1 / len(shares) / 2", "return 1 - sum(share ** 2 for share in shares)", "return 0.5")),

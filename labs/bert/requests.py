@@ -1,4 +1,4 @@
-"""Fine-tuning on SNIPS: the slots and the intent of a request, learned from few labelled ones, with pre-training and not."""
+"""Fine-tuning on SNIPS: the slots and the intent of a request, learned from few labels, with pre-training and not."""
 
 from __future__ import annotations
 
@@ -144,11 +144,13 @@ def show(run: Run, config: Config, row: Mapping[str, Any],
                           f"{100 * (means[1] - means[0]):+.1f}"])  # fmt: skip
             found[f"{kind}_gain/{count}"] = means[1] - means[0]
             found[f"{kind}/{count}"] = means[1]
-    heads = [both("what", "指标"), both("labelled sentences", "标注句数"), both("from scratch", "从零开始"), both("pre-trained", "预训练"),
-             both("gain", "提高")]  # fmt: skip
+    heads = [both("what", "指标"), both("labelled sentences", "标注句数"), both("from scratch", "从零开始"),
+             both("pre-trained", "预训练"), both("gain", "提高")]  # fmt: skip
     run.table("requests", heads, table, both(
-        f"On the test sentences, one figure for each draw of the labelled ones. From scratch means the best of what was "
-        f"tried: words outside the labelled sentences are <unk>, {100 * DROPPED:.0f} % of the words are dropped, and the "
+        f"On the test sentences, one figure for each draw of the labelled ones. From scratch means the best of what "
+        f"was "
+        f"tried: words outside the labelled sentences are <unk>, {100 * DROPPED:.0f} % of the words are dropped, "
+        f"and the "
         "learning rate is twice as high.",
         f"测试句上的结果，每次抽取标注句给出一个数。“从零开始”用的是试过的最好做法：标注句之外的词作 <unk>，随机丢弃 "
         f"{100 * DROPPED:.0f} % 的词，学习率高一倍。"))  # fmt: skip
@@ -170,7 +172,8 @@ def show(run: Run, config: Config, row: Mapping[str, Any],
     run.figure("requests", figure, both(
         "Left and middle: what pre-training is worth. Right: what a shorter one would have been worth, fine-tuned from "
         "where the same training stood (its learning rate had not fallen yet); dashed: from scratch.",
-        "左、中：预训练的价值。右：若预训练更短会怎样，即从同一次训练的中途（学习率尚未下降）开始微调；虚线：从零开始。"))  # fmt: skip
+        "左、中：预训练的价值。右：若预训练更短会怎样，即从同一次训练的中途（学习率尚未下降）开始微"
+        "调；虚线：从零开始。"))  # fmt: skip
     return found
 
 
@@ -193,9 +196,11 @@ def too_short(run: Run, row: Mapping[str, Any]) -> bool:
     """Whether the pre-training has learned too little to be compared; says so."""
     if row["seen"][-1] >= LEAST:
         return False
-    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: so short a one "
+    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: so short "
+                f"a one "
                 "is worth little or nothing in fine-tuning, so nothing is compared. Train for more steps.",
-                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调几乎没有益处，因此不作比"
+                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调几乎没有益"
+                f"处，因此不作比"
                 "较。请增加步数。")  # fmt: skip
     warn(str(note))
     run.note(note)

@@ -1,4 +1,4 @@
-"""Drawn scenes: speeches about one theme, which no speech names. What they are about can only be learned from company."""
+"""Drawn scenes: speeches about one theme, which no speech names; only the company of the words tells it."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ FRAMES = (
 SPEECHES = 6  # of a scene
 SHOWN = 3  # words of each theme that occur in labelled speeches
 
+
 class Labelled(NamedTuple):
     """Speeches with the number of their theme each."""
 
@@ -48,7 +49,7 @@ def draw(count: int, seed: int) -> list[list[list[str]]]:
 
 
 def labelled(seed: int, each: int = 4, tested: int = 50) -> tuple[Labelled, Labelled]:
-    """To learn from: `each` speeches of every theme, out of three of its words; to judge by: `tested`, out of the others.
+    """To learn from: `each` speeches of every theme, out of three of its words; to judge: `tested`, out of the others.
 
     Which three follows from the seed. No word of a theme is in both.
     """

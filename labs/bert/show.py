@@ -38,15 +38,18 @@ def texts(run: Run, config: Config, corpus: Corpus) -> None:
         follows = (both("yes", "是") if batch.follows[k] else both("no", "否")) if corpus.pairs else both("", "")
         rows.append([seen, ", ".join(words[n] for _, n in own), follows])
     sentences = sum(map(len, corpus.train))
-    heads = [both("what the network sees", "网络看到的"), both("what is asked", "要它答的"), both("follows", "是否接续")]
+    heads = [both("what the network sees", "网络看到的"), both("what is asked", "要它答的"),
+             both("follows", "是否接续")]  # fmt: skip
     run.table("texts", heads, rows, both(
-        f"The first texts of {sentences:,} sentences; {len(words):,} words and marks. ‹A word› in brackets was chosen too, "
+        f"The first texts of {sentences:,} sentences; {len(words):,} words and marks. ‹A word› in brackets was "
+        f"chosen too, "
         "and stays or was replaced by another.",
         f"共 {sentences:,} 句，这是最先的几条；词与标记共 {len(words):,} 个。‹尖括号›中的词也被选中，但保持不变或换成了"
         "别的词。"))  # fmt: skip
 
 
-NAMES = {"mlm": both("hidden words found, %", "被遮的词猜对，%"), "theme": both("their theme found, %", "其主题猜对，%"),
+NAMES = {"mlm": both("hidden words found, %", "被遮的词猜对，%"), "theme": both("their theme found, "
+                                                                                "%", "其主题猜对，%"),
          "nsp": both("pairs told apart, %", "句对判对，%")}  # fmt: skip
 
 
@@ -59,7 +62,8 @@ def pretrained(run: Run, corpus: Corpus, rows: Sequence[Row], most: float | None
     if most is not None:
         table.append([both("who knows all themes", "已知全部主题者"), "", "", "", "100.0", f"{100 * most:.1f}"])
     share = commonest(corpus)
-    table.append([both("always the commonest word", "总猜最常见的词"), "", "", f"{100 * share:.1f}", *([""] * (len(names) - 1))])
+    guessing = both("always the commonest word", "总猜最常见的词")
+    table.append([guessing, "", "", f"{100 * share:.1f}", *([""] * (len(names) - 1))])
     heads: list[Any] = [both("pre-training", "预训练"), both("steps", "步数"), both("seconds", "秒"),
                         *(NAMES[name] for name in names)]  # fmt: skip
     run.table("pretrained", heads, table, both(
@@ -68,8 +72,8 @@ def pretrained(run: Run, corpus: Corpus, rows: Sequence[Row], most: float | None
     figure, axes = plots.figure(1, len(names), width=3.6 * len(names) + 0.4, height=3.0)
     for axis, name in zip(axes[0], names):
         for row in rows:
-            axis.plot(row["at"], [100 * value for value in pretraining.curve(row, corpus, name)], marker="o", markersize=3,
-                      label=LABELS[row["name"]][0])  # fmt: skip
+            shares = [100 * value for value in pretraining.curve(row, corpus, name)]
+            axis.plot(row["at"], shares, marker="o", markersize=3, label=LABELS[row["name"]][0])
         level = {"mlm": share, "theme": 1 / len(scenes.NAMES), "nsp": 0.5}[name]
         axis.axhline(100 * level, color="#999999", linestyle=":", linewidth=1)
         if name == "nsp" and most is not None:
@@ -110,7 +114,7 @@ def by_place(network: Bert, corpus: Corpus, config: Config) -> list[float]:
     right: list[list[bool]] = [[] for _ in range(6)]
     for batch in pretraining.judge_texts(corpus, config):
         whole = batch.words.flatten().index_copy(0, batch.places, batch.hidden).reshape(batch.words.shape)
-        order = ((groups[whole] >= 0).long().cumsum(dim=1) - 1).flatten()[batch.places]
+        order = ((groups[whole] >= 0).to(torch.int64).cumsum(dim=1) - 1).flatten()[batch.places]
         found = network.guesses(network.encoder(batch.words, batch.segments).flatten(0, 1)[batch.places]).argmax(dim=1)
         for place, guess, word in zip(order.tolist(), groups[found].tolist(), groups[batch.hidden].tolist()):
             if word >= 0:
@@ -124,8 +128,8 @@ def places(run: Run, corpus: Corpus, config: Config, networks: Mapping[str, Bert
     axis, width = axes[0, 0], 0.8 / len(networks)
     for k, (name, network) in enumerate(networks.items()):
         shares = by_place(network, corpus, config)
-        axis.bar([n + (k - (len(networks) - 1) / 2) * width for n in range(6)], [100 * share for share in shares], width,
-                 label=LABELS[name][0])  # fmt: skip
+        where = [n + (k - (len(networks) - 1) / 2) * width for n in range(6)]
+        axis.bar(where, [100 * share for share in shares], width, label=LABELS[name][0])
     axis.axhline(100 / len(scenes.NAMES), color="#999999", linestyle=":", linewidth=1)
     axis.set_xticks(range(6))
     axis.set_xticklabels([f"{n}." for n in range(1, 7)])
@@ -135,10 +139,13 @@ def places(run: Run, corpus: Corpus, config: Config, networks: Mapping[str, Bert
     axis.legend(ncol=2, loc="upper center")
     figure.tight_layout()
     run.figure("places", figure, both(
-        "Read from left to right, the first theme word of a pair has nothing before it that tells, and where the second "
-        "sentence does not follow, neither has the fourth: they are guessed (dotted). Both ways, every word has others of "
+        "Read from left to right, the first theme word of a pair has nothing before it that tells, and where the "
+        "second "
+        "sentence does not follow, neither has the fourth: they are guessed (dotted). Both ways, every word has "
+        "others of "
         "its theme around it.",
-        "从左到右读时，一对句子里第一个主题词之前没有任何线索；若第二句并不接续，第四个也一样：只能猜（点线）。双向时，每"
+        "从左到右读时，一对句子里第一个主题词之前没有任何线索；若第二句并不接续，第四个也一样：只能猜（点线）。双向"
+        "时，每"
         "个词周围都有同主题的词。"))  # fmt: skip
 
 
@@ -185,7 +192,8 @@ def words_in_a_plane(run: Run, corpus: Corpus, before: Bert, after: Bert) -> flo
     run.figure("words", figure, both(
         "The vectors of the 48 theme words, in the plane in which they differ most. No speech names its theme: words "
         "that are hidden in the same company come together.",
-        "48 个主题词的向量，投到差异最大的平面上。没有一句台词说出主题：常在同样上下文里出现的词聚到了一起。"))  # fmt: skip
+        "48 个主题词的向量，投到差异最大的平面上。没有一句台词说出主题：常在同样上下文里出现的词聚到了一"
+        "起。"))  # fmt: skip
     return found[-1]
 
 
@@ -201,17 +209,19 @@ def tuned(run: Run, scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
     rows: list[list[Any]] = [[WAYS[way], *(f"{100 * score:.1f}" for score in own), f"{100 * sum(own) / len(own):.1f}"]
                              for way, own in scores.items()]  # fmt: skip
     draws = len(next(iter(scores.values())))
-    heads: list[Any] = [both("first weights", "初始权重"), *(both(f"draw {k + 1}", f"第 {k + 1} 次抽取") for k in range(draws)),
+    heads: list[Any] = [both("first weights", "初始权重"), *(both(f"draw {k + 1}", f"第 {k + 1} 次抽"
+                                                                                   f"取") for k in range(draws)),
                         both("mean", "平均")]  # fmt: skip
     chance = 100 / len(scenes.NAMES)
     run.table("tuned", heads, rows, both(
-        f"Speeches whose theme is found, %: learned from 24 labelled ones with three words of each theme, judged by 300 "
+        f"Speeches whose theme is found, %: learned from 24 labelled ones with three words of each theme, judged by "
+        f"300 "
         f"with the other five. Guessing: {chance:.1f} %.",
         f"主题判对的台词，%：学自 24 条有标签的台词（每个主题只出现三个词），用另外五个词的 300 条来评判。瞎猜为 "
         f"{chance:.1f} %。"))  # fmt: skip
     figure, axes = plots.figure(1, 1, width=6, height=3.0)
     axis = axes[0, 0]
-    for k, (way, own) in enumerate(scores.items()):
+    for k, own in enumerate(scores.values()):
         axis.bar(k, 100 * sum(own) / len(own), 0.6, color=plots.COLOURS[k], alpha=0.75)
         axis.scatter([k] * len(own), [100 * score for score in own], color="#333333", s=16, zorder=3)
     axis.axhline(chance, color="#999999", linestyle=":", linewidth=1)

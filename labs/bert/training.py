@@ -83,7 +83,7 @@ class Trainings:
         parts = {"network": network, "optimizer": optimizer, "losses": losses, "seen": seen, "at": at, "kept": kept}
         loop = Loop(self.run, training.steps, parts, saved=self.saved, facts=self.state, looks=training.looks,
                     offset=sum(row["steps"] for row in self.finished))  # fmt: skip
-        part, _, line = training.name.partition("/")
+        line = training.name.partition("/")[2]
         for step in loop:
             optimizer.param_groups[0]["lr"] = training.lr * rate(step, training.steps)
             terms = training.losses(network, step)
@@ -100,11 +100,18 @@ class Trainings:
                 at.append(loop.step)
                 if training.log:
                     loop.log(**{f"{name}/{line}": value for name, value in found.items()})
-                if training.snapshots and len(at) & (len(at) - 1) == 0:  # the first look, the second, fourth, eighth ...
+                if training.snapshots and len(at) & (len(at) - 1) == 0:  # the looks 1, 2, 4, 8, ...
                     kept.append(nn.utils.parameters_to_vector(network.parameters()).detach().cpu())
                 network.train()
-        row: dict[str, Any] = {"name": training.name, "steps": training.steps, "seconds": loop.seconds,
-                               "losses": list(losses), "seen": list(seen), "at": list(at), "kept": list(kept)}  # fmt: skip
+        row: dict[str, Any] = {
+            "name": training.name,
+            "steps": training.steps,
+            "seconds": loop.seconds,
+            "losses": list(losses),
+            "seen": list(seen),
+            "at": list(at),
+            "kept": list(kept),
+        }
         network.eval()
         if training.judge is None:
             row["weights"] = {name: value.cpu().clone() for name, value in network.state_dict().items()}

@@ -53,7 +53,10 @@ def test_a_claim_about_the_parts_holds(claim):
 
 def test_a_broken_attention_is_noticed(monkeypatch):
     monkeypatch.setattr(attention, "attend_fast", lambda q, k, v, allowed=None: attention.attend(q, k, v, allowed))
-    for broken in (lambda q, k, v, _=None: torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v, lambda q, k, v, _=None: v):
+    for broken in (
+        lambda q, k, v, _=None: torch.softmax(q @ k.transpose(-1, -2), dim=-1) @ v,
+        lambda q, k, v, _=None: v,
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(attention, "attend", broken)
             assert oracles.heads() > 1e-3 and oracles.layer() > 1e-3
@@ -252,7 +255,7 @@ def test_each_way_of_the_speed_computes_the_same_loss():
         batch = list(speed.batch(way._replace(padded_to=20), lengths, torch.Generator().manual_seed(3)))
         losses.append(float(speed.loss_of(made, way, *batch).detach()))
     assert max(losses) - min(losses) < 1e-5
-    words_, allowed, places, hidden = speed.batch(speed.WAYS[-1], [7, 7], torch.Generator().manual_seed(0))
+    words_, allowed, places, _ = speed.batch(speed.WAYS[-1], [7, 7], torch.Generator().manual_seed(0))
     assert words_.shape == (2, 7) and allowed is None and (words_.flatten()[places] == words.MASK).all()
 
 
@@ -268,7 +271,9 @@ def test_a_text_is_paragraphs_of_lines(tmp_path):
     path.write_bytes(b"\xef\xbb\xbf" + paragraphs(100).replace("\n", "\r\n").encode())
     made = corpus.of_text(path, "")
     assert made.name == "Mein Text" and len(made.train) == 95 and len(made.held) == 5 and made.pairs
-    assert {len(document) for document in made.train} == {3} and "line" in made.vocabulary and "word7" in made.vocabulary
+    assert (
+        {len(document) for document in made.train} == {3} and "line" in made.vocabulary and "word7" in made.vocabulary
+    )
     path.write_text(paragraphs(70) + "\n" + "one " * 150 + "\n", encoding="utf-8")
     assert max(len(sentence) for document in corpus.of_text(path, "").train for sentence in document) <= words.LONGEST
 
@@ -288,7 +293,9 @@ def test_a_huge_text_says_what_it_would_take(tmp_path, shared):
     with (tmp_path / "huge.txt").open("wb") as stream:
         stream.truncate(1 << 30)  # a gigabyte that takes no room
     status, output = run_here(lab, ["--text", str(tmp_path / "huge.txt")], shared, tmp_path)
-    assert status == 2 and "has 1,024 MB, of which one epoch takes about 5 hours" in output and "Traceback" not in output
+    assert (
+        status == 2 and "has 1,024 MB, of which one epoch takes about 5 hours" in output and "Traceback" not in output
+    )
 
 
 @pytest.mark.parametrize("options, said", [
