@@ -85,5 +85,5 @@ PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"part": "all", "steps": 120, "control": False, "tune_steps": 40, "repeats": 1},
     "snips": {"dataset": "snips", "width": 128, "batch_size": 64, "steps": 3000, "lr": 0.002, "hide": 0.2,
               "tune_steps": 400, "repeats": 1},
-    "plays": {"dataset": "shakespeare", "width": 128, "batch_size": 64, "steps": 2000, "lr": 0.002},
+    "plays": {"dataset": "shakespeare", "width": 128, "batch_size": 64, "steps": 1500, "lr": 0.002},
 }  # fmt: skip

@@ -185,8 +185,8 @@ CLAIMS = (
                          "两层、从左到右 = `nn.TransformerEncoder` 加到分数上的掩码"), layers),
     Claim("norm", both("LayerNorm by hand = `nn.LayerNorm`, values and gradients",
                        "手写 LayerNorm = `nn.LayerNorm`，值与梯度"), norm),
-    Claim("gelu", both("GELU with erf = `F.gelu`, values and gradients", "用 erf 写的 GELU = `F.gelu`，值与梯"
-                                                                         "度"), gelu),
+    Claim("gelu", both("GELU with erf = `F.gelu`, values and gradients",
+                       "用 erf 写的 GELU = `F.gelu`，值与梯度"), gelu),
     Claim("fused", both("three lines = `F.scaled_dot_product_attention` in float32, where PyTorch has it",
                         "三行 = `F.scaled_dot_product_attention`（float32，若 PyTorch 有）"), fused, 1e-6),
     Claim("future", both("from left to right, a change of a later word moves no earlier vector by a bit",

@@ -120,9 +120,8 @@ SHEET = (
             "[round(1000 * 0.15 * share) for share in (0.8, 0.1)]",
             hint=both("15 % are chosen; the rest is about those.", "选中 15 %，其余比例是对选中的词而言。"),
             wrong={"[800, 100]": both("These are shares of the chosen 15 %.", "这是被选中的 15 % 里的比例。"),
-                   "[150, 15]": both("Of the 150 that are chosen a fifth does not become [MASK].", "选中的 150 个里"
-                                                                                                   "有五分之一"
-                                                                                                "不变成 [MASK]。")}),
+                   "[150, 15]": both("Of the 150 that are chosen a fifth does not become [MASK].",
+                                     "选中的 150 个里有五分之一不变成 [MASK]。")}),
     predict("ignored", both("The loss of a network that always says 1, on labels of which half are 0: as it is, and "
                             "with "
                             "label 0 ignored.",
@@ -131,9 +130,8 @@ SHEET = (
             "[round(F.cross_entropy(logits, labels, ignore_index=k).item(), 1) for k in (-100, 0)]",
             hint=both("It is wrong by 18 logits in half of the cases. Then these are not looked at.",
                       "一半情形错了 18 个 logit；忽略之后，这一半就不看了。"),
-            wrong={"[9.0, 9.0]": both("Where label 0 is ignored, only what is right is counted.", "忽略标签 0 之"
-                                                                                                  "后，只剩答对"
-                                                                                                "的。"),
+            wrong={"[9.0, 9.0]": both("Where label 0 is ignored, only what is right is counted.",
+                                      "忽略标签 0 之后，只剩答对的。"),
                    "[0.0, 0.0]": both("As it is, half of the answers are wrong.", "正常情形下有一半答错。"),
                    "[18.0, 0.0]": both("It is a mean over right ones and wrong ones.", "要对答对的与答错的取平均。")}),
     predict("without_places", both("Attention without places: is the reversed sentence the same result, reversed?",
@@ -142,9 +140,8 @@ SHEET = (
             "see = lambda x: torch.softmax(x @ x.t() / 2, dim=1) @ x\n"
             "torch.allclose(see(x.flip(0)), see(x).flip(0), atol=1e-6)",
             hint=both("Which part of the formula knows where a word stands?", "公式里哪一处知道词在第几位？"),
-            wrong={"False": both("Nothing in it knows the order: hence the vectors of places.", "它完全不知道顺"
-                                                                                                "序，所以才要"
-                                                                                              "位置向量。"),
+            wrong={"False": both("Nothing in it knows the order: hence the vectors of places.",
+                                 "它完全不知道顺序，所以才要位置向量。"),
                    "'error'": both("All shapes fit.", "形状都对得上。")}),
     predict("second_row", both("What the second word looks at, from left to right, where all scores are equal.",
                                "从左到右、所有分数相等时，第二个词看什么。"),
@@ -167,8 +164,8 @@ SHEET = (
     fill_in("attend", both("Attention: q (T, d), k and v (S, d) and (S, e), to (T, e).",
                            "注意力：q (T, d)、k (S, d)、v (S, e)，得 (T, e)。"),
             "def attend(q, k, v):", without=("scaled_dot_product_attention",), oracle=attention.attend, cases=_queries,
-            hint=both("softmax(q kᵀ / √d) v; the softmax is over the keys.", "softmax(q kᵀ / √d) v；softmax 沿键的方"
-                                                                             "向。"),
+            hint=both("softmax(q kᵀ / √d) v; the softmax is over the keys.",
+                      "softmax(q kᵀ / √d) v；softmax 沿键的方向。"),
             solution="return torch.softmax(q @ k.t() / math.sqrt(q.shape[1]), dim=1) @ v",
             wrong=("return torch.softmax(q @ k.t(), dim=1) @ v",
                    "return torch.softmax(q @ k.t() / math.sqrt(q.shape[1]), dim=0) @ v",

@@ -48,8 +48,8 @@ def texts(run: Run, config: Config, corpus: Corpus) -> None:
         "别的词。"))  # fmt: skip
 
 
-NAMES = {"mlm": both("hidden words found, %", "被遮的词猜对，%"), "theme": both("their theme found, "
-                                                                                "%", "其主题猜对，%"),
+NAMES = {"mlm": both("hidden words found, %", "被遮的词猜对，%"), "theme": both("their theme found, %",
+                                                                                "其主题猜对，%"),
          "nsp": both("pairs told apart, %", "句对判对，%")}  # fmt: skip
 
 
@@ -209,8 +209,8 @@ def tuned(run: Run, scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
     rows: list[list[Any]] = [[WAYS[way], *(f"{100 * score:.1f}" for score in own), f"{100 * sum(own) / len(own):.1f}"]
                              for way, own in scores.items()]  # fmt: skip
     draws = len(next(iter(scores.values())))
-    heads: list[Any] = [both("first weights", "初始权重"), *(both(f"draw {k + 1}", f"第 {k + 1} 次抽"
-                                                                                   f"取") for k in range(draws)),
+    heads: list[Any] = [both("first weights", "初始权重"), *(both(f"draw {k + 1}",
+                                                                  f"第 {k + 1} 次抽取") for k in range(draws)),
                         both("mean", "平均")]  # fmt: skip
     chance = 100 / len(scenes.NAMES)
     run.table("tuned", heads, rows, both(
