@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Sequence
@@ -12,13 +11,14 @@ from labkit.base.errors import UserError
 from labkit.base.paths import shown
 from labkit.runs import iob, text
 from labs.bert import scenes
-from labs.bert.words import LONGEST, vocabulary
+from labs.bert.words import FIRST, LONGEST, vocabulary
 
 SCENES, HELD_SCENES = 2000, 100
 MOST_BYTES = 16 << 20  # of a text
 WORDS_A_SECOND = 10_000  # that a core trains on at width 128, about
-HELD = 0.05  # of a text's documents: they judge
+HELD, MOST_HELD = 20, 500  # every so many-th of a text's documents judges, at most so many
 LEAST = 200  # sentences of a text
+LEAST_WORDS = 20  # different ones
 MOST_LABELS = 1000
 
 
@@ -45,13 +45,20 @@ class Labels:
 class Corpus:
     """`train` and `held` hold documents of sentences of numbers; `pairs`: a document's sentences follow each other."""
 
-    name: str
     train: list[list[list[int]]]
     held: list[list[list[int]]]
     vocabulary: text.Vocabulary
     pairs: bool
     groups: list[int] | None = None  # the theme of each word, -1 for none
     labels: Labels | None = None
+
+
+def enough(known: text.Vocabulary, path: Path, at_least: int, again: str) -> None:
+    """Raises UserError for a vocabulary of hardly any words."""
+    if len(known) < FIRST + LEAST_WORDS:
+        raise UserError(f"{shown(path)} has {len(known) - FIRST} words that occur {at_least} times or more; "
+                        f"{LEAST_WORDS} "
+                        "are the least", again)  # fmt: skip
 
 
 def in_numbers(documents: Sequence[Sequence[Sequence[str]]], known: text.Vocabulary) -> list[list[list[int]]]:
@@ -64,7 +71,7 @@ def drawn(seed: int) -> Corpus:
     train, held = scenes.draw(SCENES, seed), scenes.draw(HELD_SCENES, 2**31)
     known = vocabulary([sentence for document in train for sentence in document])
     groups = [scenes.THEME_OF.get(word, -1) for word in known.words]
-    return Corpus("scenes", in_numbers(train, known), in_numbers(held, known), known, pairs=True, groups=groups)
+    return Corpus(in_numbers(train, known), in_numbers(held, known), known, pairs=True, groups=groups)
 
 
 def snips(folder: Path) -> Corpus:
@@ -76,9 +83,10 @@ def snips(folder: Path) -> Corpus:
         raise UserError(f"{shown(folder)} has {len(tags):,} tags and {len(intents):,} intents",
                         "./inv data snips --verify")  # fmt: skip
     known = vocabulary(parts[0].words, at_least=2)
+    enough(known, folder, 2, "./inv data snips --verify")
     train, held = (in_numbers([[words] for words in part.words], known) for part in parts[:2])
     labels = Labels(parts[0], parts[1], parts[2], ["O", *tags], intents)
-    return Corpus("snips", train, held, known, pairs=False, labels=labels)
+    return Corpus(train, held, known, pairs=False, labels=labels)
 
 
 def read_split(folder: Path) -> Labelled:
@@ -108,14 +116,14 @@ def of_text(path: Path, again: str, at_least: int = 3) -> Corpus:
         if not words:
             documents.append([])
         documents[-1] += [words[k : k + LONGEST] for k in range(0, len(words), LONGEST)]
-    documents = [document for document in documents if document]
-    sentences = sum(map(len, documents))
-    if sum(len(document) > 1 for document in documents) < 2 * int(1 / HELD) or sentences < LEAST:
-        raise UserError(f"{shown(path)} has {sentences:,} lines in {len(documents):,} paragraphs; {LEAST} lines in "
-                        f"{2 * int(1 / HELD)} paragraphs of two or more are the least", again)  # fmt: skip
-    every = int(1 / HELD)
-    train = [document for k, document in enumerate(documents) if k % every]
-    held = [document for k, document in enumerate(documents) if k % every == 0]
+    documents = [document for document in documents if len(document) > 1]
+    sentences, least = sum(map(len, documents)), 2 * HELD
+    if len(documents) < least or sentences < LEAST:
+        raise UserError(f"{shown(path)} has {sentences:,} lines in {len(documents):,} paragraphs of two or more; "
+                        f"{LEAST} "
+                        f"lines in {least} such paragraphs are the least", again)  # fmt: skip
+    train = [document for k, document in enumerate(documents) if k % HELD]
+    held = [document for k, document in enumerate(documents) if k % HELD == 0][:MOST_HELD]
     known = vocabulary([sentence for document in train for sentence in document], at_least)
-    return Corpus(re.sub(r"\W+", " ", path.stem).strip() or "text", in_numbers(train, known), in_numbers(held, known),
-                  known, pairs=True)  # fmt: skip
+    enough(known, path, at_least, again)
+    return Corpus(in_numbers(train, known), in_numbers(held, known), known, pairs=True)

@@ -61,7 +61,7 @@ def pretrain(config: Config, run: Run) -> dict[str, float]:
     show.texts(run, config, corpus)
     facts: dict[str, Any] = {"words": corpus.vocabulary.state()}
     trainings = Trainings(run, facts)
-    drawn = corpus.name == "scenes"
+    drawn = corpus.groups is not None
     wanted = [False, True] if config.control and drawn else [False]
     made = [pretraining.training(corpus, config, run.seed, run.device, one_way, LOOKS) for one_way in wanted]
     rows = [trainings.train(training) for training in made]
@@ -73,7 +73,7 @@ def pretrain(config: Config, run: Run) -> dict[str, float]:
     both_ways = networks["pretrain/both ways"]
     most = lessons.ceiling(*lessons.pairs_of(corpus, pretraining.JUDGED)) if drawn else None
     found = show.pretrained(run, corpus, rows, most)
-    show.neighbours(run, corpus, both_ways, corpus.name)
+    show.neighbours(run, corpus, both_ways, config.dataset or "")
     if drawn:
         if config.control:
             show.places(run, corpus, config, networks)

@@ -10,10 +10,11 @@ MARKS = ("[CLS]", "[SEP]", "[MASK]")  # in front of a text, after each sentence,
 CLS, SEP, MASK = 1, 2, 3  # their numbers; 0 is <unk>
 FIRST = 4  # number of the first word
 LONGEST = 60  # words of a sentence
+MOST_WORDS = 30_000  # as many as BERT's
 PLACES = 2 * LONGEST + 3  # of a pair of them with its marks
 
 
 def vocabulary(sentences: Sequence[Sequence[str]], at_least: int = 1) -> Vocabulary:
-    """The marks, then the words that occur so often, the most frequent first."""
+    """The marks, then the words that occur so often, the most frequent first and at most `MOST_WORDS`."""
     known = Vocabulary.of(sentences, at_least).words[1:]
-    return Vocabulary([*MARKS, *(word for word in known if word not in MARKS)])
+    return Vocabulary([*MARKS, *[word for word in known if word not in MARKS][:MOST_WORDS]])

@@ -270,7 +270,7 @@ def test_a_text_is_paragraphs_of_lines(tmp_path):
     path = tmp_path / "Mein Text.txt"
     path.write_bytes(b"\xef\xbb\xbf" + paragraphs(100).replace("\n", "\r\n").encode())
     made = corpus.of_text(path, "")
-    assert made.name == "Mein Text" and len(made.train) == 95 and len(made.held) == 5 and made.pairs
+    assert len(made.train) == 95 and len(made.held) == 5 and made.pairs and made.groups is None
     assert (
         {len(document) for document in made.train} == {3} and "line" in made.vocabulary and "word7" in made.vocabulary
     )
@@ -279,14 +279,23 @@ def test_a_text_is_paragraphs_of_lines(tmp_path):
 
 
 @pytest.mark.parametrize("content, said", [
-    (b"", "has 0 lines in 0 paragraphs"), (b"one line\n" * 500, "has 500 lines in 1 paragraphs; 200 lines in 40"),
-    (b"a line\n\n" * 500, "has 500 lines in 500 paragraphs"), ("北京\n".encode("gbk"), "not text in UTF-8: line 1"),
-    (b"a\0b", "holds a null character"), (b". \n\n" * 30, "has 30 lines in 30 paragraphs"),
+    (b"", "has 0 lines in 0 paragraphs"), (b"a\0b", "holds a null character"),
+    (b"one line\n" * 500, "has 500 lines in 1 paragraphs of two or more; 200 lines in 40 such paragraphs"),
+    (b"a line\n\n" * 500, "has 0 lines in 0 paragraphs"), ("北京\n".encode("gbk"), "not text in UTF-8: line 1"),
+    (b"one\ntwo\n\n" * 150, "has 2 words that occur 3 times or more; 20 are the least"),
 ])  # fmt: skip
 def test_a_text_that_is_none_or_too_short_is_one_sentence(content, said, tmp_path, shared):
     (tmp_path / "text.txt").write_bytes(content)
     status, output = run_here(lab, ["--text", str(tmp_path / "text.txt"), *TINY], shared, tmp_path)
     assert status == 2 and said in output and "Traceback" not in output, output
+
+
+def test_a_text_of_ones_own_is_pre_trained_on_and_asked(tmp_path, shared):
+    (tmp_path / "scenes.txt").write_text(paragraphs(100), encoding="utf-8")
+    status, said = run_here(lab, ["--text", str(tmp_path / "scenes.txt"), *TINY], shared, tmp_path)
+    assert status == 0 and "nsp" in said and "theme" not in said, said
+    status, said = run_here(lab, ["--predict", "word7 of [MASK] 2."], shared, tmp_path)
+    assert status == 0 and "word7 of " in said, said
 
 
 def test_a_huge_text_says_what_it_would_take(tmp_path, shared):
