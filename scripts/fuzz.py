@@ -264,6 +264,20 @@ def read_requests(path: Path, folder: Path) -> object:
     return corpus.read_split(folder, "snips")
 
 
+def lines_of_a_text(drawn: random.Random) -> bytes:
+    from labs.bert import corpus  # noqa: F401 - what it imports is no part of what a file costs
+
+    lines = ["\n".join(" ".join(drawn.choice(("play", "北京", "rain")) for _ in range(3)) for _ in range(4))
+             for _ in range(60)]  # fmt: skip
+    return "\n\n".join(lines).encode()
+
+
+def read_text(path: Path, folder: Path) -> object:
+    from labs.bert import corpus
+
+    return corpus.of_text(path, "")
+
+
 def read_image(path: Path, folder: Path) -> object:
     from labkit.data import image_files
 
@@ -326,6 +340,7 @@ READERS = {
     "row.csv": Reader(rows_of_houses, read_rows, "row.csv", needs="numpy"),
     "image": Reader(image, read_image, "a.png", needs="cv2"),
     "seq.in": Reader(words_of_requests, read_requests, "seq.in", needs="torch"),
+    "text": Reader(lines_of_a_text, read_text, "text.txt", needs="torch"),
 }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Sequence
@@ -12,7 +11,7 @@ import torch
 
 from labkit.base.errors import UserError
 from labkit.base.paths import shown
-from labkit.runs import text
+from labkit.runs import iob, text
 from labs.rnn import grammar
 from labs.rnn.grammar import Sentence
 from labs.rnn.training import NOTHING
@@ -61,27 +60,8 @@ def read(folder: Path, name: str) -> Corpus:
 
 
 def read_split(folder: Path, name: str) -> list[Sentence]:
-    """The sentences in `folder`: line by line, words in seq.in and as many tags in seq.out."""
-    again = f"./inv data {name} --verify"
-    lines, tag_lines = (text.read_lines(folder / file) for file in ("seq.in", "seq.out"))
-    if len(lines) != len(tag_lines):
-        raise UserError(f"{shown(folder)} has {len(lines):,} lines in seq.in and {len(tag_lines):,} in seq.out", again)
-    sentences = []
-    for number, (line, tag_line) in enumerate(zip(lines, tag_lines), start=1):
-        words, tags = line.split(), tag_line.split()
-        if len(words) != len(tags):
-            raise UserError(f"{shown(folder)}: line {number} has {len(words)} words and {len(tags)} tags", again)
-        wrong = [tag for tag in tags if not re.fullmatch(r"O|[BI]-\S{1,80}", tag)]
-        if wrong:
-            raise UserError(f"{shown(folder)}: line {number} has the tag {wrong[0][:40]!r}, and a tag is O, B-... or "
-                            "I-...", again)  # fmt: skip
-        if len(words) > LONGEST:
-            raise UserError(f"{shown(folder)}: line {number} has {len(words)} words, more than {LONGEST}", again)
-        if words:
-            sentences.append(Sentence(tuple(words), tuple(tags)))
-    if not sentences:
-        raise UserError(f"{shown(folder)} holds no sentence", again)
-    return sentences
+    """The sentences in `folder`. Raises UserError where the files are anything else, naming the line."""
+    return [Sentence(words, tags) for words, tags in iob.read_split(folder, name, LONGEST) if words]
 
 
 class Batches:

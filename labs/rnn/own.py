@@ -12,13 +12,13 @@ from labkit.base.errors import UserError
 from labkit.base.language import both
 from labkit.runs import text
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
+from labkit.runs.iob import spans
 from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labs.rnn import slots
 from labs.rnn.config import Config, kind_of
 from labs.rnn.corpus import LONGEST
 from labs.rnn.networks import Tagger
-from labs.rnn.scores import spans
 
 EXAMPLE = './inv lab rnn -- --predict "Leave Beijing on November 2nd"'
 

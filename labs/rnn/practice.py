@@ -9,9 +9,8 @@ import torch
 from torch import nn
 
 from labkit.base.language import both
-from labkit.runs import text
+from labkit.runs import iob, text
 from labkit.runs.practice.sheet import fill_in, predict
-from labs.rnn import scores
 
 SETUP = """
 import math
@@ -134,7 +133,7 @@ def _tags(random: np.random.RandomState, size: int) -> Any:
 
 
 def _spans(tags: list[str]) -> list[tuple[str, int, int]]:
-    return sorted((tuple(span) for span in scores.spans(tags)), key=lambda span: span[1])  # type: ignore[misc]
+    return sorted((tuple(span) for span in iob.spans(tags)), key=lambda span: span[1])  # type: ignore[misc]
 
 
 def _lengths(random: np.random.RandomState, size: int) -> Any:

@@ -10,13 +10,13 @@ import torch
 from labkit.base.console import say
 from labkit.base.language import Both, both
 from labkit.runs import plots, text
+from labkit.runs.iob import f1
 from labkit.runs.run import Run
 from labs.rnn import corpus as corpora
 from labs.rnn.config import Config, kind_of
 from labs.rnn.corpus import Batches, Corpus, guess
 from labs.rnn.grammar import Sentence
 from labs.rnn.networks import Tagger
-from labs.rnn.scores import f1
 from labs.rnn.training import Training
 
 EXAMPLES = ("Arrive Beijing on November 2nd", "Leave Beijing on November 2nd", "Beijing departure on November 2nd",

@@ -12,7 +12,7 @@ from torch import nn
 
 from labkit.base.errors import UserError
 from labkit.data import samples
-from labkit.runs import compat
+from labkit.runs import compat, iob
 from labs.rnn import (
     cells,
     characters,
@@ -25,7 +25,6 @@ from labs.rnn import (
     networks,
     oracles,
     own,
-    scores,
     training,
 )
 
@@ -103,10 +102,10 @@ def test_names_of_networks(name):
 
 def test_slots_are_counted_whole():
     tags = ["O", "B-to", "I-to", "B-to", "O", "I-date", "I-date", "B-from", "I-to"]
-    assert scores.spans(tags) == {("to", 1, 3), ("to", 3, 4), ("date", 5, 7), ("from", 7, 8), ("to", 8, 9)}
-    assert scores.spans([]) == set()
+    assert iob.spans(tags) == {("to", 1, 3), ("to", 3, 4), ("date", 5, 7), ("from", 7, 8), ("to", 8, 9)}
+    assert iob.spans([]) == set()
     true, guessed = [["B-to", "I-to", "O", "B-from"]], [["B-to", "O", "O", "B-from"]]
-    assert scores.f1(true, guessed) == 0.5 and scores.f1(true, true) == 1 and scores.f1([["O"]], [["O"]]) == 0
+    assert iob.f1(true, guessed) == 0.5 and iob.f1(true, true) == 1 and iob.f1([["O"]], [["O"]]) == 0
 
 
 def test_words_and_tags_of_a_drawn_sentence_belong_together():
@@ -115,7 +114,7 @@ def test_words_and_tags_of_a_drawn_sentence_belong_together():
         cities = {" ".join(grammar.text.words(city)) for every in names.values() for city in every}
         for sentence in grammar.draw(400, 3, new_cities=new, new_templates=not new):
             assert len(sentence.words) == len(sentence.tags) and sentence.kind in grammar.KINDS
-            for slot, first, behind in scores.spans(sentence.tags):
+            for slot, first, behind in iob.spans(sentence.tags):
                 assert slot == "date" or " ".join(sentence.words[first:behind]) in cities
     assert grammar.draw(50, 7) == grammar.draw(50, 7) != grammar.draw(50, 8)
 
