@@ -114,10 +114,10 @@ def sources() -> torch.Tensor:
     return torch.randint(WORDS, (S, N), generator=torch.Generator().manual_seed(1))
 
 
-def targets() -> list[torch.Tensor]:
+def targets() -> list[list[int]]:
     """Answers of different lengths."""
     random = torch.Generator().manual_seed(2)
-    return [torch.cat([torch.randint(2, SAID, (2 + 2 * n,), generator=random), torch.tensor([END])]) for n in range(N)]
+    return [[*torch.randint(2, SAID, (2 + 2 * n,), generator=random).tolist(), END] for n in range(N)]
 
 
 def word_by_word() -> float:

@@ -132,8 +132,8 @@ class Batches:
     """Training batches: step k has the same pairs whenever it is asked for."""
 
     def __init__(self, corpus: Corpus, size: int, seed: int) -> None:
-        self.sources = [torch.tensor(corpus.known.numbers(pair.source)) for pair in corpus.train]
-        self.targets = [torch.tensor([*corpus.said.numbers(pair.target), END]) for pair in corpus.train]
+        self.sources = [corpus.known.numbers(pair.source) for pair in corpus.train]
+        self.targets = [[*corpus.said.numbers(pair.target), END] for pair in corpus.train]
         # Answers of about one length together, so that little is padded: up to 4, 6, 8, 11, 16, 23, ... words.
         roughly = [int(2 * math.log2(len(target))) for target in self.targets]
         lengths = list(zip(map(len, self.sources), roughly))
@@ -143,16 +143,15 @@ class Batches:
         """Sources (S, N) of one length; answers (T, N) as the decoder is given them, and as it should say them."""
         rows = self.order[step].tolist()
         given, wanted = in_columns([self.targets[k] for k in rows])
-        return torch.stack([self.sources[k] for k in rows], dim=1), given, wanted
+        return torch.tensor([self.sources[k] for k in rows]).t(), given, wanted
 
 
-def in_columns(targets: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+def in_columns(targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
     """Answers of any length, each with END behind it: (T, N) shifted by one with END in front, and as they are.
 
     What is behind a shorter answer is NOTHING, which no loss counts; the decoder may be given anything there.
     """
-    wanted = torch.full((max(map(len, targets)), len(targets)), NOTHING, dtype=torch.int64)
-    for column, target in enumerate(targets):
-        wanted[: len(target), column] = target
+    longest = max(map(len, targets))
+    wanted = torch.tensor([[*target, *[NOTHING] * (longest - len(target))] for target in targets]).t()
     given = torch.cat([torch.full_like(wanted[:1], END), wanted[:-1]])
     return given.clamp(min=0), wanted

@@ -25,10 +25,9 @@ class Pair(NamedTuple):
 
 def strings(count: int, seed: int, longest: int = LONGEST) -> list[Pair]:
     """Drawn letters of each length equally often, and the same letters backwards."""
-    random, made = np.random.RandomState(seed), []
-    for number in range(count):
-        length = SHORTEST + number % (longest - SHORTEST + 1)
-        letters = tuple(LETTERS[k] for k in random.randint(0, len(LETTERS), length))
+    drawn, made = np.random.RandomState(seed).randint(0, len(LETTERS), (count, longest)).tolist(), []
+    for number, row in enumerate(drawn):
+        letters = tuple(LETTERS[k] for k in row[: SHORTEST + number % (longest - SHORTEST + 1)])
         made.append(Pair(letters, letters[::-1]))
     return made
 

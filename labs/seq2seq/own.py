@@ -51,28 +51,28 @@ def trained(config: Config) -> Trained:
         raise UserError(f"--predict: the task {config.task} has no answer", f"{EXAMPLE} --task translation")
     chosen = config.checkpoint or newest(config.task)
     saved = load_checkpoint(str(chosen), "seq2seq", {})
+    networks: dict[str, Seq2Seq] = {}
     try:
         had, state = from_record(Config, saved["config"]), saved["state"]
-        there = [task for task in TASKS if task in state and any(row["name"].startswith(f"{task}/")
-                                                                 for row in state["finished"])]  # fmt: skip
+        there = [task for task in TASKS if any(row["name"].startswith(f"{task}/") for row in state["finished"])]
         task = config.task or (there or [""])[-1]
-        if task not in there:
-            raise UserError(f"{chosen} holds no network for {config.task or 'any task'}",
-                            f"./inv lab seq2seq -- --task {config.task or 'translation'}")  # fmt: skip
-        known, said = (Vocabulary.from_state(state[task][name]) for name in ("known", "said"))
-        if said.words[1:2] != [MARK]:
-            raise ValueError("it holds no vocabulary")
-        networks = {}
-        for row in state["finished"]:
-            own, _, name = row["name"].partition("/")
-            if own == task:
-                networks[name] = Seq2Seq(len(known), len(said), had.kinds[name], had.sizes(task))
-                networks[name].load_state_dict(row["weights"])
-    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+        if task in there:
+            known, said = (Vocabulary.from_state(state[task][name]) for name in ("known", "said"))
+            if said.words[1:2] != [MARK]:
+                raise ValueError("it holds no vocabulary")
+            for row in state["finished"]:
+                own, _, name = row["name"].partition("/")
+                if own == task:
+                    networks[name] = Seq2Seq(len(known), len(said), had.kinds[name], had.sizes(task))
+                    networks[name].load_state_dict(row["weights"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, UserError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
         if isinstance(error, RuntimeError):
             reason = "its weights do not fit its vocabulary and options"
         raise UserError(f"{chosen} does not fit this version of the lab: {reason}", "./inv lab seq2seq") from None
+    if not networks:
+        raise UserError(f"{chosen} holds no network for {config.task or 'any task'}",
+                        f"./inv lab seq2seq -- --task {config.task or 'translation'}")  # fmt: skip
     return Trained(task, networks, known, said, str(chosen))
 
 

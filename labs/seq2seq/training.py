@@ -19,7 +19,7 @@ from labs.seq2seq.config import Kind, Sizes
 from labs.seq2seq.corpus import NOTHING, Batches, Corpus
 from labs.seq2seq.networks import Seq2Seq
 
-LOOKS, LOOKED_AT = 8, 200  # times at which a network is judged while it trains, and by how many sources
+LOOKS, LOOKED_AT = 6, 100  # times at which a network is judged while it trains, and by how many sources
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
