@@ -39,7 +39,7 @@ class Sizes(NamedTuple):
 
 
 DEFAULTS = {
-    "reversal": Sizes(1000, 64, 64, 128, 0.003),
+    "reversal": Sizes(700, 64, 64, 128, 0.003),
     "dates": Sizes(400, 64, 64, 128, 0.003),
     "translation": Sizes(3000, 40, 128, 256, 0.002),
 }

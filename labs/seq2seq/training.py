@@ -19,7 +19,7 @@ from labs.seq2seq.config import Kind, Sizes
 from labs.seq2seq.corpus import NOTHING, Batches, Corpus
 from labs.seq2seq.networks import Seq2Seq
 
-LOOKS, LOOKED_AT = 6, 100  # times at which a network is judged while it trains, and by how many sources
+LOOKS, LOOKED_AT = 8, 100  # most times at which a network is judged while it trains, and by how many sources
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
 
 
@@ -102,7 +102,7 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
     at: list[int] = []
     looking: list[float] = []  # seconds of each look, which is no training
     parts = {"network": network, "optimizer": optimizer, "judged": judged, "at": at, "looking": looking}
-    loop = Loop(run, sizes.steps, parts, saved=saved, facts=facts, looks=LOOKS,
+    loop = Loop(run, sizes.steps, parts, saved=saved, facts=facts, looks=max(1, min(LOOKS, sizes.steps // 50)),
                 offset=sum(row["steps"] for row in facts["finished"]))  # fmt: skip
     for step in loop:
         network.train()
