@@ -117,7 +117,7 @@ def show_lengths(run: Run, corpus: Corpus, given: Mapping[str, Sequence[Answer]]
         beyond = [k for k, (low, _) in enumerate(groups) if low > TRAINED[task]]
         if beyond:
             axis.axvspan(beyond[0] - 0.5, beyond[-1] + 0.3, color="#eeeeee", zorder=0)
-            axis.text(beyond[0] - 0.4, 0.98, "longer than\nin training", fontsize=8, va="top",
+            axis.text(beyond[0] - 0.4, 0.4, "longer than\nin training", fontsize=8, va="top",
                       transform=axis.get_xaxis_transform())  # fmt: skip
     axes[0, 1].legend()
     figure.tight_layout()
