@@ -201,16 +201,19 @@ CLAIMS = (
     Claim("additive", both("additive attention = the formulas in loops", "加性注意力 = 按公式逐个数循环"), additive),
     Claim("einsum", both("dot attention = two einsums, values and gradients", "点积注意力 = 两个 einsum，值与梯度"),
           einsum),
-    Claim("one-hot", both("weight 1 at one word: the context is its state", "权重全在一个词上：c 就是它的状态"), one_hot),
+    Claim("one-hot", both("weight 1 at one word: the context is its state", "权重全在一个词上：c 就是它的状态"),
+          one_hot),
     Claim("word by word", both("the decoder in one call = word by word, 4 attentions x 3 contexts",
                                "解码器一次算完 = 逐词计算，4 种注意力 × 3 种 c"), word_by_word),
     Claim("padding", both("the loss of a padded batch = of its sentences one by one, and the gradient",
                           "填充后的 batch 的损失 = 逐句计算的损失，梯度也相等"), padding),
-    Claim("narrow beam", both("beam search of width 1 = greedy; answers that differ", "宽度 1 的束搜索 = 贪心；不同的答案数"),
+    Claim("narrow beam", both("beam search of width 1 = greedy; answers that differ", "宽度 1 的束搜索 = 贪心；不同的"
+                                                                                      "答案数"),
           narrow_beam),
     Claim("wide beam", both("a beam that keeps everything = trying every answer", "什么都保留的束搜索 = 试遍所有答案"),
           wide_beam),
-    Claim("memory", both("sentences of a batch named again = read again", "取出 batch 中的句子 = 重新读它们"), repeated),
+    Claim("memory", both("sentences of a batch named again = read again", "取出 batch 中的句子 = 重新读它们"),
+          repeated),
 )  # fmt: skip
 
 

@@ -57,7 +57,8 @@ class Config:
                                              "additive"))  # fmt: skip
     context: str = option("projected", both("c from the encoder, one or several joined by commas: its last state, that "
                                             "projected, the mean of all",
-                                            "编码器给出的 c，可用逗号并列几种：last 最后的状态、projected 再作变换、mean "
+                                            "编码器给出的 c，可用逗号并列几种：last 最后的状态、projected 再作变换、"
+                                            "mean "
                                             "所有状态的平均"))  # fmt: skip
     pairs: str | None = option(None, both("pairs of yours to translate, a file: source, tab, target in each line",
                                           "用你自己的句对训练：文件，每行为原文、制表符、译文"), path=True)  # fmt: skip
@@ -66,7 +67,8 @@ class Config:
                             at_least=0)  # fmt: skip
     beam: int = option(5, both("beginnings that the search keeps; 1 takes the likeliest word each time",
                                "束搜索保留的开头数；1 即每步取最可能的词"), at_least=1)  # fmt: skip
-    steps: int | None = option(None, both("steps of each network (default: by the task)", "每个网络的训练步数（默认随任务）"),
+    steps: int | None = option(None, both("steps of each network (default: by the task)", "每个网络的训练步数（默认随"
+                                                                                          "任务）"),
                                at_least=1)  # fmt: skip
     batch_size: int | None = option(None, both("sentences of one source length in a step (default: by the task)",
                                                "每步的句数，原文等长（默认随任务）"), at_least=1)  # fmt: skip
@@ -74,7 +76,8 @@ class Config:
                                at_least=1)  # fmt: skip
     hidden: int | None = option(None, both("units of the decoder, twice those of each direction of the encoder "
                                            "(default: by the task)",
-                                           "解码器的隐藏单元数，编码器每个方向为其一半（默认随任务）"), at_least=2)  # fmt: skip
+                                           "解码器的隐藏单元数，编码器每个方向为其一半（默认随任务）"),
+                               at_least=2)  # fmt: skip
     lr: float | None = option(None, both("highest learning rate of Adam (default: by the task)",
                                          "Adam 的最高学习率（默认随任务）"), above=0)  # fmt: skip
     clip: float = option(1.0, both("length that no gradient exceeds", "梯度裁剪：梯度长度的上限"), above=0)
@@ -82,7 +85,8 @@ class Config:
                                       "dropout 比例，只用于翻译"), at_least=0)  # fmt: skip
     smoothing: float = option(0.1, both("label smoothing in translation", "标签平滑，只用于翻译"), at_least=0)
     predict: str | None = option(None, both("a sentence, string or date of yours for the trained networks",
-                                            "给出你自己的句子、字符串或日期，让训练好的网络回答"), instead=True)  # fmt: skip
+                                            "给出你自己的句子、字符串或日期，让训练好的网络回答"),
+                                 instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the networks for --predict: a run or a file (default: the latest "
                                                "finished run)",
                                                "--predict 用的网络：run 或文件（默认最近完成的实验）"),
@@ -124,8 +128,8 @@ class Config:
         own = DEFAULTS[task]
         if task == "translation":
             own = own._replace(dropout=self.dropout, smoothing=self.smoothing)
-        typed = {"steps": self.steps, "batch": self.batch_size, "embed": self.embed, "hidden": self.hidden,
-                 "lr": self.lr}  # fmt: skip
+        typed: dict[str, Any] = {"steps": self.steps, "batch": self.batch_size, "embed": self.embed,
+                                 "hidden": self.hidden, "lr": self.lr}  # fmt: skip
         return own._replace(**{name: value for name, value in typed.items() if value is not None})
 
 

@@ -38,7 +38,8 @@ def greedy(network: Seq2Seq, source: torch.Tensor) -> tuple[torch.Tensor, Any]:
     """Sources (S, N) of one length to answers (T, N), END behind each, and weights (N, T, S) or None."""
     memory = network.encode(source)
     state, given = memory.context, torch.full_like(source[:1], END)
-    said, weights = [], []
+    said: list[torch.Tensor] = []
+    weights: list[Any] = []
     ended = torch.zeros(source.shape[1], dtype=torch.bool, device=source.device)
     while len(said) < most_words(len(source)) and not bool(ended.all()):
         logits, state, looked = network.decode(given, memory, state)

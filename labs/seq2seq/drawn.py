@@ -1,4 +1,4 @@
-"""Two tasks that are drawn: strings to turn round, and dates as people write them, in English and Chinese, to one form."""
+"""Two tasks that are drawn: strings to turn round, and dates as people write them in two languages, to one form."""
 
 from __future__ import annotations
 

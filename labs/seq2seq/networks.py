@@ -27,7 +27,7 @@ class Memory(NamedTuple):
 
 
 class Seq2Seq(nn.Module):
-    """Sources int64 (S, N) and what the decoder is given, int64 (T, N), to logits (T, N, V) of the words after those."""
+    """Sources int64 (S, N) and what the decoder is given, int64 (T, N), to logits (T, N, V) of what follows."""
 
     def __init__(self, source_words: int, target_words: int, kind: Kind, sizes: Sizes) -> None:
         super().__init__()

@@ -103,7 +103,7 @@ def drawn(source: Sequence[str], answer: Answer) -> list[str]:
     left = max(3, *(width(word) for word in answer.words)) if answer.words else 3
     lines = [" " * left + "  " + " ".join(source)]
     for word, row in zip([*answer.words, "end"], answer.weights.tolist()):
-        cells = [padded(SHADES[min(4, int(5 * weight))] * width(name), width(name)) for weight, name in zip(row, source)]
+        cells = [SHADES[min(4, int(5 * weight))] * width(name) for weight, name in zip(row, source)]
         place = max(range(len(row)), key=row.__getitem__)
         lines.append(f"{padded(word, left)}  {' '.join(cells)}  {source[place]} {row[place]:.0%}")
     return lines

@@ -166,7 +166,8 @@ SHEET = (
             hint=both("The outputs are both directions side by side; h has a row for each.",
                       "输出是两个方向并排；h 每个方向一行。"),
             wrong={"[[7, 3, 8], [1, 3, 8], [3, 8]]": both("h has a row for each direction.", "h 每个方向一行。"),
-                   "[[7, 3, 4], [2, 3, 4], [3, 8]]": both("Both directions stand side by side: 8.", "两个方向并排：8。")}),
+                   "[[7, 3, 4], [2, 3, 4], [3, 8]]": both("Both directions stand side by side: 8.",
+                                                         "两个方向并排：8。")}),
     predict("score_shape", both("5 places of the answer ask 7 words of the source, 2 sentences: the scores.",
                                 "答案的 5 个位置询问原文的 7 个词，共 2 句：得分的形状。"),
             "queries, memory = torch.zeros(5, 2, 6), torch.zeros(7, 2, 6)\n"
@@ -187,7 +188,8 @@ SHEET = (
             hint=both("e to the 10 against 1.", "e 的 10 次方比 1。"),
             wrong={"0.731": both("That is without the factor.", "那是没有放大的情形。"),
                    "0.667": both("Softmax takes exponentials, not shares.", "softmax 取的是指数，不是比例。")}),
-    predict("two_means", both("A sentence of one word with loss 3, one of three words with loss 1 each: the mean over words, "
+    predict("two_means", both("A sentence of one word with loss 3, one of three words with loss 1 each: the mean "
+                              "over words, "
                               "and over sentences.",
                               "一句一个词、损失 3；一句三个词、损失各 1：按词平均与按句平均。"),
             "losses = [torch.tensor([3.0]), torch.tensor([1.0, 1.0, 1.0])]\n"
@@ -200,11 +202,14 @@ SHEET = (
                             "译文 3 个词、参考 6 个词时，BLEU 还剩多少（比例）。"),
             "round(math.exp(min(0.0, 1 - 6 / 3)), 3)",
             hint=both("e to the -1.", "e 的 -1 次方。"),
-            wrong={"0.5": both("It falls exponentially with wanted / said - 1.", "它随 参考长度/译文长度 − 1 指数下降。"),
+            wrong={"0.5": both("It falls exponentially with wanted / said - 1.", "它随 参考长度/译文长度 − 1 指数下降"
+                                                                                 "。"),
                    "1.0": both("Only answers that are long enough keep everything.", "够长的译文才不受罚。")}),
-    fill_in("given_and_wanted", both("What the decoder is given and what it should say, of a target (a list of numbers): `end` "
+    fill_in("given_and_wanted", both("What the decoder is given and what it should say, of a target (a list of "
+                                     "numbers): `end` "
                                      "begins the one and ends the other.",
-                                     "由目标（数的列表）得到解码器的输入和应说的词：前者以 end 开头，后者以 end 结尾。"),
+                                     "由目标（数的列表）得到解码器的输入和应说的词：前者以 end 开头，"
+                                     "后者以 end 结尾。"),
             "def given_and_wanted(target, end):", oracle=lambda target, end: ([end, *target], [*target, end]),
             cases=_sentence, hint=both("The same list, shifted by one.", "同一个列表，错开一位。"),
             solution="return [end, *target], [*target, end]",
@@ -214,7 +219,8 @@ SHEET = (
                             "把长短不一的目标排成 int64 张量 (T, N)，空处填 nothing。"),
             "def columns(targets, nothing):", without=("pad_sequence",), oracle=_columns,
             cases=lambda random, size: (_sentences(random, size), -1),
-            hint=both("torch.full with the longest length, then column by column.", "按最长的长度 torch.full，再逐列填。"),
+            hint=both("torch.full with the longest length, then column by column.", "按最长的长度 torch.full，再逐列"
+                                                                                    "填。"),
             solution="table = torch.full((max(map(len, targets)), len(targets)), nothing, dtype=torch.int64)\n"
                      "for n, target in enumerate(targets):\n    table[: len(target), n] = torch.tensor(target)\n"
                      "return table",
@@ -238,18 +244,23 @@ SHEET = (
                    "logs = torch.log_softmax(logits, dim=2)\nthere = (wanted >= 0).double()\n"
                    "own = logs.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0] * there\n"
                    "return -(own.sum(dim=0) / there.sum(dim=0)).mean()")),
-    fill_in("dot_scores", both("The scalar product of each query (T, N, H) with each state of memory (S, N, H): (N, T, S).",
+    fill_in("dot_scores", both("The scalar product of each query (T, N, H) with each state of memory (S, N, H): (N, "
+                               "T, S).",
                                "每个 query (T, N, H) 与 memory (S, N, H) 中每个状态的点积：(N, T, S)。"),
             "def dot_scores(queries, memory):", without=("einsum",),
             oracle=lambda queries, memory: torch.einsum("tnh,snh->nts", queries, memory), cases=_queries,
             hint=both("Bring N to the front of both, then @.", "把 N 移到最前面，再用 @。"),
             solution="return queries.transpose(0, 1) @ memory.permute(1, 2, 0)",
-            wrong=("return queries @ memory.permute(1, 2, 0)", "return memory.transpose(0, 1) @ queries.permute(1, 2, 0)",
+            wrong=("return queries @ memory.permute(1, 2, 0)", "return memory.transpose(0, 1) @ queries.permute(1, "
+                                                               "2, 0)",
                    "return queries.transpose(0, 1) @ memory.permute(1, 2, 0) / queries.shape[2] ** 0.5")),
-    fill_in("additive_scores", both("v tanh(W q + U m) for each query and each state of memory: (N, T, S). W and U are (A, H).",
-                                    "对每个 query 与 memory 的每个状态求 v tanh(W q + U m)：(N, T, S)。W、U 为 (A, H)。"),
+    fill_in("additive_scores", both("v tanh(W q + U m) for each query and each state of memory: (N, T, S). W and U "
+                                    "are (A, H).",
+                                    "对每个 query 与 memory 的每个状态求 v tanh(W q + U m)：(N, T, S)。W、U 为 (A, "
+                                    "H)。"),
             "def additive_scores(queries, memory, W, U, v):", oracle=_additive_scores, cases=_additive, tolerance=1e-9,
-            hint=both("Make (N, T, 1, A) and (N, 1, S, A); their sum broadcasts.", "做出 (N, T, 1, A) 与 (N, 1, S, A)，相加时"
+            hint=both("Make (N, T, 1, A) and (N, 1, S, A); their sum broadcasts.", "做出 (N, T, 1, A) 与 (N, 1, S, "
+                                                                                   "A)，相加时"
                                                                             "广播。"),
             solution="q = (queries @ W.t()).transpose(0, 1)[:, :, None]\n"
                      "m = (memory @ U.t()).transpose(0, 1)[:, None]\nreturn torch.tanh(q + m) @ v",
@@ -257,11 +268,13 @@ SHEET = (
                    "m = (memory @ U.t()).transpose(0, 1)[:, None]\nreturn (q + m) @ v",
                    "q = (queries @ W.t()).transpose(0, 1)[:, None]\n"
                    "m = (memory @ U.t()).transpose(0, 1)[:, :, None]\nreturn torch.tanh(q + m) @ v")),
-    fill_in("masked_softmax", both("Weights of scores (N, T, S), where source n has lengths[n] words and the rest is padding: "
+    fill_in("masked_softmax", both("Weights of scores (N, T, S), where source n has lengths[n] words and the rest is "
+                                   "padding: "
                                    "that gets 0.",
                                    "scores (N, T, S) 的权重；第 n 句原文有 lengths[n] 个词，其余是填充，权重为 0。"),
             "def masked_softmax(scores, lengths):", oracle=_masked, cases=_lengths,
-            hint=both("Fill with -inf before the softmax, not with 0 after it.", "在 softmax 之前填 −inf，而不是之后填 0。"),
+            hint=both("Fill with -inf before the softmax, not with 0 after it.", "在 softmax 之前填 −inf，而不是之后"
+                                                                                 "填 0。"),
             solution="padding = torch.arange(scores.shape[2])[None] >= lengths[:, None]\n"
                      "return torch.softmax(scores.masked_fill(padding[:, None], -float('inf')), dim=2)",
             wrong=("padding = torch.arange(scores.shape[2])[None] >= lengths[:, None]\n"
@@ -278,9 +291,11 @@ SHEET = (
             solution="return (weights @ memory.transpose(0, 1)).transpose(0, 1)",
             wrong=("return weights @ memory.transpose(0, 1)",
                    "return memory.mean(dim=0)[None].expand(weights.shape[1], -1, -1)")),
-    fill_in("mean_context", both("The mean state of each source: states (S, N, H), of which lengths[n] are words and the rest is "
+    fill_in("mean_context", both("The mean state of each source: states (S, N, H), of which lengths[n] are words and "
+                                 "the rest is "
                                  "padding: (N, H).",
-                                 "每句原文状态的平均：states (S, N, H)，前 lengths[n] 个是词，其余是填充；结果 (N, H)。"),
+                                 "每句原文状态的平均：states (S, N, H)，前 lengths[n] 个是词，其余是填充；结果 (N, "
+                                 "H)。"),
             "def mean_context(states, lengths):", oracle=_mean, cases=_states,
             hint=both("Divide by the words, not by S.", "除以词数，而不是 S。"),
             solution="there = (torch.arange(len(states))[:, None] < lengths[None]).to(states)\n"
@@ -289,9 +304,11 @@ SHEET = (
                    "there = (torch.arange(len(states))[:, None] < lengths[None]).to(states)\n"
                    "return (states * there[:, :, None]).mean(dim=0)",
                    "return states.sum(dim=0) / lengths[:, None].to(states)")),
-    fill_in("greedy", both("Say words greedily: table[word] has the scores of what follows. Begin after `end`, stop before it is "
+    fill_in("greedy", both("Say words greedily: table[word] has the scores of what follows. Begin after `end`, stop "
+                           "before it is "
                            "said, or at `most` words; a list.",
-                           "贪心地说词：table[word] 是下一个词的得分。从 end 之后开始，说到 end 之前或满 most 个词为止；返回列表。"),
+                           "贪心地说词：table[word] 是下一个词的得分。从 end 之后开始，说到 end 之前或满 most 个词为"
+                           "止；返回列表。"),
             "def greedy(table, end, most):", oracle=_greedy, cases=_table,
             hint=both("word = int(table[word].argmax()), in a loop.", "循环中 word = int(table[word].argmax())。"),
             solution="said, word = [], end\nwhile len(said) < most:\n    word = int(table[word].argmax())\n"
@@ -301,40 +318,49 @@ SHEET = (
                    "said, word = [end], end\nwhile len(said) < most:\n    word = int(table[word].argmax())\n"
                    "    if word == end:\n        break\n    said.append(word)\nreturn said",
                    "return [int(row.argmax()) for row in table[:most]]")),
-    fill_in("keep", both("One step of a beam search: scores (B,) of beginnings and logs (B, V) of what follows each. The `width` best "
+    fill_in("keep", both("One step of a beam search: scores (B,) of beginnings and logs (B, V) of what follows each. "
+                         "The `width` best "
                          "as a list of (beginning, word), best first.",
-                         "束搜索的一步：B 个开头的得分 scores (B,) 与下一个词的 logs (B, V)。取最好的 width 个，列表 (开头, 词)，"
+                         "束搜索的一步：B 个开头的得分 scores (B,) 与下一个词的 logs (B, V)。取最好的 width 个，列表 "
+                         "(开头, 词)，"
                          "最好的在前。"),
             "def keep(scores, logs, width):", oracle=_kept, cases=_beginnings,
-            hint=both("topk over all B V sums; // and % find row and column.", "对 B V 个和取 topk；用 // 和 % 求行和列。"),
+            hint=both("topk over all B V sums; // and % find row and column.", "对 B V 个和取 topk；用 // 和 % 求行和"
+                                                                               "列。"),
             solution="places = (scores[:, None] + logs).flatten().topk(width)[1].tolist()\n"
                      "return [(place // logs.shape[1], place % logs.shape[1]) for place in places]",
             wrong=("places = logs.flatten().topk(width)[1].tolist()\n"
                    "return [(place // logs.shape[1], place % logs.shape[1]) for place in places]",
                    "return [(k, int(logs[k].argmax())) for k in scores.topk(width)[1].tolist()]")),
-    fill_in("agreeing", both("How many runs of `length` words of answer stand in reference; each as often as it has it.",
+    fill_in("agreeing", both("How many runs of `length` words of answer stand in reference; each as often as it has "
+                             "it.",
                              "answer 中长为 length 的词串有多少出现在 reference 里；每种至多计 reference 中的次数。"),
             "def agreeing(answer, reference, length):", oracle=_clipped, cases=_translations,
             hint=both("Two Counters of tuples, and &.", "两个元组的 Counter，再用 &。"),
-            solution="def runs(words):\n    return Counter(tuple(words[k:k + length]) for k in range(len(words) - length + 1))\n"
+            solution="def runs(words):\n    return Counter(tuple(words[k:k + length]) for k in range(len(words) - "
+                     "length + 1))\n"
                      "return sum((runs(answer) & runs(reference)).values())",
             wrong=("def runs(words):\n    return [tuple(words[k:k + length]) for k in range(len(words) - length + 1)]\n"
                    "return sum(run in runs(reference) for run in runs(answer))",
                    "def runs(words):\n    return {tuple(words[k:k + length]) for k in range(len(words) - length + 1)}\n"
                    "return len(runs(answer) & runs(reference))")),
-    fill_in("bleu", both("BLEU, 0..100: right[n] of there[n] runs of n + 1 words agree; said words against wanted ones of the "
+    fill_in("bleu", both("BLEU, 0..100: right[n] of there[n] runs of n + 1 words agree; said words against wanted "
+                         "ones of the "
                          "references.",
-                         "BLEU，0 到 100：长为 n + 1 的词串共 there[n] 个，right[n] 个一致；译文 said 个词，参考 wanted 个。"),
+                         "BLEU，0 到 100：长为 n + 1 的词串共 there[n] 个，right[n] 个一致；译文 said 个词，参考 "
+                         "wanted 个。"),
             "def bleu(right, there, said, wanted):", oracle=_bleu, cases=_counts, tolerance=1e-9,
             hint=both("Geometric mean of the four shares, times exp(1 - wanted / said) where the answer is short.",
                       "四个比例的几何平均；译文偏短时再乘 exp(1 − wanted / said)。"),
             solution="mean = sum(math.log(r / t) for r, t in zip(right, there)) / len(right)\n"
                      "return 100 * math.exp(mean + min(0.0, 1 - wanted / said))",
             wrong=("return 100 * sum(r / t for r, t in zip(right, there)) / len(right)",
-                   "mean = sum(math.log(r / t) for r, t in zip(right, there)) / len(right)\nreturn 100 * math.exp(mean)",
+                   "mean = sum(math.log(r / t) for r, t in zip(right, there)) / len(right)\nreturn 100 * "
+                   "math.exp(mean)",
                    "mean = sum(math.log(r / t) for r, t in zip(right, there)) / len(right)\n"
                    "return 100 * math.exp(mean + 1 - wanted / said)")),
-    fill_in("split", both("Pairs (source, answer) to learn from, and a dict of the sources in `held` with the list of all their "
+    fill_in("split", both("Pairs (source, answer) to learn from, and a dict of the sources in `held` with the list "
+                          "of all their "
                           "answers.",
                           "把 (原文, 答案) 分成训练对，以及 held 中各原文到其全部答案（列表）的字典。"),
             "def split(pairs, held):", oracle=_split, cases=_pairs,

@@ -22,7 +22,7 @@ MEASURE = {"reversal": "right", "dates": "right", "translation": "bleu"}
 class Score(NamedTuple):
     """Of some questions: how many, the share whose whole answer is right, BLEU 0..100."""
 
-    count: int
+    asked: int
     right: float
     bleu: float
 

@@ -1,4 +1,4 @@
-"""What a run shows of a task: its pairs, scores by length, maps of attention, answers, and what a wider search brings."""
+"""What a run shows of a task: its pairs, scores by length, maps of attention, answers, and a wider search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ def show_pairs(run: Run, corpus: Corpus) -> None:
     rows = [[_spaced(corpus, pair.source), written(corpus.task, pair.target)]
             for pair in corpus.train[:: max(1, len(corpus.train) // 12)][:12]]  # fmt: skip
     run.table(f"{corpus.task}_pairs", [both("source", "原文"), both("answer", "答案")], rows, both(
-        f"{NAMES[corpus.task].en}: some of {len(corpus.train):,} pairs to learn from. {len(corpus.test):,} other sources "
+        f"{NAMES[corpus.task].en}: some of {len(corpus.train):,} pairs to learn from. {len(corpus.test):,} other "
+        f"sources "
         f"judge. {len(corpus.known):,} words in the sources, {len(corpus.said):,} in the answers.",
         f"{NAMES[corpus.task].zh}：{len(corpus.train):,} 个训练对中的几个，另有 {len(corpus.test):,} 个原文用于评判。"
         f"原文的词表 {len(corpus.known):,}，答案的词表 {len(corpus.said):,}。"))  # fmt: skip
@@ -75,15 +76,15 @@ def show_scores(run: Run, corpus: Corpus, trainings: Sequence[Training], rows: M
                 given: Mapping[str, Sequence[Answer]]) -> None:  # fmt: skip
     """A row for each network: its size, its time, and what it reaches for all and for each length."""
     task, measure = corpus.task, MEASURE[corpus.task]
-    groups = [group for group in GROUPS[task] if scores.between(corpus, next(iter(given.values())), *group).count]
+    groups = [group for group in GROUPS[task] if scores.between(corpus, next(iter(given.values())), *group).asked]
     table = []
     for training in trainings:
         own, row = given[training.name], rows[training.key]
         whole = scores.between(corpus, own, 1, TRAINED[task])
         by_length = [scores.between(corpus, own, *group) for group in groups]
+        shares = [f"{one.bleu:.1f}" if measure == "bleu" else f"{one.right:.0%}" for one in by_length]
         table.append([training.name, sum(weight.numel() for weight in row["weights"].values()), row["steps"],
-                      f"{row['seconds']:.1f}", f"{whole.right:.1%}", f"{whole.bleu:.1f}",
-                      *(f"{one.bleu:.1f}" if measure == "bleu" else f"{one.right:.0%}" for one in by_length)])  # fmt: skip
+                      f"{row['seconds']:.1f}", f"{whole.right:.1%}", f"{whole.bleu:.1f}", *shares])  # fmt: skip
     heads: list[Any] = [both("network", "网络"), both("weights", "权重数"), both("steps", "步"), both("seconds", "秒"),
                         both("right", "全对"), "BLEU"]  # fmt: skip
     heads += [f"{low}–{high}" if high < 100 else f"≥ {low}" for low, high in groups]
@@ -94,19 +95,20 @@ def show_scores(run: Run, corpus: Corpus, trainings: Sequence[Training], rows: M
         + f"; right and BLEU are of sources up to {TRAINED[task]}, longer than which no training has any" * beyond
         + ". Seconds are of the training steps.",
         f"{NAMES[task].zh}：后几列按原文长度给出{what.zh}"
-        + f"；全对与 BLEU 只计长度不超过 {TRAINED[task]} 的原文，训练中没有更长的" * beyond + "。秒数只计训练步骤。"))  # fmt: skip
+        + f"；全对与 BLEU 只计长度不超过 {TRAINED[task]} 的原文，训练中没有更长的" * beyond
+        + "。秒数只计训练步骤。"))  # fmt: skip
 
 
 def show_lengths(run: Run, corpus: Corpus, given: Mapping[str, Sequence[Answer]]) -> None:
     """Right answers and BLEU by the length of the source, a line for each network."""
     task = corpus.task
-    groups = [group for group in GROUPS[task] if scores.between(corpus, next(iter(given.values())), *group).count]
+    groups = [group for group in GROUPS[task] if scores.between(corpus, next(iter(given.values())), *group).asked]
     figure, axes = plots.figure(1, 2, width=10, height=3.4)
     for name, own in given.items():
         found = [scores.between(corpus, own, *group) for group in groups]
         axes[0, 0].plot([100 * one.right for one in found], "o-", label=name)
         axes[0, 1].plot([one.bleu for one in found], "o-", label=name)
-    counts = [scores.between(corpus, own, *group).count for group in groups]
+    counts = [scores.between(corpus, own, *group).asked for group in groups]
     for axis, title in zip(axes[0], ("whole answers right, %", "BLEU")):
         axis.set_title(title)
         axis.set_xticks(range(len(groups)))
@@ -139,7 +141,8 @@ def show_maps(run: Run, corpus: Corpus, name: str, network: Any) -> None:
     axes[0, 0].set_ylabel("said")
     figure.tight_layout()
     run.figure(f"{corpus.task}_maps", figure, both(
-        f"{NAMES[corpus.task].en}: attention of {name}. Each row is a word of the answer from top to bottom, and shows how "
+        f"{NAMES[corpus.task].en}: attention of {name}. Each row is a word of the answer from top to bottom, and "
+        f"shows how "
         "its weight 1 is spread over the words of the source; dark is 1.",
         f"{NAMES[corpus.task].zh}：{name} 的注意力。每一行是答案中的一个词（自上而下），显示总和为 1 的权重怎样分给原文"
         "各词；深色为 1。"))  # fmt: skip
@@ -180,7 +183,8 @@ def show_answers(run: Run, corpus: Corpus, given: Mapping[str, Sequence[Answer]]
         table.append([_spaced(corpus, question.source), written(corpus.task, question.answers[0]),
                       *(f"✓ {words}" if own[k].words in question.answers else words
                         for words, own in zip(said, given.values()))])  # fmt: skip
-    run.table(f"{corpus.task}_answers", [both("source", "原文"), both("one right answer", "一个正确答案"), *given], table,
+    heads = [both("source", "原文"), both("one right answer", "一个正确答案"), *given]
+    run.table(f"{corpus.task}_answers", heads, table,
               both(f"{NAMES[corpus.task].en}: answers to sources that no training has, by length; ✓ is right.",
                    f"{NAMES[corpus.task].zh}：对训练中没有的原文的回答，按长度排列；✓ 表示正确。"))  # fmt: skip
 
@@ -198,9 +202,11 @@ def show_search(run: Run, config: Config, corpus: Corpus, name: str, network: An
         table.append([width, f"{found.right:.1%}", f"{found.bleu:.1f}", f"{time.process_time() - began:.2f}"])
     heads: list[Both | str] = [both("width", "宽度"), both("right", "全对"), "BLEU", both("seconds", "秒")]
     run.table(f"{corpus.task}_search", heads, table, both(
-        f"{NAMES[corpus.task].en}: beam search with {name} on {len(asked)} sources. Width 1 takes the likeliest word each "
+        f"{NAMES[corpus.task].en}: beam search with {name} on {len(asked)} sources. Width 1 takes the likeliest word "
+        f"each "
         "time, many sources at once; the wider ones go one source at a time. Seconds are of the processor.",
-        f"{NAMES[corpus.task].zh}：用 {name} 对 {len(asked)} 个原文做束搜索。宽度 1 每步取最可能的词，多句一起算；更宽的逐句"
+        f"{NAMES[corpus.task].zh}：用 {name} 对 {len(asked)} 个原文做束搜索。宽度 1 每步取最可能的词，多句一起算；更"
+        f"宽的逐句"
         "搜索。秒数为处理器时间。"))  # fmt: skip
 
 
