@@ -278,6 +278,19 @@ def read_text(path: Path, folder: Path) -> object:
     return corpus.of_text(path, "")
 
 
+def words_of_pairs(drawn: random.Random) -> bytes:
+    from labs.seq2seq import corpus  # noqa: F401 - what it imports is no part of what a file costs
+
+    lines = [f"{drawn.choice(('Run', 'I see', 'Why'))} {k}.\t{drawn.choice('跑看何')}。\torigin" for k in range(20)]
+    return "\n".join(lines).encode()
+
+
+def read_pairs(path: Path, folder: Path) -> object:
+    from labs.seq2seq import corpus
+
+    return corpus.read(path)
+
+
 def read_image(path: Path, folder: Path) -> object:
     from labkit.data import image_files
 
@@ -341,6 +354,7 @@ READERS = {
     "image": Reader(image, read_image, "a.png", needs="cv2"),
     "seq.in": Reader(words_of_requests, read_requests, "seq.in", needs="torch"),
     "text": Reader(lines_of_a_text, read_text, "text.txt", needs="torch"),
+    "cmn.txt": Reader(words_of_pairs, read_pairs, "cmn.txt", needs="torch"),
 }
 
 
