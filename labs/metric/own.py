@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
@@ -13,53 +12,17 @@ from labkit.base.errors import UserError
 from labkit.base.language import both
 from labkit.base.paths import shown
 from labkit.data import folders
-from labkit.data.image_files import read_image
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
+from labkit.runs.ink import read_sign
 from labkit.runs.options import from_record
 from labkit.runs.run import Run
 from labs.metric import results
 from labs.metric.config import Config
 from labs.metric.data import Digits
-from labs.metric.network import SIDE
 from labs.metric.training import build_model, embed
 
-LEAST = 8  # pixels along each side, below which no sign can be read
-BOX = 20  # pixels of the longer side of what is drawn, as in MNIST
 MOST_CLASSES, MOST_IMAGES = 200, 3000  # every image is compared with every other
 EXAMPLE = "./inv lab metric -- --search FOLDER, with a folder of images for each class"
-
-
-def as_digit(image: np.ndarray, name: str) -> np.ndarray:
-    """A sign on plain paper, uint8 RGB (H, W, 3), as MNIST has digits: bright on black, its mass in the middle, uint8
-    (28, 28).
-
-    The paper is taken from the border, the sign by Otsu's threshold. Raises UserError where nothing is drawn.
-    """
-    if min(image.shape[:2]) < LEAST:
-        raise UserError(f"{name} has {image.shape[1]} x {image.shape[0]} pixels; {LEAST} x {LEAST} at least can be "
-                        "read", EXAMPLE)
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    grey = cv2.resize(grey, None, fx=4, fy=4, interpolation=cv2.INTER_LINEAR) if max(grey.shape) < 4 * SIDE else grey
-    scale = 8 * SIDE / max(grey.shape)
-    if scale < 1:
-        size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
-        grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ink = np.abs(grey - np.median(border))
-    if ink.max() < 40:
-        raise UserError(f"nothing stands out from the paper in {name}", EXAMPLE)
-    ink = np.clip(ink * (255 / ink.max()), 0, 255).astype(np.uint8)
-    mask = cv2.threshold(ink, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)[1]
-    x, y, width, height = cv2.boundingRect(mask)
-    cut = np.where(mask > 0, ink, 0)[y : y + height, x : x + width]
-    size = max(1, round(BOX * width / max(width, height))), max(1, round(BOX * height / max(width, height)))
-    small = cv2.resize(cut, size, interpolation=cv2.INTER_AREA if max(width, height) > BOX else cv2.INTER_LINEAR)
-    mass = cv2.moments(small)
-    middle = mass["m01"] / mass["m00"], mass["m10"] / mass["m00"]  # row, column
-    top, left = (int(np.clip(round((SIDE - 1) / 2 - at), 0, SIDE - length)) for at, length in zip(middle, small.shape))
-    sheet = np.zeros((SIDE, SIDE), np.uint8)
-    sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
-    return sheet
 
 
 def read_classes(folder: Path) -> tuple[Digits, list[str]]:
@@ -80,7 +43,7 @@ def read_classes(folder: Path) -> tuple[Digits, list[str]]:
         if len(files) < 2:
             raise UserError(f"the class {name} has one image, and nothing of its own to be found: give it "
                             "another", EXAMPLE)
-    pixels = [as_digit(read_image(file), shown(file)) for _, files in found for file in files]
+    pixels = [read_sign(file, EXAMPLE).digit for _, files in found for file in files]
     labels = [k for k, (_, files) in enumerate(found) for _ in files]
     return Digits(torch.from_numpy(np.stack(pixels)), torch.tensor(labels)), [name for name, _ in found]
 
@@ -106,8 +69,9 @@ def main(config: Config, run: Run) -> dict[str, float]:
         run.note(warning)
     pixels = results.of_pixels(digits)
     learned = results.judge(known, embed(model, digits.pixels, torch.device("cpu")), digits.labels)
+    say(f"{config.search}, by the network {known} of {chosen}:")
     for each in (pixels, learned):
-        say(f"{each.label}: recall@1 {each.retrieval.recall_at_1:.1%}, mAP@R {each.retrieval.map_at_r:.3f}")
+        say(f"  {each.label}: recall@1 {each.retrieval.recall_at_1:.1%}, mAP@R {each.retrieval.map_at_r:.3f}")
     run.table("classes", [both("class", "类别"), both("images", "图片数")],
               [[name, int((digits.labels == k).sum())] for k, name in enumerate(names)],
               both("Your classes; the network never saw one of "

@@ -71,8 +71,8 @@ def show_result(run: Run, rows: Sequence[Sequence[Any]], digits: Digits) -> None
     run.table("result", HEADS, rows, both(
         f"Judged on {len(digits):,} test images of the digits {names_of(digits)}, which no network saw; each is a "
         "query among all others. Pixels and an untrained network are embeddings too: what is not better than they are "
-        "has learned nothing of use here. The last columns: the same measure on test images of the digits that were "
-        "seen.",
+        "has learned nothing of use here. The last column but one: the same measure on test images of the digits that "
+        "were seen.",
         f"用数字 {names_of(digits)} 的 {len(digits):,} 张测试图评判，网络从未见过这些类别；每张图轮流作查询，在其余所有"
         "图中检索。像素和未训练的网络也是嵌入：不比它们好，就等于没学到有用的东西。倒数第二列是见过的数字在测试图上的"
         "同一指标。"))  # fmt: skip

@@ -26,6 +26,7 @@ from labkit.base.errors import UserError
 from labkit.base.language import both
 from labkit.runs import compat
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
+from labkit.runs.ink import read_sign
 from labkit.runs.loop import Loop
 from labkit.runs.options import from_record
 from labkit.runs.pixels import Normalise
@@ -34,12 +35,12 @@ from labkit.runs.start import start
 from labs.mnist import calibration, data, entropy, results
 from labs.mnist.config import PRESETS, Config
 from labs.mnist.data import Digits, Source, plan_epoch
-from labs.mnist.ink import read_digit
 from labs.mnist.models import Fast, Plain
 
 # Shapes: N images of a batch, H x W pixels. Images stay uint8 0..255 (N, H, W) until the network reads them.
 
 RISE = 0.2  # share of the steps in which the learning rate of one-cycle goes up
+DRAWING = "./inv lab mnist -- --predict photo.jpg, with one digit, drawn with a pen, on plain paper"
 SHIFTS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))  # the views of a test image
 
 
@@ -161,7 +162,7 @@ def prepare(config: Config, digits: Digits, run: Run, fresh: bool) -> nn.Sequent
 
 def predict(config: Config, run: Run) -> dict[str, float]:
     """Read the digit in the photo `config.predict` with a trained network; returns the probability of the likeliest."""
-    reading = read_digit(Path(str(config.predict)))
+    reading = read_sign(Path(str(config.predict)), DRAWING)
     missing = "no network has been trained yet"
     chosen = config.checkpoint or latest_trained("mnist", missing, "./inv lab mnist", folds=None)
     saved = load_checkpoint(chosen, "mnist", {})
@@ -171,7 +172,8 @@ def predict(config: Config, run: Run) -> dict[str, float]:
         model.load_state_dict(saved["state"]["model"])
         sample = bool(saved["state"]["sample"])
     except (KeyError, TypeError, RuntimeError, AttributeError):
-        raise UserError(f"{chosen} was trained by another version of this lab", "./inv lab mnist") from None
+        raise UserError(f"{chosen} holds no network that reads photos: it is a cross-validation, or of another version "
+                        "of this lab", "./inv lab mnist") from None  # fmt: skip
     logits = classify(model, torch.from_numpy(reading.digit).unsqueeze(0), had.side, run.device, views=True)
     probabilities = entropy.softmax(logits[0].astype(np.float64))
     top = probabilities.argsort()[::-1][:3]
@@ -220,7 +222,8 @@ def main(config: Config, run: Run) -> dict[str, float]:
     digits, test = data.read(run.dataset("mnist"))
     held = config.hold_out or len(digits) // (config.folds or len(digits) + 1)
     if held >= len(digits) or (config.folds and held < 1):
-        raise UserError(f"{len(digits)} training images are too few for that", "./inv lab mnist -- --folds 5")
+        asked = f"--hold-out {config.hold_out}" if config.hold_out else f"--folds {config.folds}"
+        raise UserError(f"{asked}: the {len(digits):,} training images are too few for that")
     dtype, reason = compat.fast_dtype(run.device)
     say(f"arithmetic: {str(dtype).split('.')[1]} ({reason})")
     results.show_images(run, digits, config)

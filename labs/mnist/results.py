@@ -10,10 +10,10 @@ import torch
 
 from labkit.base.language import both
 from labkit.runs import classified, plots
+from labkit.runs.ink import Reading
 from labkit.runs.run import Run
 from labs.mnist import data
 from labs.mnist.config import Config
-from labs.mnist.ink import Reading
 from labs.mnist.models import DIGITS, layers
 
 NAMES = [str(digit) for digit in range(DIGITS)]

@@ -1,4 +1,4 @@
-"""Attention by hand: scores, weights, contexts. The lab trains with these lines; oracles.py holds them against loops.
+"""Attention by hand: scores, weights, contexts. The lab trains with these lines; claims.py holds them against loops.
 
 Shapes: T places of the answer, S words of the source, N sentences of one source length, H hidden units. A query is the
 decoder's state at a place of the answer; the memory is the encoder's state at each word of the source.

@@ -145,7 +145,7 @@ def _listed(name: str, typed: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 
 PRESETS: dict[str, dict[str, Any]] = {
-    "smoke": {"task": "all", "attention": "dot", "steps": 100, "embed": 32, "hidden": 64, "batch_size": 32, "lr": 0.01,
-              "beam": 1},
+    "smoke": {"task": "translation", "attention": "dot", "steps": 100, "embed": 32, "hidden": 64, "batch_size": 32,
+              "lr": 0.01, "beam": 1},
     "five-minutes": {"task": "translation", "attention": "dot", "steps": 7500},
 }  # fmt: skip

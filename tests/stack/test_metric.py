@@ -18,7 +18,7 @@ from torch.nn import functional as F
 
 from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
-from labkit.runs import compat
+from labkit.runs import compat, ink
 from labs.metric import collapse, data, lab, losses, measures, mining, own, training
 from labs.metric.distances import distances, pairs
 from labs.metric.network import Embedder
@@ -407,7 +407,7 @@ def folder_of_signs(folder, each=3):
 
 def test_a_sign_becomes_one_as_mnist_has_them():
     for kind, dark, size in itertools.product(("ring", "cross", "stroke"), (True, False), ((90, 70), (30, 24), (700, 900))):
-        found = own.as_digit(sign(kind, 0, size, dark), "a.png")
+        found = ink.find(sign(kind, 0, size, dark)).digit
         rows, columns = np.flatnonzero(found.any(axis=1)), np.flatnonzero(found.any(axis=0))
         assert 17 <= max(np.ptp(rows), np.ptp(columns)) + 1 <= 20, (kind, dark, size)
         mass = found.astype(float)
@@ -430,7 +430,7 @@ def test_classes_of_ones_own_are_searched(trained, shared, tmp_path):
     (lambda folder: [path.unlink() for kind in ("ring", "cross") for path in (folder / kind).iterdir()], "has 1 folder with images"),
     (lambda folder: [path.unlink() for path in folder.glob("*/*")], "has no folders with images"),
     (lambda folder: Image.new("RGB", (7, 40)).save(str(folder / "ring" / "0.png")), "0.png has 7 x 40 pixels"),
-    (lambda folder: Image.new("RGB", (40, 40), (200,) * 3).save(str(folder / "ring" / "0.png")), "nothing stands out"),
+    (lambda folder: Image.new("RGB", (40, 40), (200,) * 3).save(str(folder / "ring" / "0.png")), "the same everywhere"),
     (lambda folder: (folder / "ring" / "0.png").write_bytes(b"no image"), "0.png is not an image"),
     (lambda folder: [Image.new("L", (9, 9)).save(str(folder / "ring" / f"n{k}.png")) for k in range(3001)], "3,000 are compared"),
 ])  # fmt: skip

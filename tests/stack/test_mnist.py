@@ -14,9 +14,9 @@ from PIL import Image
 from sklearn.metrics import confusion_matrix
 from torch.nn import functional as F
 
-from labkit.runs import classified
+from labkit.runs import classified, ink
 from labkit.runs.pixels import Normalise
-from labs.mnist import calibration, data, entropy, ink, lab, models
+from labs.mnist import calibration, data, entropy, lab, models
 
 CPU = torch.device("cpu")
 TINY = ["--sample", "--width=4", "--batch-size=200", "--epochs=2"]  # 20 steps an epoch
@@ -337,7 +337,7 @@ def nothing(kind):
     ("noise", "no ink stands out"), ("spots", "separate spots"), ("too faint", "no ink stands out"),
 ])  # fmt: skip
 def test_where_no_digit_is_one_sentence_says_so(kind, reason):
-    with pytest.raises(ink.NoDigit, match=reason):
+    with pytest.raises(ink.NoSign, match=reason):
         ink.find(nothing(kind))
 
 
@@ -402,8 +402,8 @@ def test_the_notes_recipe_runs_and_learns(shared, tmp_path):
 
 @pytest.mark.parametrize("arguments, reason", [
     (["--folds=3", "--hold-out=100"], "--hold-out has nothing to add"),
-    (["--hold-out=4000"], "4000 training images are too few"),
-    (["--folds=5000"], "4000 training images are too few"),
+    (["--hold-out=4000"], "4,000 training images are too few"),
+    (["--folds=5000"], "4,000 training images are too few"),
     (["--label-smoothing=1"], "would leave nothing of the label"),
     (["--warp=2"], "would turn a 6 into a 9"),
     (["--side=25"], "unknown value 25"),
@@ -449,7 +449,7 @@ def saved_as(path, photo, form):
 def test_photos_of_all_kinds_are_read_alike(form, suffix, tmp_path):
     photo = drawn(4, 8)
     expected = ink.find(photo)
-    found = ink.read_digit(saved_as(tmp_path / f"my digit.{suffix}", photo, form))
+    found = ink.read_sign(saved_as(tmp_path / f"my digit.{suffix}", photo, form), "")
     apart = [np.abs(np.roll(found.digit, (y, x), (0, 1)).astype(int) - expected.digit).mean()
              for y in (-1, 0, 1) for x in (-1, 0, 1)]  # fmt: skip
     assert min(apart) < 12, form
@@ -482,7 +482,7 @@ def test_what_cannot_be_read_is_one_sentence(content, reason, trained, shared, t
 
 def test_a_huge_photo_is_read(tmp_path):
     path = saved_as(tmp_path / "huge.jpg", cv2.resize(drawn(3, 1), (6000, 4500)), "RGB")
-    assert ink.read_digit(path).grey.shape == (768, 1024)
+    assert ink.read_sign(path, "").grey.shape == (768, 1024)
 
 
 def test_without_a_network_there_is_nothing_to_read_with(shared, tmp_path):

@@ -332,7 +332,7 @@ def test_pairs_are_for_the_translation(tmp_path):
 
 
 def test_the_whole_lab_and_its_report(shared, tmp_path):
-    status, said = run_here(lab, ["--smoke"], shared, tmp_path)
+    status, said = run_here(lab, ["--smoke", "--task", "all"], shared, tmp_path)
     assert status == 0, said
     folder = newest(lab, tmp_path)
     assert {path.stem for path in (folder / "plots").glob("*.png")} == {

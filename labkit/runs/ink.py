@@ -1,4 +1,4 @@
-"""From a photo of a digit to an image as MNIST has them, step by step, each step kept for the report.
+"""From a photo of a digit or another sign to an image as MNIST has them, each step kept for the report.
 
 The authors of MNIST fitted each digit into a box of 20 x 20 pixels, its shape kept and its edges grey, and laid it into
 28 x 28 so that the centre of mass of the ink is in the middle. A network that learned from such images reads no others:
@@ -46,8 +46,8 @@ class Reading:
     warnings: list[Both] = field(default_factory=list)
 
 
-def read_digit(path: Path) -> Reading:
-    """The digit in the image file `path`.
+def read_sign(path: Path, again: str) -> Reading:
+    """The sign in the image file `path`; `again` is what an error tells the user to do.
 
     Raises UserError for a file that is no image, an image that is too small, and one in which no ink can be told from
     paper. Whatever makes the reading doubtful is in its `warnings`.
@@ -55,20 +55,19 @@ def read_digit(path: Path) -> Reading:
     photo = read_image(path)
     if min(photo.shape[:2]) < LEAST:
         raise UserError(f"{shown(path)} has {photo.shape[1]} x {photo.shape[0]} pixels: both sides must have at least "
-                        f"{LEAST}")  # fmt: skip
+                        f"{LEAST}", again)  # fmt: skip
     try:
         return find(photo)
-    except NoDigit as reason:
-        raise UserError(f"{shown(path)}: {reason}", "./inv lab mnist -- --predict photo.jpg, with one digit, "
-                        "drawn with a pen, on plain paper") from None  # fmt: skip
+    except NoSign as reason:
+        raise UserError(f"{shown(path)}: {reason}", again) from None
 
 
-class NoDigit(ValueError):
-    """Why no digit is in an image."""
+class NoSign(ValueError):
+    """Why nothing that could be read is in an image."""
 
 
 def find(photo: np.ndarray) -> Reading:
-    """The digit in `photo`, uint8 RGB (H, W, 3). Raises NoDigit where there is none."""
+    """The sign in `photo`, uint8 RGB (H, W, 3). Raises NoSign where there is none."""
     photo = resized(photo)
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     paper, difference, dark, threshold, soft = max((ink_beside_paper(grey, share) for share in WINDOWS),
@@ -78,7 +77,7 @@ def find(photo: np.ndarray) -> Reading:
     ink, warnings = strokes(mask)
     x, y, width, height = cv2.boundingRect(ink)
     if max(width, height) < LEAST:
-        raise NoDigit(f"what stands out from the paper is {width} x {height} pixels, too small for a digit")
+        raise NoSign(f"what stands out from the paper is {width} x {height} pixels, too small to be read")
     cut = slice(y, y + height), slice(x, x + width)
     digit = as_mnist(np.where(ink > 0, difference, 0)[cut], ink[cut])
     return Reading(photo, grey, paper, difference, dark, int(threshold), ink, (x, y, width, height), digit, warnings)
@@ -148,18 +147,18 @@ def otsu(image: np.ndarray) -> tuple[int, float]:
 
 
 def refuse_without_contrast(soft: np.ndarray, ink: np.ndarray) -> None:
-    """Raise NoDigit where Otsu's two classes, `ink` bool (H, W) and the rest, are not ink and paper.
+    """Raise NoSign where Otsu's two classes, `ink` bool (H, W) and the rest, are not ink and paper.
 
     Otsu's threshold divides any image, a blank one too. Ink is little of it, far from the paper, and the two explain
     most of how the levels differ.
     """
     if not 0 < ink.mean() < 1:
-        raise NoDigit("the image is the same everywhere, so there is no ink on it")
+        raise NoSign("the image is the same everywhere, so there is no ink on it")
     if ink.mean() > MOST_INK:
-        raise NoDigit(f"{ink.mean():.0%} of it stands out from the rest, which is no stroke on paper")
+        raise NoSign(f"{ink.mean():.0%} of it stands out from the rest, which is no stroke on paper")
     apart = float(soft[ink].mean() - soft[~ink].mean())
     if apart < FAINT or otsu(soft)[1] < TWO_CLASSES:
-        raise NoDigit(f"no ink stands out from the paper: what differs most does so by {apart:.0f} of 255 grey levels, "
+        raise NoSign(f"no ink stands out from the paper: what differs most does so by {apart:.0f} of 255 grey levels, "
                       "and not sharply")  # fmt: skip
 
 
@@ -178,7 +177,7 @@ def strokes(mask: np.ndarray) -> tuple[np.ndarray, list[Both]]:
     kept = area > 0.02 * area.max()
     specks = int((facts[1:, cv2.CC_STAT_AREA] > 0).sum() - kept.sum())
     if kept.sum() > 12 or area[kept].sum() < 0.5 * facts[1:, cv2.CC_STAT_AREA][~at_edge[1:]].sum():
-        raise NoDigit(f"{int(kept.sum()) + specks} separate spots stand out from the paper, and no strokes of a digit")
+        raise NoSign(f"{int(kept.sum()) + specks} separate spots stand out from the paper, and no strokes")
     largest = int(area.argmax())
     near = max(3, round(0.12 * facts[largest, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]].max()))
     of_kept = np.isin(parts, np.flatnonzero(kept)).astype(np.uint8)
