@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from labkit.base.errors import UserError
 from labkit.base.paths import ROOT
 from labkit.runs import compat, ink
-from labs.metric import collapse, data, lab, losses, measures, mining, own, training
+from labs.metric import collapse, data, lab, losses, measures, mining, training
 from labs.metric.distances import distances, pairs
 from labs.metric.network import Embedder
 
