@@ -267,8 +267,8 @@ def read_requests(path: Path, folder: Path) -> object:
 def lines_of_a_text(drawn: random.Random) -> bytes:
     from labs.bert import corpus  # noqa: F401 - what it imports is no part of what a file costs
 
-    lines = ["\n".join(" ".join(drawn.choice(("play", "北京", "rain")) for _ in range(3)) for _ in range(4))
-             for _ in range(60)]  # fmt: skip
+    words = ("play", "rain", "北京", *"abcdefghijklmnopqrstuvwxyz")
+    lines = ["\n".join(" ".join(drawn.choice(words) for _ in range(3)) for _ in range(4)) for _ in range(60)]
     return "\n\n".join(lines).encode()
 
 

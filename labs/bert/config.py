@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +23,7 @@ class Config:
                                             "读什么：scenes 由本实验生成（默认）"),
                                  choices=("scenes", "snips", "shakespeare"))  # fmt: skip
     text: str | None = option(None, both("a text of yours to pre-train on: sentences in lines, paragraphs between "
-                                         "empty "
-                                         "lines",
+                                         "empty lines",
                                          "用你自己的文本预训练：每行一句，段落之间空一行"), path=True)  # fmt: skip
     steps: int = option(1200, both("steps of pre-training", "预训练步数"), at_least=1)
     batch_size: int = option(32, both("texts of one length in a step", "每步的等长文本数"), at_least=1)
@@ -72,7 +72,7 @@ class Config:
     def counts(self) -> tuple[int, ...]:
         """How many sentences of SNIPS are labelled, each number once, rising. Raises UserError for anything else."""
         words = [word.strip() for word in self.labels.split(",") if word.strip()]
-        if not words or not all(word.isdigit() and 0 < int(word) <= 10_000 for word in words):
+        if not words or not all(re.fullmatch("[0-9]{1,5}", word) and 0 < int(word) <= 10_000 for word in words):
             raise UserError(f"--labels: {self.labels} is no list of numbers from 1 to 10,000",
                             "./inv lab bert -- --preset snips --labels 50,300")  # fmt: skip
         return tuple(sorted({int(word) for word in words}))

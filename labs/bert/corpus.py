@@ -57,8 +57,7 @@ def enough(known: text.Vocabulary, path: Path, at_least: int, again: str) -> Non
     """Raises UserError for a vocabulary of hardly any words."""
     if len(known) < FIRST + LEAST_WORDS:
         raise UserError(f"{shown(path)} has {len(known) - FIRST} words that occur {at_least} times or more; "
-                        f"{LEAST_WORDS} "
-                        "are the least", again)  # fmt: skip
+                        f"{LEAST_WORDS} are the least", again)  # fmt: skip
 
 
 def in_numbers(documents: Sequence[Sequence[Sequence[str]]], known: text.Vocabulary) -> list[list[list[int]]]:
@@ -120,8 +119,7 @@ def of_text(path: Path, again: str, at_least: int = 3) -> Corpus:
     sentences, least = sum(map(len, documents)), 2 * HELD
     if len(documents) < least or sentences < LEAST:
         raise UserError(f"{shown(path)} has {sentences:,} lines in {len(documents):,} paragraphs of two or more; "
-                        f"{LEAST} "
-                        f"lines in {least} such paragraphs are the least", again)  # fmt: skip
+                        f"{LEAST} lines in {least} such paragraphs are the least", again)  # fmt: skip
     train = [document for k, document in enumerate(documents) if k % HELD]
     held = [document for k, document in enumerate(documents) if k % HELD == 0][:MOST_HELD]
     known = vocabulary([sentence for document in train for sentence in document], at_least)

@@ -137,8 +137,7 @@ def sentence_pairs(run: Run, corpus: Corpus) -> float:
         "were padding, the loss goes to 0 and the judge says yes to everything.",
         f"{len(follows):,} 对台词，其中 {100 * float(follows.double().mean()):.1f} % 前后相接。随机抽来的台词有 "
         f"1/{len(scenes.NAMES)} 的概率主题相同，那时无从分辨：这里最多对 {100 * most:.1f} %（按公式 "
-        f"{100 * by_rule:.1f} %）。"
-        "若把标签 0 当作填充忽略掉，损失趋于 0，判断者对一切都说“是”。"))  # fmt: skip
+        f"{100 * by_rule:.1f} %）。若把标签 0 当作填充忽略掉，损失趋于 0，判断者对一切都说“是”。"))  # fmt: skip
     return most
 
 
@@ -149,8 +148,6 @@ def pieces(run: Run) -> None:
     rows += [[word, " ".join(subwords.split(word, learned))] for word in ("lowest", "newer", "wide", "snow")]
     run.table("subwords", [both("word", "词"), both("pieces", "子词")], rows, both(
         f"Byte-pair encoding, learned from {', '.join(f'{word} x {count}' for word, count in TOLD.items())}; "
-        f"{subwords.END} "
-        "ends a word. \"lowest\" was never seen, and is made of what was.",
-        f"字节对编码（BPE），学自 {'、'.join(f'{word} × {count}' for word, count in TOLD.items())}；{subwords.END} "
-        f"表示词尾。"
-        "“lowest”从未出现过，却能由见过的部分拼出。"))  # fmt: skip
+        f"{subwords.END} ends a word. \"lowest\" was never seen, and is made of what was.",
+        f"字节对编码（BPE），学自 {'、'.join(f'{word} × {count}' for word, count in TOLD.items())}；{subwords.END} 表示"
+        "词尾。“lowest”从未出现过，却能由见过的部分拼出。"))  # fmt: skip

@@ -123,8 +123,7 @@ SHEET = (
                    "[150, 15]": both("Of the 150 that are chosen a fifth does not become [MASK].",
                                      "选中的 150 个里有五分之一不变成 [MASK]。")}),
     predict("ignored", both("The loss of a network that always says 1, on labels of which half are 0: as it is, and "
-                            "with "
-                            "label 0 ignored.",
+                            "with label 0 ignored.",
                             "网络永远答 1，而标签一半是 0：正常的损失，以及忽略标签 0 时的损失。"),
             "logits, labels = torch.tensor([[-9.0, 9.0]] * 4), torch.tensor([0, 1, 0, 1])\n"
             "[round(F.cross_entropy(logits, labels, ignore_index=k).item(), 1) for k in (-100, 0)]",
@@ -204,19 +203,16 @@ SHEET = (
             wrong=("return x.reshape(heads, len(x), -1)", "return x.reshape(len(x), heads, -1)",
                    "return x.reshape(len(x), -1, heads).permute(2, 0, 1)")),
     fill_in("hide", both("What the network sees of words (T): where chosen and kind < 0.8 it is 3 ([MASK]), where "
-                         "chosen and "
-                         "kind in 0.8 to 0.9 the other word; all else stays.",
-                         "网络看到的词 (T)：chosen 且 kind < 0.8 处是 3（[MASK]），chosen 且 kind 在 0.8 到 0.9 之间"
-                         "处是 "
-                         "other，其余不变。"),
+                         "chosen and kind in 0.8 to 0.9 the other word; all else stays.",
+                         "网络看到的词 (T)：chosen 且 kind < 0.8 处是 3（[MASK]），chosen 且 kind 在 0.8 到 0.9 之间处"
+                         "是 other，其余不变。"),
             "def hide(words, chosen, kind, other):", oracle=_hidden, cases=_hiding,
             hint=both("torch.where twice, or masked_fill.", "两次 torch.where，或 masked_fill。"),
             solution="seen = words.masked_fill(chosen & (kind < 0.8), 3)\n"
                      "return torch.where(chosen & (kind >= 0.8) & (kind < 0.9), other, seen)",
             wrong=("return words.masked_fill(chosen, 3)", "return words.masked_fill(chosen & (kind < 0.8), 3)",
                    "seen = words.masked_fill(chosen & (kind < 0.8), 3)\nreturn torch.where(chosen & (kind >= 0.8), "
-                   "other, "
-                   "seen)",
+                   "other, seen)",
                    "seen = words.masked_fill(kind < 0.8, 3)\nreturn torch.where((kind >= 0.8) & (kind < 0.9), other, "
                    "seen)")),
     fill_in("masked_loss", both("The mean loss of logits (T, V) at the places (K) alone, where words (T) stood.",
@@ -232,21 +228,19 @@ SHEET = (
                    "return -chances[torch.arange(len(places)), words[places]].sum() / len(words)",
                    "chances = torch.log_softmax(logits[places], dim=0)\n"
                    "return -chances[torch.arange(len(places)), words[places]].mean()")),
-    fill_in("pair", both("Two sentences (lists of numbers) as BERT reads them: [CLS] a [SEP] b [SEP], with [CLS] = "
-                         "1 and "
-                         "[SEP] = 2; and the segment of each, 0 up to the first [SEP], then 1.",
-                         "BERT 读的两句话（编号的列表）：[CLS] a [SEP] b [SEP]，[CLS] = 1，[SEP] = 2；以及每个位置的"
-                         "段号，到第一"
-                         "个 [SEP] 为 0，之后为 1。"),
+    fill_in("pair", both("Two sentences (lists of numbers) as BERT reads them: [CLS] a [SEP] b [SEP], with [CLS] = 1 "
+                         "and [SEP] = 2; and the segment of each, 0 up to the first [SEP], then 1.",
+                         "BERT 读的两句话（编号的列表）：[CLS] a [SEP] b [SEP]，[CLS] = 1，[SEP] = 2；以及每个位置的段"
+                         "号，到第一个 [SEP] 为 0，之后为 1。"),
             "def pair(a, b):", oracle=_pair, cases=_sentences,
             hint=both("The first [SEP] still belongs to the first.", "第一个 [SEP] 仍属于第一句。"),
             solution="return [1, *a, 2, *b, 2], [0] * (len(a) + 2) + [1] * (len(b) + 1)",
             wrong=("return [1, *a, 2, *b, 2], [0] * (len(a) + 1) + [1] * (len(b) + 2)",
                    "return [1, *a, 2, *b], [0] * (len(a) + 2) + [1] * len(b)",
                    "return [1, *a, 2, 1, *b, 2], [0] * (len(a) + 2) + [1] * (len(b) + 2)")),
-    fill_in("nsp_ceiling", both("Half of the pairs follow each other and then have one theme; the others are drawn "
-                                "at random, "
-                                "the themes with these shares (which add up to 1). How many can be told apart at best?",
+    fill_in("nsp_ceiling", both("Half of the pairs follow each other and then have one theme; the others are drawn at "
+                                "random, the themes with these shares (which add up to 1). How many can be told apart "
+                                "at best?",
                                 "一半句对前后相接、主题相同；另一半随机抽取，各主题的比例为 shares（和为 1）。最多能"
                                 "判对多少？"),
             "def nsp_ceiling(shares):", oracle=_most, cases=_shares,

@@ -147,11 +147,9 @@ def show(run: Run, config: Config, row: Mapping[str, Any],
     heads = [both("what", "指标"), both("labelled sentences", "标注句数"), both("from scratch", "从零开始"),
              both("pre-trained", "预训练"), both("gain", "提高")]  # fmt: skip
     run.table("requests", heads, table, both(
-        f"On the test sentences, one figure for each draw of the labelled ones. From scratch means the best of what "
-        f"was "
-        f"tried: words outside the labelled sentences are <unk>, {100 * DROPPED:.0f} % of the words are dropped, "
-        f"and the "
-        "learning rate is twice as high.",
+        "On the test sentences, one figure for each draw of the labelled ones. From scratch means the best of what "
+        f"was tried: words outside the labelled sentences are <unk>, {100 * DROPPED:.0f} % of the words are dropped, "
+        "and the learning rate is twice as high.",
         f"测试句上的结果，每次抽取标注句给出一个数。“从零开始”用的是试过的最好做法：标注句之外的词作 <unk>，随机丢弃 "
         f"{100 * DROPPED:.0f} % 的词，学习率高一倍。"))  # fmt: skip
     figure, axes = plots.figure(1, 3, width=11, height=3.2)
@@ -196,12 +194,10 @@ def too_short(run: Run, row: Mapping[str, Any]) -> bool:
     """Whether the pre-training has learned too little to be compared; says so."""
     if row["seen"][-1] >= LEAST:
         return False
-    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: so short "
-                f"a one "
-                "is worth little or nothing in fine-tuning, so nothing is compared. Train for more steps.",
-                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调几乎没有益"
-                f"处，因此不作比"
-                "较。请增加步数。")  # fmt: skip
+    note = both(f"The pre-training finds {row['seen'][-1]:.1%} of the hidden words, less than {LEAST:.0%}: so short a "
+                "one is worth little or nothing in fine-tuning, so nothing is compared. Train for more steps.",
+                f"预训练只猜对 {row['seen'][-1]:.1%} 的被遮词，不到 {LEAST:.0%}：这样短的预训练对微调几乎没有益处，因此"
+                "不作比较。请增加步数。")  # fmt: skip
     warn(str(note))
     run.note(note)
     return True

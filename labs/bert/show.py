@@ -41,9 +41,8 @@ def texts(run: Run, config: Config, corpus: Corpus) -> None:
     heads = [both("what the network sees", "网络看到的"), both("what is asked", "要它答的"),
              both("follows", "是否接续")]  # fmt: skip
     run.table("texts", heads, rows, both(
-        f"The first texts of {sentences:,} sentences; {len(words):,} words and marks. ‹A word› in brackets was "
-        f"chosen too, "
-        "and stays or was replaced by another.",
+        f"The first texts of {sentences:,} sentences; {len(words):,} words and marks. ‹A word› in brackets was chosen "
+        "too, and stays or was replaced by another.",
         f"共 {sentences:,} 句，这是最先的几条；词与标记共 {len(words):,} 个。‹尖括号›中的词也被选中，但保持不变或换成了"
         "别的词。"))  # fmt: skip
 
@@ -140,13 +139,10 @@ def places(run: Run, corpus: Corpus, config: Config, networks: Mapping[str, Bert
     figure.tight_layout()
     run.figure("places", figure, both(
         "Read from left to right, the first theme word of a pair has nothing before it that tells, and where the "
-        "second "
-        "sentence does not follow, neither has the fourth: they are guessed (dotted). Both ways, every word has "
-        "others of "
-        "its theme around it.",
+        "second sentence does not follow, neither has the fourth: they are guessed (dotted). Both ways, every word "
+        "has others of its theme around it.",
         "从左到右读时，一对句子里第一个主题词之前没有任何线索；若第二句并不接续，第四个也一样：只能猜（点线）。双向"
-        "时，每"
-        "个词周围都有同主题的词。"))  # fmt: skip
+        "时，每个词周围都有同主题的词。"))  # fmt: skip
 
 
 def neighbours(run: Run, corpus: Corpus, network: Bert, dataset: str) -> None:
@@ -214,9 +210,8 @@ def tuned(run: Run, scores: Mapping[str, Sequence[float]]) -> dict[str, float]:
                         both("mean", "平均")]  # fmt: skip
     chance = 100 / len(scenes.NAMES)
     run.table("tuned", heads, rows, both(
-        f"Speeches whose theme is found, %: learned from 24 labelled ones with three words of each theme, judged by "
-        f"300 "
-        f"with the other five. Guessing: {chance:.1f} %.",
+        "Speeches whose theme is found, %: learned from 24 labelled ones with three words of each theme, judged by "
+        f"300 with the other five. Guessing: {chance:.1f} %.",
         f"主题判对的台词，%：学自 24 条有标签的台词（每个主题只出现三个词），用另外五个词的 300 条来评判。瞎猜为 "
         f"{chance:.1f} %。"))  # fmt: skip
     figure, axes = plots.figure(1, 1, width=6, height=3.0)

@@ -117,11 +117,9 @@ def show(run: Run) -> dict[str, float]:
         " This PyTorch has no fused attention: its line is the three lines once more.",
         "此 PyTorch 没有融合的注意力：该行仍是那三行代码。")  # fmt: skip
     run.table("speed", [both("step", "一步的写法"), unit, both("times", "倍数")], rows, both(
-        f"A step of pre-training, width {WIDTH}, {LAYERS} layers, vocabulary {VOCABULARY:,}, {BATCH} texts of 18 "
-        f"words in "
-        f"the mean, float32; words that are no padding.{note.en}",
+        f"A step of pre-training, width {WIDTH}, {LAYERS} layers, vocabulary {VOCABULARY:,}, {BATCH} texts of 18 words "
+        f"in the mean, float32; words that are no padding.{note.en}",
         f"预训练的一步：宽 {WIDTH}，{LAYERS} 层，词表 {VOCABULARY:,}，每批 {BATCH} 条、平均 18 词，float32；填充不计"
-        f"入。"
-        f"{note.zh}"))  # fmt: skip
+        f"入。{note.zh}"))  # fmt: skip
     say(f"{rates[-1] / rates[0]:.1f} times as many words as the tutorials' step")
     return {"times_faster": rates[-1] / rates[0]}

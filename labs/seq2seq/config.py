@@ -58,8 +58,7 @@ class Config:
     context: str = option("projected", both("c from the encoder, one or several joined by commas: its last state, that "
                                             "projected, the mean of all",
                                             "编码器给出的 c，可用逗号并列几种：last 最后的状态、projected 再作变换、"
-                                            "mean "
-                                            "所有状态的平均"))  # fmt: skip
+                                            "mean 所有状态的平均"))  # fmt: skip
     pairs: str | None = option(None, both("pairs of yours to translate, a file: source, tab, target in each line",
                                           "用你自己的句对训练：文件，每行为原文、制表符、译文"), path=True)  # fmt: skip
     forcing: float = option(1.0, both("share of the steps in which the decoder is given the right words, not its own",

@@ -188,9 +188,8 @@ SHEET = (
             hint=both("e to the 10 against 1.", "e 的 10 次方比 1。"),
             wrong={"0.731": both("That is without the factor.", "那是没有放大的情形。"),
                    "0.667": both("Softmax takes exponentials, not shares.", "softmax 取的是指数，不是比例。")}),
-    predict("two_means", both("A sentence of one word with loss 3, one of three words with loss 1 each: the mean "
-                              "over words, "
-                              "and over sentences.",
+    predict("two_means", both("A sentence of one word with loss 3, one of three words with loss 1 each: the mean over "
+                              "words, and over sentences.",
                               "一句一个词、损失 3；一句三个词、损失各 1：按词平均与按句平均。"),
             "losses = [torch.tensor([3.0]), torch.tensor([1.0, 1.0, 1.0])]\n"
             "[torch.cat(losses).mean().item(), torch.stack([loss.mean() for loss in losses]).mean().item()]",
@@ -206,8 +205,7 @@ SHEET = (
                                                                                  "。"),
                    "1.0": both("Only answers that are long enough keep everything.", "够长的译文才不受罚。")}),
     fill_in("given_and_wanted", both("What the decoder is given and what it should say, of a target (a list of "
-                                     "numbers): `end` "
-                                     "begins the one and ends the other.",
+                                     "numbers): `end` begins the one and ends the other.",
                                      "由目标（数的列表）得到解码器的输入和应说的词：前者以 end 开头，"
                                      "后者以 end 结尾。"),
             "def given_and_wanted(target, end):", oracle=lambda target, end: ([end, *target], [*target, end]),
@@ -260,8 +258,7 @@ SHEET = (
                                     "H)。"),
             "def additive_scores(queries, memory, W, U, v):", oracle=_additive_scores, cases=_additive, tolerance=1e-9,
             hint=both("Make (N, T, 1, A) and (N, 1, S, A); their sum broadcasts.", "做出 (N, T, 1, A) 与 (N, 1, S, "
-                                                                                   "A)，相加时"
-                                                                            "广播。"),
+                                                                                   "A)，相加时广播。"),
             solution="q = (queries @ W.t()).transpose(0, 1)[:, :, None]\n"
                      "m = (memory @ U.t()).transpose(0, 1)[:, None]\nreturn torch.tanh(q + m) @ v",
             wrong=("q = (queries @ W.t()).transpose(0, 1)[:, :, None]\n"
@@ -269,8 +266,7 @@ SHEET = (
                    "q = (queries @ W.t()).transpose(0, 1)[:, None]\n"
                    "m = (memory @ U.t()).transpose(0, 1)[:, :, None]\nreturn torch.tanh(q + m) @ v")),
     fill_in("masked_softmax", both("Weights of scores (N, T, S), where source n has lengths[n] words and the rest is "
-                                   "padding: "
-                                   "that gets 0.",
+                                   "padding: that gets 0.",
                                    "scores (N, T, S) 的权重；第 n 句原文有 lengths[n] 个词，其余是填充，权重为 0。"),
             "def masked_softmax(scores, lengths):", oracle=_masked, cases=_lengths,
             hint=both("Fill with -inf before the softmax, not with 0 after it.", "在 softmax 之前填 −inf，而不是之后"
@@ -292,8 +288,7 @@ SHEET = (
             wrong=("return weights @ memory.transpose(0, 1)",
                    "return memory.mean(dim=0)[None].expand(weights.shape[1], -1, -1)")),
     fill_in("mean_context", both("The mean state of each source: states (S, N, H), of which lengths[n] are words and "
-                                 "the rest is "
-                                 "padding: (N, H).",
+                                 "the rest is padding: (N, H).",
                                  "每句原文状态的平均：states (S, N, H)，前 lengths[n] 个是词，其余是填充；结果 (N, "
                                  "H)。"),
             "def mean_context(states, lengths):", oracle=_mean, cases=_states,
@@ -305,8 +300,7 @@ SHEET = (
                    "return (states * there[:, :, None]).mean(dim=0)",
                    "return states.sum(dim=0) / lengths[:, None].to(states)")),
     fill_in("greedy", both("Say words greedily: table[word] has the scores of what follows. Begin after `end`, stop "
-                           "before it is "
-                           "said, or at `most` words; a list.",
+                           "before it is said, or at `most` words; a list.",
                            "贪心地说词：table[word] 是下一个词的得分。从 end 之后开始，说到 end 之前或满 most 个词为"
                            "止；返回列表。"),
             "def greedy(table, end, most):", oracle=_greedy, cases=_table,
@@ -319,11 +313,9 @@ SHEET = (
                    "    if word == end:\n        break\n    said.append(word)\nreturn said",
                    "return [int(row.argmax()) for row in table[:most]]")),
     fill_in("keep", both("One step of a beam search: scores (B,) of beginnings and logs (B, V) of what follows each. "
-                         "The `width` best "
-                         "as a list of (beginning, word), best first.",
+                         "The `width` best as a list of (beginning, word), best first.",
                          "束搜索的一步：B 个开头的得分 scores (B,) 与下一个词的 logs (B, V)。取最好的 width 个，列表 "
-                         "(开头, 词)，"
-                         "最好的在前。"),
+                         "(开头, 词)，最好的在前。"),
             "def keep(scores, logs, width):", oracle=_kept, cases=_beginnings,
             hint=both("topk over all B V sums; // and % find row and column.", "对 B V 个和取 topk；用 // 和 % 求行和"
                                                                                "列。"),
@@ -345,8 +337,7 @@ SHEET = (
                    "def runs(words):\n    return {tuple(words[k:k + length]) for k in range(len(words) - length + 1)}\n"
                    "return len(runs(answer) & runs(reference))")),
     fill_in("bleu", both("BLEU, 0..100: right[n] of there[n] runs of n + 1 words agree; said words against wanted "
-                         "ones of the "
-                         "references.",
+                         "ones of the references.",
                          "BLEU，0 到 100：长为 n + 1 的词串共 there[n] 个，right[n] 个一致；译文 said 个词，参考 "
                          "wanted 个。"),
             "def bleu(right, there, said, wanted):", oracle=_bleu, cases=_counts, tolerance=1e-9,
@@ -359,9 +350,8 @@ SHEET = (
                    "math.exp(mean)",
                    "mean = sum(math.log(r / t) for r, t in zip(right, there)) / len(right)\n"
                    "return 100 * math.exp(mean + 1 - wanted / said)")),
-    fill_in("split", both("Pairs (source, answer) to learn from, and a dict of the sources in `held` with the list "
-                          "of all their "
-                          "answers.",
+    fill_in("split", both("Pairs (source, answer) to learn from, and a dict of the sources in `held` with the list of "
+                          "all their answers.",
                           "把 (原文, 答案) 分成训练对，以及 held 中各原文到其全部答案（列表）的字典。"),
             "def split(pairs, held):", oracle=_split, cases=_pairs,
             hint=both("A source goes with all its answers, to one side only.", "一个原文连同它的全部答案只在一边。"),

@@ -35,8 +35,7 @@ def show_pairs(run: Run, corpus: Corpus) -> None:
             for pair in corpus.train[:: max(1, len(corpus.train) // 12)][:12]]  # fmt: skip
     run.table(f"{corpus.task}_pairs", [both("source", "原文"), both("answer", "答案")], rows, both(
         f"{NAMES[corpus.task].en}: some of {len(corpus.train):,} pairs to learn from. {len(corpus.test):,} other "
-        f"sources "
-        f"judge. {len(corpus.known):,} words in the sources, {len(corpus.said):,} in the answers.",
+        f"sources judge. {len(corpus.known):,} words in the sources, {len(corpus.said):,} in the answers.",
         f"{NAMES[corpus.task].zh}：{len(corpus.train):,} 个训练对中的几个，另有 {len(corpus.test):,} 个原文用于评判。"
         f"原文的词表 {len(corpus.known):,}，答案的词表 {len(corpus.said):,}。"))  # fmt: skip
 
@@ -141,9 +140,8 @@ def show_maps(run: Run, corpus: Corpus, name: str, network: Any) -> None:
     axes[0, 0].set_ylabel("said")
     figure.tight_layout()
     run.figure(f"{corpus.task}_maps", figure, both(
-        f"{NAMES[corpus.task].en}: attention of {name}. Each row is a word of the answer from top to bottom, and "
-        f"shows how "
-        "its weight 1 is spread over the words of the source; dark is 1.",
+        f"{NAMES[corpus.task].en}: attention of {name}. Each row is a word of the answer from top to bottom, and shows "
+        "how its weight 1 is spread over the words of the source; dark is 1.",
         f"{NAMES[corpus.task].zh}：{name} 的注意力。每一行是答案中的一个词（自上而下），显示总和为 1 的权重怎样分给原文"
         "各词；深色为 1。"))  # fmt: skip
 
@@ -203,11 +201,9 @@ def show_search(run: Run, config: Config, corpus: Corpus, name: str, network: An
     heads: list[Both | str] = [both("width", "宽度"), both("right", "全对"), "BLEU", both("seconds", "秒")]
     run.table(f"{corpus.task}_search", heads, table, both(
         f"{NAMES[corpus.task].en}: beam search with {name} on {len(asked)} sources. Width 1 takes the likeliest word "
-        f"each "
-        "time, many sources at once; the wider ones go one source at a time. Seconds are of the processor.",
-        f"{NAMES[corpus.task].zh}：用 {name} 对 {len(asked)} 个原文做束搜索。宽度 1 每步取最可能的词，多句一起算；更"
-        f"宽的逐句"
-        "搜索。秒数为处理器时间。"))  # fmt: skip
+        "each time, many sources at once; the wider ones go one source at a time. Seconds are of the processor.",
+        f"{NAMES[corpus.task].zh}：用 {name} 对 {len(asked)} 个原文做束搜索。宽度 1 每步取最可能的词，多句一起算；更宽"
+        "的逐句搜索。秒数为处理器时间。"))  # fmt: skip
 
 
 def _spaced(corpus: Corpus, source: Sequence[str]) -> str:

@@ -310,6 +310,7 @@ def test_a_huge_text_says_what_it_would_take(tmp_path, shared):
 @pytest.mark.parametrize("options, said", [
     (["--width", "30"], "--width 30 is not a multiple of --heads 4"), (["--hide", "1.5"], "--hide is a share"),
     (["--labels", "50,many"], "--labels: 50,many is no list of numbers"), (["--labels", ","], "is no list of numbers"),
+    (["--labels", "²"], "is no list of numbers"),
     (["--part", "speed", "--dataset", "snips"], "--part speed reads no data set"),
     (["--dataset", "snip"], "did you mean snips?"), (["--text", "gone.txt"], "--text: there is no file gone.txt"),
     (["--preset", "play"], "did you mean plays?"),
