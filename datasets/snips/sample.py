@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
+from labkit.data.slots import write
 
 ARTISTS = ("the night owls", "anna berg", "red river", "old harbour", "mira")
 LISTS = ("morning", "road trip", "quiet evening", "sunday run")
@@ -29,27 +29,9 @@ REQUESTS = {
 }
 VALUES = {"artist": ARTISTS, "playlist": LISTS, "city": CITIES, "timeRange": TIMES, "party_size_number": SIZES,
           "served_dish": FOODS, "object_name": BOOKS, "rating_value": STARS}  # fmt: skip
-SPLITS = (("train", 1200), ("dev", 100), ("test", 100))
+SPLITS = {"train": 1200, "dev": 100, "test": 100}
 
 
 def make(folder: Path, seed: int = 0) -> None:
     """Write seq.in, seq.out and label of train, dev and test below `folder`: 1,400 requests."""
-    rng = np.random.RandomState(seed)
-    for split, count in SPLITS:
-        lines, tags, labels = [], [], []
-        for _ in range(count):
-            intent = sorted(REQUESTS)[rng.randint(len(REQUESTS))]
-            request = REQUESTS[intent][rng.randint(len(REQUESTS[intent]))]
-            words: list[str] = []
-            marks: list[str] = []
-            for word in request.split():
-                slot = word.strip("{}") if word.startswith("{") else ""
-                own = VALUES[slot][rng.randint(len(VALUES[slot]))].split() if slot else [word]
-                words += own
-                marks += [f"{'I' if k else 'B'}-{slot}" if slot else "O" for k in range(len(own))]
-            lines.append(" ".join(words))
-            tags.append(" ".join(marks))
-            labels.append(intent)
-        (folder / split).mkdir()
-        for name, content in (("seq.in", lines), ("seq.out", tags), ("label", labels)):
-            (folder / split / name).write_text("\n".join(content) + "\n", encoding="utf-8")
+    write(folder, SPLITS, REQUESTS, VALUES, seed)

@@ -33,6 +33,8 @@ def ensure(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTHI
         return there
     wanted = store.complete(dataset, wanted)
     urls = {file: urls_of(dataset, dataset.on_mirrors(file), file.urls, mirrors) for file in dataset.files}
+    if dataset.import_only and not any(urls.values()):
+        raise UserError(f"{dataset.title} has no address: {dataset.import_only}", f"./inv data {name} --import=FOLDER")
     with store.alone(dataset):
         there = store.state(name)
         if _holds(there, wanted):
@@ -107,7 +109,7 @@ def by_hand(name: str, mirrors: Sequence[str] = (), wanted: Wanted = store.ANYTH
     """Each file of what is `wanted`, in words: its size, its hash, and every address, in the order of `ensure`."""
     dataset = find(name)
     wanted = store.complete(dataset, wanted)
-    lines = []
+    lines = [f"No address: {dataset.import_only}."] if dataset.import_only else []
     for file in store.files_of(dataset, wanted):
         size = f"{megabytes(file.size_bytes)} ({file.size_bytes:,} bytes)" if file.size_bytes else "size not published"
         known = next((f"{kind} {digits}" for kind, digits in store.hashes(dataset, file)), "no hash is published")

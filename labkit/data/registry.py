@@ -43,7 +43,7 @@ class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _check_hex("md5_prefix", self.md5_prefix, len(self.md5_prefix))
         if bool(self.hashes) == self.no_hash:
             raise ValueError("sha256 or sha1 or md5 must be given, or no_hash = true where none was ever published")
-        if not (self.urls or self.package) or not all(url.startswith(("http://", "https://")) for url in self.urls):
+        if not all(url.startswith(("http://", "https://")) for url in self.urls):
             raise ValueError("urls must be http:// or https:// addresses")
         if not self.name or "/" in self.name:
             raise ValueError("name must be a plain file name")
@@ -103,8 +103,12 @@ class Dataset(Record, frozen=True, forbid_unknown_fields=True):
     default: Tuple[str, ...] = ()  # the parts that are fetched when none is asked for; () where there are no parts
     subset: Count = 0  # fetch this many images one by one unless more is asked for; 0 where that is not possible
     image_urls: Tuple[str, ...] = ()  # folders of single images, in the order in which they are tried
+    import_only: str = ""  # why nobody may publish it, as a clause; who has a copy imports it
 
     def __post_init__(self) -> None:
+        for file in self.files:
+            if bool(file.urls or file.package) == bool(self.import_only):
+                raise ValueError(f"{file.path!r} needs urls or a package, or the data set says why it is import_only")
         if not self.files or not (self.layout or all(file.layout for file in self.files)):
             raise ValueError("[[file]] and [layout] must not be empty")
         if set(self.default) - set(self.parts) or bool(self.default) != bool(self.parts):

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 from typing import Any, Mapping
 
+from labkit.base.console import warn
 from labkit.base.errors import UserError
 from labkit.runs import records
 from labkit.runs.options import flag
@@ -16,13 +17,11 @@ MOST = 2**62  # steps, or bytes
 
 
 def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]) -> dict[str, Any]:
-    """A trained model's checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
+    """What `read_checkpoint` says of a trained model's; warns where its run has not finished.
 
     `path_or_run` is a file, a run's folder, a run's name, or `latest`: the newest run that has one. Raises UserError
-    where it is no checkpoint, belongs to another lab, or was trained with another value of an option in `expect`.
+    where it is none of these, or was trained with another value of an option in `expect`.
     """
-    from labkit.runs import compat
-
     path = Path(path_or_run).expanduser()
     if str(path_or_run) == "latest":
         trained = [run.checkpoint for run in records.table() if run.lab == lab and run.checkpoint.exists()]
@@ -31,6 +30,24 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
         path = trained[0]
     elif not path.is_file():
         path = records.find(str(path_or_run), lab) / "checkpoints" / "last.pt"
+    saved = read_checkpoint(path, lab)
+    for name, value in expect.items():
+        trained = saved["config"].get(name)
+        if trained != value:
+            raise UserError(f"{path} was trained with {flag(name)} {trained}, not {value}", "./inv runs")
+    run = path.parent.parent
+    if (run / "summary.json").exists() and (status := records.read(run).status) != "finished":
+        warn(f"the run {run.name} is {status}: after {saved['step']:,} steps its training is not done")
+    return saved
+
+
+def read_checkpoint(path: Path, lab: str) -> dict[str, Any]:
+    """A checkpoint: {"lab", "config", "step", "state", ...}, tensors on the CPU.
+
+    Raises UserError where the file is none, or belongs to another lab.
+    """
+    from labkit.runs import compat
+
     saved = compat.load(path)
     if not isinstance(saved, dict) or not all(isinstance(saved.get(name), kind) for name, kind in CONTENT.items()):
         raise UserError(f"{path} is not a checkpoint of a lab", "./inv runs")
@@ -38,10 +55,6 @@ def load_checkpoint(path_or_run: str | Path, lab: str, expect: Mapping[str, Any]
         raise UserError(f"{path} is damaged: it holds no state, or counts what cannot be", "./inv runs")
     if saved["lab"] != lab:
         raise UserError(f"{path} is a checkpoint of the lab {saved['lab']}, not of {lab}", "./inv runs")
-    for name, value in expect.items():
-        trained = saved["config"].get(name)
-        if trained != value:
-            raise UserError(f"{path} was trained with {flag(name)} {trained}, not {value}", "./inv runs")
     return saved
 
 

@@ -22,7 +22,7 @@ After every step, and after the rest of an epoch's last one, it saves a checkpoi
 from __future__ import annotations
 
 import time
-from typing import Any, Iterator, Mapping
+from typing import Any, Callable, Iterator, Mapping, Sequence
 
 import torch
 from matplotlib.figure import Figure
@@ -241,6 +241,27 @@ class Loop:
                 value = float(value.detach()) if value.device.type == "cpu" else None
             if isinstance(value, float):
                 self._shown[name.partition("/")[0]] = value
+
+
+def one_after_another(
+    run: Run,
+    plan: Sequence[Any],
+    train: Callable[[Any, dict[str, Any] | None, dict[str, Any]], dict[str, Any]],
+    facts: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Train all of a plan in one run; what is finished when it stops is not done again by the resumed run.
+
+    `train(part, saved, facts)` gives what tables and plots need, its "steps" among them. `saved` is the state to go on
+    from, or None, and `facts`, for the checkpoints of its loop, holds what was "finished" before it.
+    """
+    saved = run.restore()
+    finished: list[dict[str, Any]] = saved["finished"] if saved else []
+    kept = {**facts, "finished": finished}
+    for part in plan[len(finished) :]:
+        finished.append(train(part, saved, kept))
+        saved = None
+    run.checkpoint(sum(row["steps"] for row in finished), lambda: kept, last=True)
+    return finished
 
 
 def _wide(value: torch.Tensor) -> torch.Tensor:

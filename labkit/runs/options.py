@@ -29,6 +29,7 @@ def option(
     above: float | None = None,
     rest: bool = False,
     instead: bool = False,
+    reads: Sequence[str] = (),
     or_run: bool = False,
 ) -> Any:
     """A field of a lab's Config: `epochs: int = option(8, "passes over the training set", at_least=1)`.
@@ -36,10 +37,12 @@ def option(
     The annotation says what is read: str, int, float or bool; with ` | None` it may be left out, and None means that.
     A `path` arrives absolute, and a missing file is refused; `or_run`: a word without a suffix may also be the name of
     a run, or what else the lab knows by name. `rest` takes all words that belong to no option, joined as a shell would
-    read them. `instead`: with this option the lab does something else than train on its data set, and reads none.
+    read them. `instead`: with this option the lab does something else than train on its data set, and reads none. Of
+    the other options it then looks at those that it `reads`, and typing another is refused ((): it looks at any); those
+    of them that are `or_run` say what it works with, and do not go without it.
     """
     extra = {"help": help, "choices": tuple(choices), "path": path, "at_least": at_least, "above": above, "rest": rest,
-             "instead": instead, "or_run": or_run}  # fmt: skip
+             "instead": instead, "reads": tuple(reads), "or_run": or_run}  # fmt: skip
     return dataclasses.field(default=default, metadata=extra)
 
 
@@ -143,8 +146,19 @@ def parse(
 
 
 def build(config_class: type, presets: Presets, request: Request) -> Any:
-    """The Config for `request`: defaults, then the preset, then what was typed."""
-    return config_class(**{**presets.get(request.preset, {}), **request.typed})
+    """The Config for `request`: defaults, then the preset, then what was typed. Refuses what would not be looked at."""
+    config = config_class(**{**presets.get(request.preset, {}), **request.typed})
+    for field in dataclasses.fields(config_class):
+        name, reads, given = flag(field.name), field.metadata["reads"], field.name in request.typed
+        others = [other for other in request.typed if other not in (field.name, *reads)]
+        if given and reads and others:
+            raise UserError(f"{name} trains nothing and does not look at {flag(others[0])}")
+        if given and reads and request.preset and not request.smoke:
+            raise UserError(f"{name} trains nothing and does not look at --preset")
+        for other in dataclasses.fields(config_class):
+            if other.name in reads and other.metadata["or_run"] and other.name in request.typed and not given:
+                raise UserError(f"{flag(other.name)} goes with {name}, which is not given")
+    return config
 
 
 def words(request: Request) -> list[str]:

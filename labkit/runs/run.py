@@ -18,7 +18,7 @@ from labkit.base.console import say, warn
 from labkit.base.errors import UserError
 from labkit.base.language import each
 from labkit.runs import checkpoints, contents, processes, records, report
-from labkit.runs.checkpoints import load_checkpoint
+from labkit.runs.checkpoints import read_checkpoint
 from labkit.runs.contents import Config, DataUsed, Environment, History, Item, Items, Status, Summary, Table
 from labkit.runs.live import Bar, TensorBoard, Windows
 
@@ -167,7 +167,7 @@ class Run:
         if not path.exists():  # not the first of several processes
             files.made(path.parent)
             path.write_bytes(content)
-        saved = load_checkpoint(path, self.lab, {})
+        saved = read_checkpoint(path, self.lab)
         try:
             checkpoints.set_random_state(saved["rng"])
         except ValueError as error:

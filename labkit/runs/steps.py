@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from labkit.base.language import LANGUAGES, Both, both, each
+from labkit.runs.claims import DoesNotHold
 from labkit.runs.run import Run
 
 HEADS = (both("code", "代码"), both("result", "结果"), both("equals", "应等于"))
@@ -37,10 +38,6 @@ class Group:
     sections: str
     title: Both
     steps: Sequence[Step]
-
-
-class DoesNotHold(AssertionError):
-    """A step whose result is not what it must equal."""
 
 
 def step(name: str, text: Both, code: str, equals: str, then: str = "") -> Step:

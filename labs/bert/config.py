@@ -40,7 +40,8 @@ class Config:
                                             "SNIPS 的标注句数，以逗号分隔"))  # fmt: skip
     repeats: int = option(3, both("draws of the labelled sentences", "标注句子的抽取次数"), at_least=1)
     predict: str | None = option(None, both("a sentence of yours with one [MASK], to be filled in",
-                                            "给出含一个 [MASK] 的句子，让网络填空"), instead=True)  # fmt: skip
+                                            "给出含一个 [MASK] 的句子，让网络填空"),
+                                 instead=True, reads=("checkpoint",))  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
                                                "finished run, one of a real text before one of scenes)",
                                                "--predict 用的网络：run 或文件（默认最近完成的一次，真实文本优先于 "

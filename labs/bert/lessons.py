@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.base.console import say
 from labkit.base.language import both
+from labkit.runs import claims
 from labkit.runs.run import Run
 from labs.bert import masking, scenes, subwords
 from labs.bert.corpus import Corpus, drawn
@@ -23,32 +23,14 @@ TOLD = {"low": 5, "lower": 2, "newest": 6, "widest": 3}  # the example of the pa
 MERGES = 10
 
 
-class DoesNotHold(AssertionError):
-    """Two ways that should give the same numbers and do not."""
-
-
 def show(run: Run) -> dict[str, float]:
     """All tables; how many claims hold, and the share of pairs of scenes that can be told apart at best."""
-    found = {"claims": claims(run)}
+    found = {"claims": float(claims.show(run, CLAIMS))}
     rates(run)
     corpus = drawn(run.seed)
     found["nsp_ceiling"] = sentence_pairs(run, corpus)
     pieces(run)
     return found
-
-
-def claims(run: Run) -> float:
-    rows = []
-    for claim in CLAIMS:
-        found = claim.difference()
-        rows.append([claim.text, f"{found:.1e}", f"{claim.most:g}"])
-        if not found <= claim.most:
-            raise DoesNotHold(f"{claim.name}: {found} is more than {claim.most}")
-    heads = [both("what is equal", "哪两者相等"), both("largest difference", "最大差"), both("allowed", "允许")]
-    run.table("claims", heads, rows, both(
-        "Computed in this run, in float64 unless said.", "在本次运行中算得；未注明者为 float64。"))  # fmt: skip
-    say(f"{len(rows)} claims hold")
-    return float(len(rows))
 
 
 def counted(share: float, seed: int) -> dict[str, tuple[int, int, float]]:

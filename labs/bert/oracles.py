@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any, Callable, NamedTuple, Sequence
+from typing import Any, Sequence
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.base.language import Both, both
+from labkit.base.language import both
+from labkit.runs.claims import Claim, apart
 from labs.bert import attention
 from labs.bert.attention import Layer, LayerNorm, MultiHeadAttention
 from labs.bert.masking import Batch
@@ -20,22 +21,6 @@ from labs.bert.words import FIRST
 
 N, T, D, H = 3, 7, 12, 3
 WORDS = 20
-
-
-class Claim(NamedTuple):
-    """Two ways to the same numbers, and how far apart they may be."""
-
-    name: str
-    text: Both
-    difference: Callable[[], float]
-    most: float = 1e-12
-
-
-def apart(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
-    """The largest difference between two lists of tensors of the same shapes."""
-    if [a.shape for a in one] != [b.shape for b in other]:
-        raise AssertionError("the shapes differ")
-    return max(float((a - b).detach().abs().max()) for a, b in zip(one, other))
 
 
 def inputs(dtype: torch.dtype = torch.float64) -> torch.Tensor:

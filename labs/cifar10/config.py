@@ -54,7 +54,7 @@ class Config:
     exact_test: int | None = option(None, "report the accuracy on the first N test images too", at_least=1)
     compare: str | None = option(None, "train once for each value of one option, or seed: optimizer=sgd,nag,adam")
     predict: str | None = option(None, "an image of yours to classify with a trained network, instead of training",
-                                    path=True, instead=True)  # fmt: skip
+                                    path=True, instead=True, reads=("checkpoint", "model", "dataset"))  # fmt: skip
     checkpoint: str | None = option(None, "the network for --predict: a run or a file (default: the latest finished "
                                        "run)", path=True, or_run=True)  # fmt: skip
 

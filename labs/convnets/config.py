@@ -35,7 +35,7 @@ class Config:
                                    "竞赛中 Adam 的初始学习率，逐渐降到 0"), above=0)  # fmt: skip
     map: str | None = option(None, both("an image of yours: where do the trained networks see what they say?",
                                         "你自己的图片：训练好的网络是根据哪里作出判断的？"),
-                             path=True, instead=True)  # fmt: skip
+                             path=True, instead=True, reads=("checkpoint",))  # fmt: skip
     checkpoint: str | None = option(None, both("the race whose networks look at it: a run or a file (default: the "
                                                "latest finished one)",
                                                "用哪次竞赛的网络：run 或文件（默认最近完成的一次）"),

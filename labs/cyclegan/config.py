@@ -30,7 +30,7 @@ class Config:
     pool: int = option(50, "earlier translations of which half of those judged are taken; 0: only new ones", at_least=0)
     samples: int = option(10, "how often images are shown and measured on the way", at_least=1)
     translate: str | None = option(None, "a folder of your images to translate, instead of training", path=True,
-                                      instead=True)  # fmt: skip
+                                      instead=True, reads=("checkpoint", "direction"))  # fmt: skip
     direction: str = option("ab", "which way to translate: ab is apple to orange", choices=("ab", "ba"))
     checkpoint: str | None = option(None, "the network for --translate: a run or a file (default: the latest "
                                        "finished run)", path=True, or_run=True)  # fmt: skip

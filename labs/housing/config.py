@@ -41,7 +41,7 @@ class Config:
                                   "展示过拟合与欠拟合的训练轮数；0 表示不做"), at_least=0)  # fmt: skip
     predict: str | None = option(None, both("a CSV file with rows of yours to predict with a trained network, instead "
                                             "of training", "用训练好的网络预测你的 CSV 文件中的行，而不训练"),
-                                 path=True, instead=True)  # fmt: skip
+                                 path=True, instead=True, reads=("checkpoint", "dataset", "without_b"))  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
                                                "finished run)", "--predict 的网络：某次实验或文件（默认最近完成的）"),
                                     path=True, or_run=True)  # fmt: skip

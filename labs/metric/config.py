@@ -47,7 +47,7 @@ class Config:
     search: str | None = option(None, both("a folder with a folder of images for each class of yours, to be searched "
                                              "with a trained network",
                                              "你自己的图片：一个文件夹，每类一个子文件夹；用训练好的网络检索"),
-                                  path=True, instead=True)  # fmt: skip
+                                  path=True, instead=True, reads=("checkpoint",))  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --search: a run or a file (default: the latest "
                                                "finished "
                                                "run)", "--search 用的网络：一次实验或一个文件（默认最近完成的实验）"),
@@ -65,7 +65,12 @@ class Config:
         if self.collapse and (self.loss != "semi-hard" or self.seen == "halves"):
             raise UserError("--collapse compares losses of its own on one split; --loss and halves do not go with it",
                             "./inv lab metric -- --collapse")  # fmt: skip
-
+        if self.margin and set(chosen(self.loss)) == {"softmax"}:
+            raise UserError("--margin is of the losses that compare distances, and softmax has none",
+                            "./inv lab metric -- --loss semi-hard --margin 0.2")  # fmt: skip
+        if self.shift > 7:
+            raise UserError(f"--shift {self.shift} would move digits out of the image; 7 is the most",
+                            "./inv lab metric -- --shift 2")  # fmt: skip
 
     def classes_of(self, digits: str) -> int:
         """P of a batch of these digits."""

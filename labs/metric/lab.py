@@ -20,6 +20,7 @@ from torch import nn
 
 from labkit.base.console import say
 from labkit.base.language import both
+from labkit.runs.loop import one_after_another
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.metric import collapse, data, own, results
@@ -44,18 +45,14 @@ def make_plan(config: Config) -> list[Training]:
 
 def train_all(plan: list[Training], digits: Digits, config: Config, run: Run) -> list[dict[str, Any]]:
     """Train one network after the other, each from the same first weights; what is finished is not done again."""
-    saved = run.restore()
-    finished: list[dict[str, Any]] = saved["finished"] if saved else []
-    facts = {"config": dataclasses.asdict(config), "sample": run.sample, "finished": finished}
-    for training in plan[len(finished) :]:
+
+    def one(training: Training, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
         own_digits = data.in_forms(digits.only(training.seen), training.forms)
         say(f"{training.label or training.loss}: digits {training.seen} seen, {data.unseen(training.seen)} never")
         model = prepare(config, own_digits, run, fresh=saved is None)
-        offset = sum(row["steps"] for row in finished)
-        finished.append(train(model, training, own_digits, run, saved, facts, offset))
-        saved = None
-    run.checkpoint(sum(row["steps"] for row in finished), lambda: facts, last=True)
-    return finished
+        return train(model, training, own_digits, run, saved, facts)
+
+    return one_after_another(run, plan, one, {"config": dataclasses.asdict(config), "sample": run.sample})
 
 
 def restored(row: dict[str, Any], config: Config) -> nn.Sequential:

@@ -73,11 +73,11 @@ def embed(model: nn.Module, pixels: torch.Tensor, device: torch.device) -> torch
 
 
 def train(model: nn.Module, training: Training, digits: Digits, run: Run, saved: dict[str, Any] | None,
-          facts: dict[str, Any], offset: int) -> dict[str, Any]:  # fmt: skip
+          facts: dict[str, Any]) -> dict[str, Any]:  # fmt: skip
     """Train `model` in place on `digits`.
 
-    `saved` is the state to go on from, `facts` go into every checkpoint, and `offset` steps of the run came before.
-    Returns what tables and plots need, and the weights.
+    `saved` is the state to go on from; `facts` go into every checkpoint and hold what was "finished" before. Returns
+    what tables and plots need, and the weights.
     """
     source = Source(digits, training.classes, training.images, training.shift, run.seed)
     dtype, _ = compat.fast_dtype(run.device)
@@ -87,8 +87,9 @@ def train(model: nn.Module, training: Training, digits: Digits, run: Run, saved:
     curve: list[float] = []  # the loss of each step
     spread: list[float] = []  # the mean distance between classes in each step: 0 in a collapse
     parts = {"model": model, "softmax": softmax, "optimizer": optimizer, "curve": curve, "spread": spread}
-    loop = Loop(run, training.steps, parts, saved=saved, facts=facts, unit="img", offset=offset,
-                per_step=training.classes * training.images)  # fmt: skip
+    loop = Loop(run, training.steps, parts, saved=saved, facts=facts, unit="img",
+                per_step=training.classes * training.images,
+                offset=sum(row["steps"] for row in facts["finished"]))  # fmt: skip
     for step in loop:
         optimizer.param_groups[0]["lr"] = learning_rate(training.lr, step, training.steps)
         pixels, labels = (part.to(run.device) for part in source[step])

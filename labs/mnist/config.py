@@ -45,7 +45,8 @@ class Config:
     folds: int | None = option(None, both("k-fold cross-validation on the training images, which trains k networks",
                                           "在训练图上做 k 折交叉验证，共训练 k 个网络"), at_least=2)  # fmt: skip
     predict: str | None = option(None, both("a photo of a digit of yours to read with a trained network",
-                                            "用训练好的网络识别你自己的数字照片"), path=True, instead=True)  # fmt: skip
+                                            "用训练好的网络识别你自己的数字照片"), path=True,
+                                 instead=True, reads=("checkpoint",))  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
                                                "finished run)",
                                                "--predict 用的网络：一次实验或一个文件（默认：最近完成的实验）"),
@@ -60,6 +61,12 @@ class Config:
         if self.folds and self.hold_out:
             raise UserError("--folds holds every training image out once, so --hold-out has nothing to add",
                             "./inv lab mnist -- --folds 5")  # fmt: skip
+        if self.folds and self.views:
+            raise UserError("--folds judges each network as it is, so --views has nothing to add",
+                            "./inv lab mnist -- --folds 5")  # fmt: skip
+        if self.shift > SIDE // 4:
+            raise UserError(f"--shift {self.shift} would move digits out of the image; {SIDE // 4} is the most",
+                            "./inv lab mnist -- --shift 2")  # fmt: skip
 
 
 PRESETS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ class Config:
     patch: int = option(16, "width of the patch that the discriminator judges", choices=(16, 34, 70))
     skips: bool = option(True, "the skips of the U-Net; without them it is a plain encoder and decoder")
     translate: str | None = option(None, "an image of yours, or a folder of them, to put through a trained network",
-                                      path=True, instead=True)  # fmt: skip
+                                      path=True, instead=True, reads=("checkpoint", "direction"))  # fmt: skip
     checkpoint: str | None = option(None, "the network for --translate: a run or a file (default: the latest)",
                                        path=True, or_run=True)  # fmt: skip
 

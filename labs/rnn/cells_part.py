@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from labkit.base.console import say
 from labkit.base.language import both
+from labkit.runs import claims
 from labkit.runs.run import Run
 from labs.rnn.cells import GRU, LSTM, Clockwork, GridLSTM, SimpleRNN
 from labs.rnn.oracles import CLAIMS
@@ -24,23 +24,11 @@ FORMULAS = {
 }
 
 
-class DoesNotHold(AssertionError):
-    """Two ways that should give the same numbers and do not."""
-
-
 def show(run: Run) -> dict[str, float]:
-    """The table of claims, each computed now, and the table of costs; how many claims hold."""
-    rows = []
-    for claim in CLAIMS:
-        found = claim.difference()
-        rows.append([claim.text, f"{found:.1e}"])
-        if not found <= claim.most:
-            raise DoesNotHold(f"{claim.name}: {found} is more than {claim.most}")
-    run.table("claims", [both("what is equal", "哪两者相等"), both("largest difference", "最大差")], rows, both(
-        "Computed in this run, in float64.", "在本次运行中以 float64 算得。"))  # fmt: skip
+    """The table of claims and the table of costs; how many claims hold."""
+    held = claims.show(run, CLAIMS)
     costs(run)
-    say(f"{len(rows)} claims hold")
-    return {"cells": len(rows)}
+    return {"cells": held}
 
 
 def seconds(module: nn.Module, x: torch.Tensor) -> float:

@@ -39,7 +39,7 @@ class Config:
                                      "运行哪一部分；all：不需要数据集的各部分"), choices=PARTS)  # fmt: skip
     dataset: str | None = option(None, both("sentences to fill the slots of: booking is drawn by this lab (default)",
                                             "用哪些句子做槽填充：booking 由本实验生成（默认）"),
-                                 choices=("booking", "snips", "shakespeare"))  # fmt: skip
+                                 choices=("booking", "snips", "atis", "shakespeare"))  # fmt: skip
     networks: str = option(NETWORKS, both("networks for the slots, joined by commas: rnn, gru, lstm, clockwork, grid; "
                                           "bi-lstm reads in both directions, lstm-2 has two layers",
                                           "做槽填充的网络，以逗号分隔：rnn、gru、lstm、clockwork、grid；bi-lstm 为双"
@@ -65,7 +65,7 @@ class Config:
     repeats: int = option(1, both("seeds of each cell in the recall task", "回忆任务中每种单元的种子数"), at_least=1)
     predict: str | None = option(None, both("a sentence of yours, in English or Chinese, to find the slots of",
                                             "给出你自己的一句话（英文或中文），找出其中的槽"),
-                                 instead=True)  # fmt: skip
+                                 instead=True, reads=("checkpoint",))  # fmt: skip
     checkpoint: str | None = option(None, both("the networks for --predict: a run or a file (default: the latest "
                                                "finished run of slots)",
                                                "--predict 用的网络：run 或文件（默认最近完成的槽填充实验）"),
@@ -107,4 +107,6 @@ PRESETS: dict[str, dict[str, Any]] = {
               "task_steps": 30, "repeats": 1},
     "snips": {"dataset": "snips", "networks": "lstm,bi-lstm", "embed": 100, "hidden": 128, "steps": 2000, "hide": 0.1,
               "lr": 0.003},
+    "atis": {"dataset": "atis", "networks": "rnn,lstm,bi-lstm", "embed": 100, "hidden": 128, "steps": 1200, "hide": 0.1,
+             "lr": 0.003},
 }  # fmt: skip

@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import torch
 from torch import nn
 
-from labkit.base.language import Both, both
+from labkit.base.language import both
+from labkit.runs.claims import Claim, apart
 from labs.rnn import cells, networks
 from labs.rnn.cells import GRU, LSTM, Clockwork, GridLSTM, SimpleRNN, with_weights_of
 
 T, N, INPUTS, H = 12, 4, 5, 7
-
-
-class Claim(NamedTuple):
-    """Two ways to the same numbers, and how far apart they may be."""
-
-    name: str
-    text: Both
-    difference: Callable[[], float]
-    most: float = 1e-12
-
-
-def apart(one: Any, other: Any) -> float:
-    """The largest difference between two lists of tensors of the same shapes."""
-    pairs = list(zip(one, other))
-    if len(one) != len(other) or any(a.shape != b.shape for a, b in pairs):
-        raise AssertionError("the shapes differ")
-    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 def inputs() -> torch.Tensor:

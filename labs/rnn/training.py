@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Callable, Mapping, Sequence
 
 import torch
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.runs import compat
-from labkit.runs.loop import Loop
+from labkit.runs.loop import Loop, one_after_another
 from labkit.runs.run import Run
 
 NOTHING = -1  # a target that is not counted
@@ -65,7 +66,7 @@ class Training:
         return network.eval()
 
 
-def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
+def train(run: Run, training: Training, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
     """Train and judge; returns what the tables and plots need. `saved` is the state to go on from."""
     network = training.network().to(run.device)
     optimizer: torch.optim.Optimizer = (
@@ -101,6 +102,7 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
             judged.append(training.look(network))
             at.append(loop.step)
             network.train()
+    say(f"{training.name}: {training.steps} steps in {loop.seconds:.1f} s")
     weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
     return {"name": training.name, "steps": training.steps, "seconds": loop.seconds, "losses": list(losses),
             "lengths": list(lengths), "judged": list(judged), "at": list(at), "weights": weights}  # fmt: skip
@@ -108,15 +110,7 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
 
 def train_all(trainings: Sequence[Training], run: Run, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """One after the other; the results by name. `facts` go into every checkpoint."""
-    saved = run.restore()
-    finished: list[dict[str, Any]] = saved["finished"] if saved else []
-    kept = {**facts, "finished": finished}
-    for training in trainings[len(finished) :]:
-        finished.append(train(training, run, saved, kept))
-        saved = None
-        say(f"{training.name}: {training.steps} steps in {finished[-1]['seconds']:.1f} s")
-    run.checkpoint(sum(row["steps"] for row in finished), lambda: kept, last=True)
-    return {row["name"]: row for row in finished}
+    return {row["name"]: row for row in one_after_another(run, trainings, partial(train, run), facts)}
 
 
 def bounded(value: torch.Tensor) -> float:

@@ -29,7 +29,7 @@ class Config:
     most: int = option(20, "without --classes: the N categories that cover most pixels", at_least=1)
     limit: int = option(5000, "read at most N images of each split", at_least=2)
     predict: str | None = option(None, "an image of yours to segment with a trained network, instead of training",
-                                    path=True, instead=True)  # fmt: skip
+                                    path=True, instead=True, reads=("checkpoint", "model"))  # fmt: skip
     checkpoint: str | None = option(None, "the network for --predict: a run or a file (default: the latest finished "
                                        "run)", path=True, or_run=True)  # fmt: skip
 

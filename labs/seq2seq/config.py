@@ -85,7 +85,7 @@ class Config:
     smoothing: float = option(0.1, both("label smoothing in translation", "标签平滑，只用于翻译"), at_least=0)
     predict: str | None = option(None, both("a sentence, string or date of yours for the trained networks",
                                             "给出你自己的句子、字符串或日期，让训练好的网络回答"),
-                                 instead=True)  # fmt: skip
+                                 instead=True, reads=("checkpoint", "task", "beam"))  # fmt: skip
     checkpoint: str | None = option(None, both("the networks for --predict: a run or a file (default: the latest "
                                                "finished run)",
                                                "--predict 用的网络：run 或文件（默认最近完成的实验）"),

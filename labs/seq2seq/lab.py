@@ -18,11 +18,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from labkit.runs import claims
 from labkit.runs.run import Run
 from labkit.runs.start import start
-from labs.seq2seq import claims, corpus, own, shown
+from labs.seq2seq import corpus, own, shown
 from labs.seq2seq.config import PRESETS, TASKS, Config
 from labs.seq2seq.corpus import Corpus
+from labs.seq2seq.oracles import CLAIMS
 from labs.seq2seq.training import Training, train_all
 
 
@@ -39,7 +41,7 @@ def main(config: Config, run: Run) -> dict[str, float]:
         return own.main(config, run)
     found: dict[str, float] = {}
     if config.wants("claims"):
-        found.update(claims.show(run))
+        found["claims"] = claims.show(run, CLAIMS)
     corpora = {task: read(config, run, task) for task in TASKS if config.wants(task)}
     if not corpora:
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Mapping, Sequence
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.runs import compat
-from labkit.runs.loop import Loop
+from labkit.runs.loop import Loop, one_after_another
 from labkit.runs.run import Run
 from labs.seq2seq import scores
 from labs.seq2seq.config import Kind, Sizes
@@ -92,7 +93,7 @@ def rate(step: int, steps: int) -> float:
     return min((step + 1) / max(1.0, WARM_UP * steps), (1 - step / steps) / (1 - WARM_UP))
 
 
-def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
+def train(run: Run, training: Training, saved: dict[str, Any] | None, facts: dict[str, Any]) -> dict[str, Any]:
     """Train and look; returns what the tables and plots need. `saved` is the state to go on from."""
     corpus, sizes = training.corpus, training.sizes
     network = training.network().to(run.device)
@@ -119,19 +120,13 @@ def train(training: Training, run: Run, saved: dict[str, Any] | None, facts: dic
             at.append(loop.step)
             looking.append(time.perf_counter() - began)
             loop.log(**{f"{corpus.task}_{scores.MEASURE[corpus.task]}/{training.name}": judged[-1]})
+    seconds = loop.seconds - sum(looking)
+    say(f"{training.key}: {sizes.steps} steps in {seconds:.1f} s")
     weights = {name: value.cpu().clone() for name, value in network.state_dict().items()}
-    return {"name": training.key, "steps": sizes.steps, "seconds": loop.seconds - sum(looking),
+    return {"name": training.key, "steps": sizes.steps, "seconds": seconds,
             "judged": list(judged), "at": list(at), "weights": weights}  # fmt: skip
 
 
 def train_all(trainings: Sequence[Training], run: Run, facts: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """One after the other; the results by name. `facts` go into every checkpoint."""
-    saved = run.restore()
-    finished: list[dict[str, Any]] = saved["finished"] if saved else []
-    kept = {**facts, "finished": finished}
-    for training in trainings[len(finished) :]:
-        finished.append(train(training, run, saved, kept))
-        saved = None
-        say(f"{training.key}: {finished[-1]['steps']} steps in {finished[-1]['seconds']:.1f} s")
-    run.checkpoint(sum(row["steps"] for row in finished), lambda: kept, last=True)
-    return {row["name"]: row for row in finished}
+    return {row["name"]: row for row in one_after_another(run, trainings, partial(train, run), facts)}

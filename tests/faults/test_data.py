@@ -48,6 +48,21 @@ def whole(data):
     return all((data / "tiny" / name).read_bytes() == content for name, content in MEMBERS.items())
 
 
+def test_what_nobody_publishes_is_imported_or_comes_from_a_mirror_of_ones_own(data, tmp_path, monkeypatch):
+    path = registry.REGISTRY / "tiny" / "dataset.toml"
+    urls = next(line for line in path.read_text().splitlines() if line.startswith("urls"))
+    path.write_text(path.read_text().replace(urls, "").replace("[[file]]", 'import_only = "its owner lets nobody"\n[[file]]', 1))
+    with pytest.raises(UserError, match="has no address: its owner lets nobody") as refused:
+        obtain.ensure("tiny")
+    assert refused.value.next_command == "./inv data tiny --import=FOLDER" and visible(data) == []
+    assert obtain.by_hand("tiny").startswith("No address: its owner lets nobody.\ntiny.tar.gz")
+    (tmp_path / "tiny.tar.gz").write_bytes(ARCHIVE)
+    assert importing.import_("tiny", tmp_path / "tiny.tar.gz").kind == "verified" and whole(data)
+    store.delete("tiny")
+    with Mirror({"tiny.tar.gz": ARCHIVE}) as running:
+        assert obtain.ensure("tiny", [running.base]).kind == "verified"
+
+
 def test_download_verify_delete(data, mirror):
     state = obtain.ensure("tiny")
     assert state.kind == "verified" and state.source == mirror.base[7:] and state.path == data / "tiny"

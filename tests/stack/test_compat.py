@@ -103,6 +103,14 @@ def test_fast_dtype_follows_the_processor(monkeypatch):
 
 
 
+@pytest.mark.parametrize("width, fast", [(0, True), (128, False), (255, False), (256, True), (512, True)])
+def test_bfloat16_is_for_wide_transformers(width, fast, monkeypatch):
+    amx = Processor("a processor", "GenuineIntel", frozenset({"avx512f", "amx_bf16"}))
+    monkeypatch.setattr(compat, "processor", lambda: amx)
+    dtype, reason = compat.fast_dtype(torch.device("cpu"), width)
+    assert dtype == (torch.bfloat16 if fast and compat.MODERN else torch.float32) and reason
+
+
 def test_autocast(monkeypatch):
     cpu = torch.device("cpu")
     layer, x = torch.nn.Linear(4, 4), torch.ones(2, 4)

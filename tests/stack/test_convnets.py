@@ -268,19 +268,27 @@ def test_a_race_that_was_stopped_goes_on_to_the_same_bits(raced):
     assert len(table["rows"]) == 2
 
 
-def test_a_race_shares_its_time_out_by_what_a_step_takes(quick, tmp_path, monkeypatch):
-    taken = {1: 0.5, 2: 0.001}
-    calls = []
+def test_a_race_shares_its_time_out_by_what_a_step_takes_with_its_batch(quick, tmp_path, monkeypatch):
+    calls, asked = [], []
+
+    class Asked(race.Batches):
+        def __getitem__(self, step):
+            asked.append(step)
+            return super().__getitem__(step)
 
     def seconds(work, device):
         calls.append(work)
-        return taken[1 if len(calls) <= 4 * len(timing.dtypes(device)) else 2]
+        if len(calls) <= 4 * len(timing.dtypes(device)):
+            work()
+            return 0.5
+        return 0.001
 
     monkeypatch.setattr(race.timing, "seconds", seconds)
     data = race.Images(torch.randint(256, (64, 32, 32, 3)).byte(), torch.arange(64) % 10)
     run = type("Run", (), {"device": torch.device("cpu")})
-    plan = race.make_plan(config.Config(race=True, networks="lenet,vgg16", minutes=1.0), run, data, Normalise())
+    plan = race.make_plan(config.Config(race=True, networks="lenet,vgg16", minutes=1.0), run, Asked(data, 0), Normalise())
     assert [entry["steps"] for entry in plan] == [48, 24000] and plan[0]["name"] == "lenet"
+    assert asked == [0, 1, 2, 3] * len(timing.dtypes(torch.device("cpu")))
 
 
 def own_image(folder, size=(50, 40)):

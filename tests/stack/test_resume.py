@@ -200,3 +200,15 @@ def test_a_checkpoint_is_known_by_what_made_it(tmp_path):
     compat.save({"weights": torch.ones(3)}, tmp_path / "other.pt")
     with pytest.raises(UserError, match="not a checkpoint of a lab"):
         checkpoints.load_checkpoint(tmp_path / "other.pt", "toy", {})
+
+
+@pytest.mark.parametrize("status, warned", [("finished", ""), ("stopped", "is stopped: after 8 steps")])
+def test_who_uses_what_has_not_finished_is_told(status, warned, capsys):
+    assert toys.run("--epochs", "1") == 0
+    folder = toys.folders()[-1]
+    summary = json.loads((folder / "summary.json").read_text())
+    (folder / "summary.json").write_text(json.dumps({**summary, "status": status}))
+    capsys.readouterr()
+    checkpoints.load_checkpoint(folder, "toy", {})
+    said = capsys.readouterr().err
+    assert warned in said if warned else said == ""

@@ -16,6 +16,7 @@ from labkit.data import coco, pickles, registry, samples, store
 # Of all files, in the order of their names. A change of the drawing changes these, and every result on the sample.
 SHA256 = {
     "apple2orange": "e4f68d947a8c9acd3415441bd2f06eead50b4a78fc12534beebeeda62904d67d",
+    "atis": "ff66ce0ea25378c2f4c7a5df438362501e9b81e4eb00f8d15d8fa186176f9b6e",
     "boston": "e7833147bfe040d2f9e2cff71ad57eb4056765de22faf743f845bf8ead1cb60e",
     "california": "6b6fff5bf585ee83650648c371199f5a122041915f1505c0135174f8b3807e56",
     "cifar10": "8ad6a8bfd14db8214ee40c14b9d5fdd17f26474a33e9ed291e7eda26f9a72218",

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from labkit.base.errors import UserError
 from labkit.runs import compat
 from labkit.runs.text import Vocabulary
-from labs.seq2seq import attention, claims, config, corpus, decoding, drawn, lab, own, scores, training
+from labs.seq2seq import attention, config, corpus, decoding, drawn, lab, oracles, own, scores, training
 from labs.seq2seq.config import Config, Kind, Sizes
 from labs.seq2seq.decoding import Answer
 from labs.seq2seq.networks import Seq2Seq
@@ -28,7 +28,7 @@ def shared(tmp_path_factory):
 # ---- what is equal to what ----
 
 
-@pytest.mark.parametrize("claim", claims.CLAIMS, ids=lambda claim: claim.name)
+@pytest.mark.parametrize("claim", oracles.CLAIMS, ids=lambda claim: claim.name)
 def test_a_claim_holds(claim):
     assert claim.difference() <= claim.most
 
@@ -37,17 +37,17 @@ def test_a_loss_that_counts_padding_is_noticed(monkeypatch):
     def counted(logits, wanted, smoothing=0.0):
         return F.cross_entropy(logits.reshape(-1, logits.shape[2]), wanted.clamp(min=0).reshape(-1))
 
-    monkeypatch.setattr(claims, "loss_of", counted)
-    assert claims.padding() > 1e-2
+    monkeypatch.setattr(oracles, "loss_of", counted)
+    assert oracles.padding() > 1e-2
 
 
 def test_attention_over_the_answer_in_place_of_the_source_is_noticed(monkeypatch):
     monkeypatch.setattr(torch, "softmax", lambda scores, dim: scores.softmax(1))
-    assert claims.dot() > 1e-2 and claims.additive() > 1e-2
+    assert oracles.dot() > 1e-2 and oracles.additive() > 1e-2
 
 
 def test_weights_sum_to_one_over_the_source():
-    queries, memory = claims.drawn(5, 3, 6), claims.drawn(7, 3, 6)
+    queries, memory = oracles.drawn(5, 3, 6), oracles.drawn(7, 3, 6)
     for kind in ("dot", "additive"):
         _, weights = attention.Attention(kind, 6).double()(queries, memory)
         assert weights.shape == (3, 5, 7)
@@ -55,7 +55,7 @@ def test_weights_sum_to_one_over_the_source():
 
 
 def test_the_loss_is_that_of_pytorch():
-    logits, wanted = claims.drawn(4, 3, 9), torch.tensor([[1, 2, 3], [4, 5, -1], [6, -1, -1], [1, -1, -1]])
+    logits, wanted = oracles.drawn(4, 3, 9), torch.tensor([[1, 2, 3], [4, 5, -1], [6, -1, -1], [1, -1, -1]])
     flat, targets = logits.reshape(-1, 9), wanted.reshape(-1)
     assert torch.allclose(training.loss_of(logits, wanted), F.cross_entropy(flat, targets, ignore_index=-1))
     smooth = 0.9 * F.cross_entropy(flat, targets, ignore_index=-1)
@@ -64,9 +64,9 @@ def test_the_loss_is_that_of_pytorch():
 
 
 def test_only_attention_and_fixed_give_the_decoder_its_context_again():
-    source, given = claims.sources(), corpus.in_columns(claims.targets())[0]
+    source, given = oracles.sources(), corpus.in_columns(oracles.targets())[0]
     for name in config.ATTENTIONS:
-        made = claims.network(Kind(name, "last"))
+        made = oracles.network(Kind(name, "last"))
         memory = made.encode(source)
         other = memory._replace(states=memory.states + 1), memory._replace(context=memory.context + 1)
         plain, states, context = (made.decode(given, one, memory.context)[0] for one in (memory, *other))
@@ -75,9 +75,9 @@ def test_only_attention_and_fixed_give_the_decoder_its_context_again():
 
 
 def test_contexts_are_what_the_notes_say():
-    source = claims.sources()
+    source = oracles.sources()
     for name in config.CONTEXTS:
-        made = claims.network(Kind("none", name))
+        made = oracles.network(Kind("none", name))
         memory = made.encode(source)
         forwards, backwards = memory.states.chunk(2, dim=2)
         last = torch.cat([forwards[-1], backwards[0]], dim=1)
@@ -91,7 +91,7 @@ def test_contexts_are_what_the_notes_say():
 
 
 def test_no_answer_holds_an_unknown_word_or_goes_on_after_its_end():
-    made, known = claims.network(Kind("dot", "last")), Vocabulary("abcdefghij")
+    made, known = oracles.network(Kind("dot", "last")), Vocabulary("abcdefghij")
     made.bias.data[0] = 100.0  # <unk> would be the likeliest
     said = Vocabulary([corpus.MARK, *"abcdefg"])
     sources = [tuple("abc"), tuple("jihgf"), tuple("a"), tuple("bca")]
@@ -106,18 +106,18 @@ def test_no_answer_holds_an_unknown_word_or_goes_on_after_its_end():
 
 
 def test_a_wider_beam_finds_no_worse_answer_where_it_keeps_all():
-    found = {width: decoding.beam(claims.network(Kind("fixed", "mean")), claims.sources()[:, :1], width)
+    found = {width: decoding.beam(oracles.network(Kind("fixed", "mean")), oracles.sources()[:, :1], width)
              for width in (1, 8)}  # fmt: skip
-    chance = {width: claims.mean_chance(claims.network(Kind("fixed", "mean")), claims.sources()[:, :1], tuple(answer))
+    chance = {width: oracles.mean_chance(oracles.network(Kind("fixed", "mean")), oracles.sources()[:, :1], tuple(answer))
               for width, answer in found.items()}  # fmt: skip
     assert chance[8] >= chance[1] - 1e-12
 
 
 def test_without_forcing_the_decoder_is_given_what_it_said():
-    made = claims.network(Kind("additive", "projected"))
-    given, _ = corpus.in_columns(claims.targets())
-    own_ones = training.own_words(made, claims.sources(), given)
-    said = made((claims.sources(), own_ones)).argmax(dim=2)
+    made = oracles.network(Kind("additive", "projected"))
+    given, _ = corpus.in_columns(oracles.targets())
+    own_ones = training.own_words(made, oracles.sources(), given)
+    said = made((oracles.sources(), own_ones)).argmax(dim=2)
     assert torch.equal(own_ones[1:], said[:-1]) and torch.equal(own_ones[0], given[0])
 
 
@@ -341,7 +341,7 @@ def test_the_whole_lab_and_its_report(shared, tmp_path):
 
 
 def test_a_network_has_no_weights_that_it_does_not_use():
-    for kind in claims.all_kinds():
+    for kind in oracles.all_kinds():
         made = Seq2Seq(7, 8, kind, Sizes(1, 1, 4, 6, 0.1))
         given, wanted = corpus.in_columns([[3, 4, 1], [5, 1]])
         training.loss_of(made((torch.tensor([[1, 2], [3, 4]]), given)), wanted).backward()

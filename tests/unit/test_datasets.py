@@ -51,6 +51,7 @@ def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
         ('"cifar-10-batches-py/test_batch" = 1', '"/etc/passwd" = 1', "'/etc/passwd' must stay below the data folder"),
         ('"cifar-10-batches-py/test_batch" = 1', '"test" = "one"', r"Expected `int`, got `str` - at `\$.layout\[...\]`"),
         ("unpack = true", "unpack = true\nunpack = true", "dataset.toml"),
+        ("redistribute = false", 'redistribute = false\nimport_only = "nobody may"', "'cifar-10-python.tar.gz' needs urls"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):

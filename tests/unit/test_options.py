@@ -115,3 +115,37 @@ def test_words_that_belong_to_no_option_go_to_the_field_that_takes_them():
     assert read() == Open()
     with pytest.raises(UserError, match="unknown option --epocs; did you mean --epochs"):
         read("SOLVER.BASE_LR", "0.1", "--epocs", "3")
+
+
+@dataclass(frozen=True)
+class WithPhotos:
+    epochs: int = option(8, "passes", at_least=1)
+    beam: int = option(5, "beginnings", at_least=1)
+    predict: str | None = option(None, "a photo", instead=True, reads=("checkpoint", "beam"))
+    checkpoint: str | None = option(None, "the network for --predict", path=True, or_run=True)
+
+
+def with_photos(*argv):
+    presets = {"smoke": {"epochs": 1}, "long": {"epochs": 80}}
+    return options.build(WithPhotos, presets, options.parse(argv, WithPhotos, presets, "cifar10"))
+
+
+@pytest.mark.parametrize(
+    "argv, sentence",
+    [
+        (["--predict", "seven", "--epochs", "3"], "--predict trains nothing and does not look at --epochs"),
+        (["--predict", "seven", "--preset", "long"], "--predict trains nothing and does not look at --preset"),
+        (["--checkpoint", "latest"], "--checkpoint goes with --predict, which is not given"),
+    ],
+)
+def test_what_would_not_be_looked_at_is_refused(argv, sentence):
+    with pytest.raises(UserError) as error:
+        with_photos(*argv)
+    assert error.value.message == sentence
+
+
+def test_what_is_looked_at_is_taken():
+    found = with_photos("--predict", "seven", "--checkpoint", "latest", "--beam", "3", "--seed", "1")
+    assert (found.predict, found.checkpoint, found.beam) == ("seven", "latest", 3)
+    assert with_photos("--beam", "3", "--epochs", "2").beam == 3
+    assert with_photos("--predict", "seven", "--smoke").predict == "seven"

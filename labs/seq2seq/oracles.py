@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import torch
 
-from labkit.base.console import say
-from labkit.base.language import Both, both
-from labkit.runs.run import Run
+from labkit.base.language import both
+from labkit.runs.claims import Claim, apart
 from labs.seq2seq import attention, decoding
 from labs.seq2seq.attention import Attention
 from labs.seq2seq.config import ATTENTIONS, CONTEXTS, Kind, Sizes
@@ -22,27 +21,8 @@ T, S, N, H, A = 5, 7, 3, 6, 4
 WORDS, SAID = 11, 9
 
 
-class Claim(NamedTuple):
-    """Two ways to the same numbers, and how far apart they may be."""
-
-    name: str
-    text: Both
-    difference: Callable[[], float]
-    most: float = 1e-12
-
-
-class DoesNotHold(AssertionError):
-    """Two ways that should give the same numbers and do not."""
-
-
 def drawn(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(sum(shape)))
-
-
-def apart(one: torch.Tensor, other: torch.Tensor) -> float:
-    if one.shape != other.shape:
-        raise AssertionError(f"the shapes differ: {tuple(one.shape)}, {tuple(other.shape)}")
-    return float((one - other).detach().abs().max())
 
 
 def looped(score: Callable[[torch.Tensor, torch.Tensor], Any], queries: torch.Tensor, memory: torch.Tensor) -> Any:
@@ -60,8 +40,8 @@ def dot() -> float:
     """Weights and contexts of the dot product against loops."""
     queries, memory = drawn(T, N, H), drawn(S, N, H)
     found, weights = Attention("dot", H)(queries, memory)
-    true_weights, true = looped(lambda q, m: sum(q[k] * m[k] for k in range(H)), queries, memory)
-    return max(apart(weights, true_weights), apart(found, true))
+    true = looped(lambda q, m: sum(q[k] * m[k] for k in range(H)), queries, memory)
+    return apart([weights, found], true)
 
 
 def additive() -> float:
@@ -74,8 +54,7 @@ def additive() -> float:
         return sum(float(v[a]) * math.tanh(sum(float(w[a, k] * q[k] + u[a, k] * m[k]) for k in range(H)))
                    for a in range(H))  # fmt: skip
 
-    true_weights, true = looped(score, queries, memory)
-    return max(apart(weights, true_weights), apart(found, true))
+    return apart([weights, found], looped(score, queries, memory))
 
 
 def einsum() -> float:
@@ -84,9 +63,7 @@ def einsum() -> float:
     found, _ = Attention("dot", H)(queries, memory)
     other = torch.einsum("nts,snh->tnh", torch.softmax(torch.einsum("tnh,snh->nts", queries, memory), 2), memory)
     weigh = drawn(T, N, H)
-    pairs = zip(torch.autograd.grad((found * weigh).sum(), (queries, memory)),
-                torch.autograd.grad((other * weigh).sum(), (queries, memory)))  # fmt: skip
-    return max(apart(found, other), *(apart(one, two) for one, two in pairs))
+    return apart(*([made, *torch.autograd.grad((made * weigh).sum(), (queries, memory))] for made in (found, other)))
 
 
 def one_hot() -> float:
@@ -94,7 +71,7 @@ def one_hot() -> float:
     memory, places = drawn(S, N, H), torch.tensor([[k % S for k in range(n, n + T)] for n in range(N)])
     weights = torch.nn.functional.one_hot(places, S).double()
     true = torch.stack([torch.stack([memory[places[n, t], n] for n in range(N)]) for t in range(T)])
-    return apart(attention.contexts(weights, memory), true)
+    return apart([attention.contexts(weights, memory)], [true])
 
 
 def network(kind: Kind) -> Seq2Seq:
@@ -132,7 +109,7 @@ def word_by_word() -> float:
         for t in range(len(given)):
             logits, state, _ = made.decode(given[t : t + 1], memory, state)
             said.append(logits)
-        worst = max(worst, apart(whole, torch.cat(said)))
+        worst = max(worst, apart([whole], [torch.cat(said)]))
     return worst
 
 
@@ -149,9 +126,8 @@ def padding() -> float:
             given, wanted = in_columns([target])
             alone = alone + loss_of(made((sources()[:, column : column + 1], given)), wanted, 0.1) * len(target)
             count += len(target)
-        gradients = zip(torch.autograd.grad(together, weights, allow_unused=True),
-                        torch.autograd.grad(alone / count, weights, allow_unused=True))  # fmt: skip
-        worst = max(worst, apart(together, alone / count), *(apart(a, b) for a, b in gradients if a is not None))
+        ways = ([loss, *torch.autograd.grad(loss, weights, allow_unused=True)] for loss in (together, alone / count))
+        worst = max(worst, apart(*([value for value in way if value is not None] for way in ways)))
     return worst
 
 
@@ -193,7 +169,7 @@ def repeated() -> float:
     made, rows = network(Kind("dot", "mean")), torch.tensor([2, 0, 2])
     some: Memory = made.encode(sources()).of(rows)
     read: Memory = made.encode(sources()[:, rows])
-    return max(apart(some.states, read.states), apart(some.context, read.context))
+    return apart([some.states, some.context], [read.states, read.context])
 
 
 CLAIMS = (
@@ -215,17 +191,3 @@ CLAIMS = (
     Claim("memory", both("sentences of a batch named again = read again", "取出 batch 中的句子 = 重新读它们"),
           repeated),
 )  # fmt: skip
-
-
-def show(run: Run) -> dict[str, float]:
-    """The table of claims, each computed now; how many hold."""
-    rows = []
-    for claim in CLAIMS:
-        found = claim.difference()
-        rows.append([claim.text, f"{found:.1e}"])
-        if not found <= claim.most:
-            raise DoesNotHold(f"{claim.name}: {found} is more than {claim.most}")
-    run.table("claims", [both("what is equal", "哪两者相等"), both("largest difference", "最大差")], rows, both(
-        "Computed in this run, in float64.", "在本次运行中以 float64 算得。"))  # fmt: skip
-    say(f"{len(rows)} claims hold")
-    return {"claims": len(rows)}

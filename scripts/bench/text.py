@@ -1,0 +1,171 @@
+"""Measure the text labs beside the best-known tutorials, on the same text in one run; each trains for as long.
+
+    LAB_STACK=cpu/index .venv/cpu/bin/python scripts/bench/text.py translation --pairs cmn.txt \\
+        --tutorials PATH --d2l PATH [--seconds 120]
+    LAB_STACK=cpu/index .venv/cpu/bin/python scripts/bench/text.py hidden-words --bert PATH
+
+PATHs are checkouts of github.com/pytorch/tutorials, d2l-ai/d2l-en and codertimo/BERT-pytorch. Their own code is run as
+it is, with the sizes and learning rates that they print (scripts/bench/text_peers.py). All translators read the same
+training pairs, in the words that our vocabularies have, and answer the same held-out sources; the clock stands still
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import random
+import sys
+import time
+from pathlib import Path
+from typing import Any, Callable, Iterator, NamedTuple
+
+import numpy as np
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+sys.path.insert(0, str(ROOT))
+
+
+from labkit.runs import compat  # noqa: E402
+from labkit.runs.bleu import bleu  # noqa: E402
+from labkit.runs.text import by_length  # noqa: E402
+from labs.bert import speed  # noqa: E402
+from labs.seq2seq import corpus, decoding, training  # noqa: E402
+from labs.seq2seq.config import DEFAULTS, Kind  # noqa: E402
+from labs.seq2seq.corpus import Batches, Corpus  # noqa: E402
+from scripts.bench.text_peers import CPU, BertPytorch, D2l, Tutorial  # noqa: E402
+
+LONG = 9  # words of a source from which on it is long
+
+
+class Ours:
+    """The lab seq2seq with dot attention. Its learning rate falls to 0 at the end, so it has to know how many steps."""
+
+    name = "seq2seq"
+
+    def __init__(self, pairs: Corpus, steps: int) -> None:
+        self.corpus, self.count = pairs, steps
+        self.sizes = DEFAULTS["translation"]._replace(dropout=0.2, smoothing=0.1)
+        kind = Kind("dot", "projected")
+        self.network = training.Training(pairs, "dot", kind, self.sizes, 1.0, 1.0, 0).network()
+        self.optimizer = torch.optim.Adam(self.network.parameters(), betas=(0.9, 0.98), **compat.FUSED)
+        self.batches = Batches(pairs, self.sizes.batch, 0)
+
+    def steps(self) -> Iterator[int]:
+        self.network.train()
+        for step in range(self.count):
+            self.optimizer.param_groups[0]["lr"] = self.sizes.lr * training.rate(step, self.count)
+            source, given, wanted = self.batches(step)
+            training.train_step(self.network, self.optimizer, source, given, wanted, 1.0, self.sizes.smoothing)
+            yield source.shape[1]
+
+    def answers(self, sources: list[list[str]]) -> list[tuple[str, ...]]:
+        return [one.words for one in decoding.answers(self.network, sources, self.corpus.known, self.corpus.said)]
+
+
+class Found(NamedTuple):
+    """Of a training: pairs in a second, in a core-second and in all; BLEU of all held-out sources, and of long ones."""
+
+    a_second: float
+    a_core_second: float
+    pairs: int
+    bleu: float
+    long: float
+
+
+def train(steps: Iterator[int], seconds: float) -> tuple[int, float, float]:
+    """Step until the seconds are over: (pairs, seconds, processor's seconds)."""
+    began, core, pairs = time.perf_counter(), time.process_time(), 0
+    for count in steps:
+        pairs += count
+        if time.perf_counter() - began > seconds:
+            break
+    return pairs, time.perf_counter() - began, time.process_time() - core
+
+
+def translate(make: Callable[[], Any], pairs: Corpus, seconds: float) -> Found:
+    contestant = make()
+    trained, took, core = train(contestant.steps(), seconds)
+    given = contestant.answers(in_words(pairs, [list(one.source) for one in pairs.test], pairs.known))
+    wanted = [one.answers for one in pairs.test]
+    long = [k for k, one in enumerate(pairs.test) if len(one.source) >= LONG]
+    return Found(trained / took, trained / core, trained, bleu(given, wanted),
+                 bleu([given[k] for k in long], [wanted[k] for k in long]))  # fmt: skip
+
+
+def in_words(pairs: Corpus, sentences: list[list[str]], vocabulary: Any) -> list[list[str]]:
+    """With <unk> for words that the vocabulary does not have, as our networks see them."""
+    return [[word if vocabulary.numbers([word])[0] else "<unk>" for word in sentence] for sentence in sentences]
+
+
+def translation(arguments: argparse.Namespace) -> None:
+    pairs = corpus.read(arguments.pairs)
+    sources = in_words(pairs, [list(pair.source) for pair in pairs.train], pairs.known)
+    answers = in_words(pairs, [list(pair.target) for pair in pairs.train], pairs.said)
+    tried, _, _ = train(Ours(pairs, 10**9).steps(), min(10.0, arguments.seconds))
+    speed = tried / min(10.0, arguments.seconds) / DEFAULTS["translation"].batch
+    contestants: dict[str, Callable[[], Any]] = {Ours.name: lambda: Ours(pairs, int(speed * arguments.seconds))}
+    if arguments.tutorials:
+        contestants[Tutorial.name] = lambda: Tutorial(arguments.tutorials, sources, answers)
+    if arguments.d2l:
+        contestants[D2l.name] = lambda: D2l(arguments.d2l, sources, answers)
+    print(f"{len(pairs.train):,} pairs to train on, {len(pairs.test):,} sources held out")
+    print(f"{'':20}{'pairs/s':>10}{'pairs/core-s':>14}{'pairs':>10}{'BLEU':>8}{f'from {LONG} words':>14}{'ours/it':>9}")
+    ours = 0.0
+    for name, make in contestants.items():
+        torch.manual_seed(0)
+        random.seed(0)
+        found = translate(make, pairs, arguments.seconds)
+        ours = ours or found.a_second
+        print(f"{name:20}{found.a_second:10.1f}{found.a_core_second:14.1f}{found.pairs:10,}{found.bleu:8.1f}"
+              f"{found.long:14.1f}{ours / found.a_second:9.1f}", flush=True)  # fmt: skip
+
+
+def hidden_words(arguments: argparse.Namespace) -> None:
+    """Words a core-second of a step of pre-training, the peer's and ours in turn; what is padded does not count."""
+    random_lengths = np.random.RandomState(0)
+    lengths = speed.lengths_of(random_lengths, speed.POOL)
+    mixed = [lengths[k : k + speed.BATCH] for k in range(0, len(lengths), speed.BATCH)]
+    equal = [[lengths[k] for k in own] for own in by_length(lengths, speed.BATCH) if len(own) == speed.BATCH]
+    order = random_lengths.permutation(len(equal))
+    peer = BertPytorch(arguments.bert, speed.VOCABULARY, speed.WIDTH, speed.LAYERS, speed.HEADS)
+    padded, ours = speed.WAYS[0], speed.WAYS[-1]
+    network = speed.network_for(ours)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4, **compat.FUSED)
+    words, seconds = [0, 0], [0.0, 0.0]
+    for turn in range(1 + arguments.rounds):
+        made, _, places, hidden = speed.batch(padded, mixed[turn % len(mixed)], torch.Generator().manual_seed(turn))
+        began = time.process_time()
+        peer.step(made, places, hidden)
+        took = [(sum(mixed[turn % len(mixed)]), time.process_time() - began)]
+        own = [equal[order[(8 * turn + k) % len(order)]] for k in range(8)]
+        steps = [speed.rate(ours, network, optimizer, each, CPU, turn) for each in own]
+        took.append((sum(count for count, _ in steps), sum(each for _, each in steps)))
+        for k, (count, each) in enumerate(took):
+            if turn:  # the first is not counted
+                words[k], seconds[k] = words[k] + count, seconds[k] + each
+    rates = [count / each for count, each in zip(words, seconds)]
+    for name, rate in zip((BertPytorch.name, "bert"), rates):
+        print(f"{name:20}{rate:12,.0f} words a core-second")
+    print(f"bert makes {rates[1] / rates[0]:.1f} times as many")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parts = parser.add_subparsers(dest="part", required=True)
+    part = parts.add_parser("translation", help="pairs a second, and BLEU after the same time")
+    part.add_argument("--pairs", type=Path, required=True, help="the file cmn.txt of the data set cmn_eng")
+    part.add_argument("--tutorials", type=Path, help="a checkout of github.com/pytorch/tutorials")
+    part.add_argument("--d2l", type=Path, help="a checkout of github.com/d2l-ai/d2l-en")
+    part.add_argument("--seconds", type=float, default=120.0, help="of training, each")
+    part = parts.add_parser("hidden-words", help="words a core-second in pre-training")
+    part.add_argument("--bert", type=Path, required=True, help="a checkout of github.com/codertimo/BERT-pytorch")
+    part.add_argument("--rounds", type=int, default=10)
+    arguments = parser.parse_args()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
+    {"translation": translation, "hidden-words": hidden_words}[arguments.part](arguments)
+
+
+if __name__ == "__main__":
+    main()
