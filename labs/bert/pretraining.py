@@ -45,7 +45,7 @@ def training(corpus: Corpus, config: Config, seed: int, device: torch.device, le
 
     name = "left to right" if left_to_right else "both ways"
     return Training(f"pretrain/{name}", functools.partial(build, corpus, config, left_to_right), step_losses,
-                    config.steps * (2 if left_to_right else 1), config.lr, seed, looks,
+                    config.steps * (2 if left_to_right else 1), config.lr, config.width, seed, looks,
                     functools.partial(judge, batches=judged, corpus=corpus),
                     snapshots=corpus.labels is not None)  # fmt: skip
 

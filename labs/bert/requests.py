@@ -97,8 +97,8 @@ def training(corpus: Corpus, config: Config, name: str, weights: Mapping[str, to
     task = Task(corpus, count, seed, scratch=weights is None)
     steps = config.tune_steps * (2 if count >= 300 else 1)
     return Training(f"tune/{name} {count} {seed}", functools.partial(build, corpus, config, weights),
-                    functools.partial(task.losses, device=device), steps, SCRATCH_LR if weights is None else LR, seed,
-                    judge=task.judge, log=False)  # fmt: skip
+                    functools.partial(task.losses, device=device), steps, SCRATCH_LR if weights is None else LR,
+                    config.width, seed, judge=task.judge, log=False)  # fmt: skip
 
 
 def snapshot(weights: torch.Tensor, corpus: Corpus, config: Config) -> dict[str, torch.Tensor]:

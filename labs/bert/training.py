@@ -40,6 +40,7 @@ class Training:
     losses: Callable[[Any, int], Mapping[str, torch.Tensor]]
     steps: int
     lr: float
+    width: int  # of the vectors, which decides the arithmetic
     seed: int = 0  # of the first weights and of dropout
     looks: int = 0  # times at which `look` judges the network
     look: Callable[[Any], Mapping[str, float]] | None = None
@@ -76,6 +77,7 @@ class Trainings:
         network = first_weights(training).to(self.run.device)
         learned = [weight for weight in network.parameters() if weight.requires_grad]
         optimizer = torch.optim.AdamW(learned, lr=training.lr, betas=(0.9, 0.98), weight_decay=0.01, **compat.FUSED)
+        dtype, _ = compat.fast_dtype(self.run.device, training.width)
         losses: list[float] = []
         seen: list[float] = []  # at each look, one number after the other
         at: list[int] = []
@@ -86,7 +88,8 @@ class Trainings:
         line = training.name.partition("/")[2]
         for step in loop:
             optimizer.param_groups[0]["lr"] = training.lr * rate(step, training.steps)
-            terms = training.losses(network, step)
+            with compat.autocast(self.run.device, dtype):
+                terms = training.losses(network, step)
             loss = torch.stack(list(terms.values())).sum()
             train_step(network, optimizer, loss)
             losses.append(float(loss.detach()))

@@ -59,8 +59,8 @@ def training(corpus: Corpus, config: Config, way: str, weights: Mapping[str, tor
 
     lr = 10 * LR if way == "frozen" else LR  # a head alone has little to spoil
     return Training(f"tune/{way} {seed}", functools.partial(build, corpus, config, way, weights), losses,
-                    config.tune_steps, lr, seed, judge=functools.partial(judge, corpus=corpus, judged=judged),
-                    log=False)  # fmt: skip
+                    config.tune_steps, lr, config.width, seed,
+                    judge=functools.partial(judge, corpus=corpus, judged=judged), log=False)  # fmt: skip
 
 
 @torch.no_grad()

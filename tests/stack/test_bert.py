@@ -11,6 +11,7 @@ import torch
 from labruns import assert_resumes_exactly, newest, run_here, summary
 
 from labkit.base.errors import UserError
+from labkit.base.hardware import Processor
 from labkit.data import samples
 from labkit.runs import compat, iob, text
 from labs.bert import (
@@ -352,6 +353,19 @@ def test_requests_and_their_intents_belong_together(tmp_path):
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(options, stop_at, shared, tmp_path, monkeypatch):
     monkeypatch.setattr(requests, "LEAST", 0.0)
     assert_resumes_exactly(lab, [*TINY, *options, "--save-every", "1000"], stop_at, shared, tmp_path)
+
+
+def test_wide_vectors_are_multiplied_in_bfloat16_where_that_is_faster(shared, tmp_path, monkeypatch):
+    amx = Processor("a processor", "GenuineIntel", frozenset({"amx_bf16"}))
+    monkeypatch.setattr(compat, "processor", lambda: amx)
+    losses = []
+    for pays_from in (9, 8):
+        monkeypatch.setattr(compat, "PAYS_FROM", pays_from)
+        assert run_here(lab, PLAYS, shared, tmp_path / str(pays_from))[0] == 0
+        rows = (newest(lab, tmp_path / str(pays_from)) / "metrics.jsonl").read_text().splitlines()
+        losses.append([row["mlm_loss/both ways"] for row in map(json.loads, rows) if "mlm_loss/both ways" in row])
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert (losses[1] != losses[0]) == compat.MODERN
 
 
 @pytest.fixture(scope="module")
