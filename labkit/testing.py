@@ -9,7 +9,8 @@ A run of everything leaves out what is marked `long`, and has what is marked `sl
 a stack that is asked for by name (`--only`, `--stack`) runs all that it has.
 
 Tests run side by side, one file in each process (pytest-xdist): most of them wait or train networks too small for many
-threads. Those of containers share the images that the first of them builds, and so one stack is in each process.
+threads. Those of containers share the images that the first of them builds, and so one stack is in each process; they
+mostly wait for the engine, and in a run of everything those of the tools run meanwhile.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ import shutil
 import subprocess
 import tempfile
 import xml.etree.ElementTree as ElementTree
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Callable, Sequence
+from typing import Any, Callable, Sequence
 
 from labkit.base import hardware, paths, settings
 from labkit.base.console import say, warn
@@ -73,12 +75,15 @@ def run_all(stack: str, only: str, required: Sequence[str], arguments: Sequence[
     wanted = Wanted(probe(), required, arguments, everything=not (stack or only))
     parts = ["stack"] if stack else [only] if only else list(PARTS)
     counts = []
-    for part in parts:  # the browser's come last, since they want the stacks
-        if part == "stack":
-            families = [stack] if stack else FAMILIES
-            counts += [inside(name, wanted, insist=name == stack) for name in families]
-        else:
-            counts.append(ON_THE_HOST[part](wanted))
+    with ThreadPoolExecutor(1) as beside:
+        tools_python()  # which two parts would make at once
+        meanwhile = {"containers": beside.submit(containers, wanted, True)} if wanted.everything else {}
+        for part in parts:  # the browser's come last, since they want the stacks
+            if part == "stack":
+                families = [stack] if stack else FAMILIES
+                counts += [inside(name, wanted, insist=name == stack) for name in families]
+            else:
+                counts.append(meanwhile[part].result() if part in meanwhile else ON_THE_HOST[part](wanted))
     say("")
     for count in counts:
         say(f"{count.kind}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped")
@@ -92,12 +97,13 @@ def tools(part: str, wanted: Wanted) -> Count:
     return pytest(part, tools_python(), [f"tests/{part}", *wanted.arguments], at_once(wanted.machine))
 
 
-def containers(wanted: Wanted) -> Count:
-    """The tests that build images and run containers."""
+def containers(wanted: Wanted, meanwhile: bool = False) -> Count:
+    """The tests that build images and run containers; `meanwhile`: beside those of other parts."""
     if wanted.machine.engine.problem:
         return left_out("containers", wanted.machine.engine.problem, "docker" in wanted.required)
     arguments = ["tests/containers", *wanted.but("long")]
-    count = pytest("containers", tools_python(), arguments, min(2, at_once(wanted.machine)))  # one for each stack
+    processes = min(2, at_once(wanted.machine))  # one for each stack
+    count = pytest("containers", tools_python(), arguments, processes, meanwhile)
     return nothing_skipped(count, "docker", wanted)
 
 
@@ -163,9 +169,13 @@ def left_out(kind: str, reason: str, required: bool) -> Count:
     return Count(kind, failed=int(required), skipped=int(not required))
 
 
-def pytest(kind: str, python: runner.Command, arguments: list[str], processes: int = 1) -> Count:
-    """One pytest, in several processes, and what it counted; an end without a count is one failure."""
-    say(f"\n== tests: {kind} ==")
+def pytest(kind: str, python: runner.Command, arguments: list[str], processes: int = 1,
+           meanwhile: bool = False) -> Count:  # fmt: skip
+    """One pytest, in several processes, and what it counted; an end without a count is one failure.
+
+    `meanwhile`: what it says is said at its end.
+    """
+    say(f"\n== tests: {kind}{', meanwhile' if meanwhile else ''} ==")
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.xml"
         command = [*python.argv, "-m", "pytest", f"--junitxml={result}", "-o", "junit_family=xunit2"]
@@ -177,12 +187,15 @@ def pytest(kind: str, python: runner.Command, arguments: list[str], processes: i
             environment["OMP_WAIT_POLICY"] = "passive"  # and those of a test that asks for two must not do so on a core
         environment.setdefault("OMP_NUM_THREADS", str(hardware.cores()))  # whoever else works here
         command += arguments
-        status = subprocess.run(command, cwd=paths.ROOT, env=environment).returncode
+        kept: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if meanwhile else {}
+        ended = subprocess.run(command, cwd=paths.ROOT, env=environment, **kept)
+        if meanwhile:
+            say(f"\n== tests: {kind} ==\n{ended.stdout.decode('utf-8', 'replace')}")
         if not result.exists():
             return Count(kind, failed=1)
         suite = next(ElementTree.parse(result).getroot().iter("testsuite")).attrib
     total, skipped = int(suite["tests"]), int(suite["skipped"])
     failed = int(suite["failures"]) + int(suite["errors"])
-    if status not in (0, 5):  # 5: nothing was selected, as with -k
+    if ended.returncode not in (0, 5):  # 5: nothing was selected, as with -k
         failed = max(failed, 1)
     return Count(kind, max(total - failed - skipped, 0), failed, skipped)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -25,6 +26,37 @@ def test_everything_is_counted(processes, tmp_path, monkeypatch):
     (tmp_path / "test_b.py").write_text("import pytest\ndef test_left_out(): pytest.skip('no reason')\n")
     count = testing.pytest("toy", runner.Command((sys.executable,), {}), [str(tmp_path)], processes)
     assert (count.passed, count.failed, count.skipped) == (2, 1, 1)
+
+
+def test_what_runs_meanwhile_is_counted_and_says_all_at_its_end(tmp_path, capfd):
+    (tmp_path / "test_a.py").write_text("def test_bad(): assert 'a reason' == ''\ndef test_good(): pass\n")
+    count = testing.pytest("toy", runner.Command((sys.executable,), {}), [str(tmp_path)], meanwhile=True)
+    assert (count.passed, count.failed) == (1, 1)
+    said = capfd.readouterr()
+    assert "a reason" not in said.out and "== tests: toy ==" in said.err and "a reason" in said.err
+
+
+def test_containers_run_beside_the_tools_in_a_run_of_everything_alone(monkeypatch):
+    began, may_end = threading.Event(), threading.Event()
+
+    def containers(wanted, meanwhile=False):
+        began.set()
+        assert not meanwhile or may_end.wait(60)
+        return testing.Count("containers", passed=7)
+
+    def unit(wanted):
+        assert began.wait(60)
+        may_end.set()
+        return testing.Count("unit", passed=1)
+
+    monkeypatch.setattr(testing, "containers", containers)
+    monkeypatch.setattr(testing, "PARTS", ("unit", "containers"))
+    monkeypatch.setattr(testing, "ON_THE_HOST", {"unit": unit, "containers": containers})
+    monkeypatch.setattr(testing, "probe", lambda: None)
+    monkeypatch.setattr(testing, "tools_python", lambda: None)
+    assert testing.run_all("", "", (), []) == 0
+    began.clear()
+    assert testing.run_all("", "containers", (), []) == 0 and began.is_set()
 
 
 @pytest.mark.parametrize("processes", [1, 2])
