@@ -118,6 +118,8 @@ def output_names(inputs: Sequence[Path | str]) -> list[str]:
 
 
 def _no_image(path: Path, error: Exception) -> UserError:
+    if path.is_dir():
+        return UserError(f"{shown(path)} is a folder, and one image is asked for")
     what = f"{shown(path)} is not an image that can be read"
     if isinstance(error, Image.DecompressionBombError):
         what += f": it claims to have more than {MOST_PIXELS // 1_000_000} million pixels, which memory may not hold"

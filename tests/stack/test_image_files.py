@@ -160,6 +160,11 @@ def test_what_is_broken_is_one_sentence(name, tmp_path):
         read_image(path)
 
 
+def test_a_folder_is_no_image(tmp_path):
+    with pytest.raises(UserError, match="is a folder, and one image is asked for"):
+        image_files.read_image(tmp_path)
+
+
 def test_a_photo_with_something_behind_it_is_whole(tmp_path):
     Image.fromarray(np.full((40, 40, 3), 90, np.uint8)).save(str(tmp_path / "phone.jpg"))
     with (tmp_path / "phone.jpg").open("ab") as stream:
