@@ -33,15 +33,22 @@ class Empty:
         return self
 
 
+class Missing(types.ModuleType):
+    """A module that is not installed."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Empty()
+
+
 def stand_in(*names: str) -> None:
     """Let `import name` and `from name import anything` succeed where the module is not installed."""
     for name in names:
         try:
             importlib.import_module(name)
         except ImportError:
-            module: Any = types.ModuleType(name)
-            module.__getattr__ = lambda _: Empty()
-            sys.modules[name] = module
+            sys.modules[name] = Missing(name)
 
 
 def taken(path: Path, names: Sequence[str], given: dict[str, Any]) -> types.SimpleNamespace:
