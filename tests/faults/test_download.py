@@ -20,6 +20,7 @@ from labkit.base.paths import ROOT
 from labkit.data import addresses, download, partial, transfer
 
 MB = 1 << 20
+pytestmark = pytest.mark.limit(60)  # one that waits for ever fails while somebody still watches
 
 
 def some_bytes(count, seed=0):
@@ -33,6 +34,22 @@ def target(tmp_path):
 
 def leftovers(target):
     return sorted(path.name for path in target.parent.iterdir() if path != target)
+
+
+def test_the_last_connection_to_a_busy_host_stays(target):
+    """The others leave, and the file still arrives; here in no time, where a transfer that all have left would wait for ever."""
+    part = partial.Part(target, 12 * MB, fresh=True)
+    shared = transfer.Transfer([addresses.Source("http://busy.invalid/f", 12 * MB, True)], part, lambda: True, None)
+    part.close()
+    assert len(shared.threads) == 3 and [shared._leave() for _ in range(4)] == [True, True, False, False]
+
+
+def test_a_slow_host_is_left_for_the_next_one_after_a_moment(target, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.5)
+    content = some_bytes(100_000)
+    with Mirror({"f": content}, bytes_per_s=20_000) as slow, Mirror({"f": content}) as good:
+        assert download.fetch([slow.url("f"), good.url("f")], target, len(content), hashes(content)) == good.base[7:]
+    assert slow.served_bytes < len(content) / 2
 
 
 def test_several_connections_give_the_file_and_nothing_else(target):

@@ -82,6 +82,25 @@ def test_mistakes_are_answered_in_one_sentence(argv, sentence):
     assert answer.value.next_command == "./inv lab cifar10 -- --help"
 
 
+@dataclass(frozen=True)
+class Bounds:
+    count: int = option(8, "at least", at_least=3)
+    rate: float = option(0.5, "above", above=0)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "taken"),
+    [("--count", "3", True), ("--count", "2", False), ("--rate", "1e-300", True), ("--rate", "0", False),
+     ("--seed", "0", True), ("--seed", "4294967295", True), ("--seed", "4294967296", False), ("--save-every", "0", True)],
+)  # fmt: skip
+def test_a_bound_itself_is_allowed_and_what_lies_beyond_is_not(word, value, taken):
+    if taken:
+        options.parse([word, value], Bounds, {}, "toy")
+    else:
+        with pytest.raises(UserError, match=f"{word} must be"):
+            options.parse([word, value], Bounds, {}, "toy")
+
+
 def test_paths_arrive_absolute(tmp_path, monkeypatch):
     (tmp_path / "my photo.jpg").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
