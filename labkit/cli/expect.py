@@ -87,7 +87,7 @@ def run(names: Sequence[str]) -> int:
         found = {} if why[promise] else got[promise.training]
         value = None if isinstance(found, str) else found.get(promise.metric)
         verdict = f"{NOT_RUN}: {why[promise]}" if why[promise] else judged(promise, found, machine)
-        shown = "" if value is None else f"{value:.4g}"
+        shown = "" if value is None else records.number(value)
         rows.append((promise.lab.name, str(promise), promise.options or "", promise.stack, shown, verdict))
     say("")
     OUT.print(table(HEADS, rows, folded=("with", "stack"), whole=("lab", "got")))

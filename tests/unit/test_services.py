@@ -6,6 +6,7 @@ A program of our own stands for the services here: it listens on its port, or is
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import http.server
 import json
 import os
@@ -410,3 +411,43 @@ def test_a_page_of_an_exercise_and_a_token_are_in_the_address():
     assert service.address == "http://127.0.0.1:8888/?token=a-token"
     assert service.page(PurePath("note books", "a.ipynb")) == "http://127.0.0.1:8888/lab/tree/note%20books/a.ipynb?token=a-token"
     assert control.Service("visdom", "venv", 8097, "", "1").address == "http://127.0.0.1:8097/"
+
+
+class Visdom(http.server.BaseHTTPRequestHandler):
+    """Answers as visdom's server does, behind a login where it has one."""
+
+    password, cookie = "", "user=lab"
+
+    def do_POST(self):
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.told.append((self.path, said))
+        inside = not self.password or self.cookie in self.headers.get("Cookie", "")
+        if self.path == "/":
+            inside = said == {"username": login.USER, "password": hashlib.sha256(self.password.encode()).hexdigest()}
+        self.send_response(200 if inside else 401)
+        if self.path == "/" and inside:
+            self.send_header("Set-Cookie", self.cookie)
+        self.end_headers()
+        self.wfile.write(b'["main", "cifar10_1"]' if inside else b"")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(("password", "ours"), [("", ""), ("secret", "secret"), ("secret", "another")])
+def test_visdom_is_asked_to_save_its_windows_before_it_ends(password, ours, monkeypatch, tmp_path, capfd):
+    monkeypatch.setenv("LAB_RUNS", str(tmp_path))
+    monkeypatch.setattr(Visdom, "password", password)
+    monkeypatch.setattr(Visdom, "cookie", f"user={password}-{os.getpid()}-{time.monotonic()}")
+    control.folder().mkdir()
+    login.set_password(ours)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Visdom) as server:
+        server.told = []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        control.save_windows(server.server_address[1])
+        server.shutdown()
+    saved = [said for path, said in server.told if path == "/save"]
+    assert saved == ([{"data": ["main", "cifar10_1"]}] if password == ours else [])
+    assert ("was not asked to save its windows: it answers HTTP Error 401" in capfd.readouterr().err) is (password != ours)
+    control.save_windows(server.server_address[1])  # which is gone by now
+    assert capfd.readouterr().err == ""

@@ -19,7 +19,7 @@ from labkit.data import store
 from labkit.data.addresses import Unreachable
 from labkit.runs import launch
 from labkit.services import control
-from labkit.stacks import catalog, images, runner, selection
+from labkit.stacks import images, runner, selection
 from labkit.stacks.engine import Engine
 
 CPU = selection.choose([], "", asked="cpu/index")
@@ -388,7 +388,3 @@ def test_addresses_may_be_asked_for_with_what_a_download_takes(capsys):
     assert ask("coco", urls=True, subset="5", split="val2017") is None
     assert "5 images of val2017" in capsys.readouterr().out
 
-
-def test_every_stack_can_be_named_by_its_build():
-    assert {stacks.asked_build(GOOD, f"{name}/{build.name}")[1].name for name in catalog.names() for build in catalog.load(name).builds} \
-        == {build.name for name in catalog.names() for build in catalog.load(name).builds}  # fmt: skip
