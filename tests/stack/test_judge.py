@@ -30,7 +30,7 @@ def test_every_step_follows_the_gradient_of_its_own_images_alone(squares, monkey
     def checked(self, *rest, **named):
         weights = [weight for group in self.param_groups for weight in group["params"]]
         fresh = torch.autograd.grad(functional.nll_loss(seen["judge"](seen["pixels"])[1].log_softmax(1), seen["labels"]), weights)
-        steps.append(all(torch.allclose(weight.grad, now, atol=1e-6) for weight, now in zip(weights, fresh)))
+        steps.append(all(torch.allclose(weight.grad, now, atol=1e-5) for weight, now in zip(weights, fresh)))
         return step(self, *rest, **named)
 
     forward = judge.Judge.forward

@@ -34,6 +34,7 @@ hardware = "2 cores of an AMD EPYC that did nothing else, no GPU"
 minutes = 0.5
 """
 CONFIG = """
+from __future__ import annotations
 from dataclasses import dataclass
 from labkit.runs.options import option
 
@@ -96,10 +97,10 @@ def row(**changes):
     return text
 
 
-def test_rows_with_the_same_options_share_a_run_and_each_is_compared(tiny, capsys):
+def test_rows_with_the_same_options_share_a_run_and_each_is_compared(tiny, capfd):
     asked = tiny(row(), row(metric='"loss"', min="max = 0.25"), row(min="0.91"), row(options='"--epochs 10"', min="1.0"))
     assert expect.run(["tiny"]) == 1
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     assert asked.read_text().splitlines() == ["", "--epochs 10"]
     assert [re.split(r"\s{2,}", line.strip()) for line in out.splitlines() if line.startswith("tiny")] == [
         ["tiny", "accuracy ≥ 0.9", "cpu/index", "0.9000", "holds"],
@@ -134,17 +135,17 @@ def test_a_promise_is_held_at_its_very_bound_and_by_no_nan(value, held, tiny):
         ([row(metric='"loss"', options='"--epochs 10"', min="max = 1")], "does not hold", 1),
     ],
 )
-def test_what_does_not_count_as_held_says_why(rows, says, status, tiny, capsys):
+def test_what_does_not_count_as_held_says_why(rows, says, status, tiny, capfd):
     tiny(*rows)
     assert expect.run([]) == status
-    out = " ".join(capsys.readouterr().out.split())
+    out = " ".join(capfd.readouterr().out.split())
     assert says in out and " 0 held" in out
 
 
-def test_what_needs_a_data_set_is_not_run_without_it_and_is_with_the_sample(tiny, capsys):
+def test_what_needs_a_data_set_is_not_run_without_it_and_is_with_the_sample(tiny, capfd):
     asked = tiny(row(), row(options='"--sample"'), datasets='["mnist"]')
     assert expect.run(["tiny"]) == 0
-    out = " ".join(capsys.readouterr().out.split())
+    out = " ".join(capfd.readouterr().out.split())
     assert "not run: the data set mnist is not here: ./inv data mnist" in out and "1 held, 0 not held, 1 not counted" in out
     assert asked.read_text().splitlines() == ["--sample"]
 

@@ -85,10 +85,10 @@ def test_a_second_one_waits_for_the_lock_and_says_so(tmp_path, capfd):
     program = "import sys, time; from pathlib import Path; from labkit.base import files\n" \
               "with files.locked(Path(sys.argv[1]), 'it'): print('in', flush=True); time.sleep(0.5); print('out', flush=True)"  # fmt: skip
     command = [sys.executable, "-c", program, str(tmp_path / "lock")]
-    both = [subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
-    assert both[0].stdout.readline() == "in\n"
-    with files.locked(tmp_path / "lock", "it"):
-        assert both[0].communicate()[0] == "out\n"
+    with subprocess.Popen(command, cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "in\n"
+        with files.locked(tmp_path / "lock", "it"):
+            assert first.stdout.read() == "out\n"  # it was over
     assert "another process is working on it; waiting for it" in capfd.readouterr().err
 
 

@@ -48,7 +48,7 @@ def test_a_test_that_hangs_fails_with_its_name_and_the_next_one_runs(processes, 
     (tmp_path / "test_hanging.py").write_text(HANGING)
     command = [sys.executable, "-m", "pytest", "-p", "conftest", "-c", str(paths.ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
     command += [f"--rootdir={tmp_path}", *(["-n", str(processes)] if processes > 1 else []), str(tmp_path)]
-    environment = {**os.environ, "PYTHONPATH": f"{paths.ROOT / 'tests'}{os.pathsep}{paths.ROOT}"}
+    environment = {**os.environ, "COLUMNS": "200", "PYTHONPATH": f"{paths.ROOT / 'tests'}{os.pathsep}{paths.ROOT}"}
     began = time.monotonic()
     done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1 and time.monotonic() - began < 60, done.stdout
