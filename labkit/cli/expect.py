@@ -8,6 +8,7 @@ other hardware than that of the row does not count as held: the number may depen
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import re
 import shlex
@@ -29,7 +30,7 @@ from labkit.stacks import catalog, native, runner, selection
 from labkit.stacks.machine import Machine, probe
 
 HEADS = ("lab", "promised", "with", "stack", "got", "verdict")
-HOLDS, FAILS, NOT_RUN = "holds", "does not hold", "not run"
+HOLDS, ELSEWHERE, FAILS, NOT_RUN = "holds", "holds elsewhere", "does not hold", "not run"
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,16 +83,20 @@ def run(names: Sequence[str]) -> int:
     for training, promise in ahead.items():
         say(f"\n== {promise.lab.name} in {promise.stack} {promise.options} ==")
         got[training] = trained(promise, machine)
-    rows = []
+    rows, reasons = [], collections.defaultdict(list)
     for promise in promises:
         found = {} if why[promise] else got[promise.training]
-        value = None if isinstance(found, str) else found.get(promise.metric)
-        verdict = f"{NOT_RUN}: {why[promise]}" if why[promise] else judged(promise, found, machine)
-        shown = "" if value is None else records.number(value)
+        verdict, reason = (NOT_RUN, why[promise]) if why[promise] else judged(promise, found, machine)
+        shown = "" if isinstance(found, str) or promise.metric not in found else records.number(found[promise.metric])
         rows.append((promise.lab.name, str(promise), promise.options or "", promise.stack, shown, verdict))
+        if reason:
+            reasons[f"{verdict}: {reason}"].append(promise.lab.name)
     say("")
-    OUT.print(table(HEADS, rows, folded=("with", "stack"), whole=("lab", "got")))
-    held, failed = (sum(row[-1] == HOLDS for row in rows), sum(row[-1].startswith(FAILS) for row in rows))
+    OUT.print(table(HEADS, rows, folded=("with", "stack"), whole=("lab", "got", "verdict")))
+    for reason, of in reasons.items():
+        print(f"{', '.join(dict.fromkeys(of))} {reason}")
+    verdicts = [row[-1] for row in rows]
+    held, failed = verdicts.count(HOLDS), verdicts.count(FAILS)
     print(f"{len(rows)} promises: {held} held, {failed} not held, {len(rows) - held - failed} not counted", flush=True)
     return 1 if failed or not ahead else 0
 
@@ -140,17 +145,19 @@ def trained(promise: Promise, machine: Machine) -> dict[str, float] | str:
         return records.read(runs[0]).metrics if status == 0 and runs else f"the run ended with status {status}"
 
 
-def judged(promise: Promise, found: Mapping[str, float] | str, machine: Machine) -> str:
-    """The verdict on a promise that was tried."""
+def judged(promise: Promise, found: Mapping[str, float] | str, machine: Machine) -> tuple[str, str]:
+    """The verdict on a promise that was tried, and a reason where there is more to say."""
     if isinstance(found, str):
-        return f"{FAILS}: {found}"
+        return FAILS, found
     if promise.metric not in found:
-        return f"{FAILS}: there is no such number, only {', '.join(found)}"
+        return FAILS, f"there is no number {promise.metric}, only {', '.join(found)}"
     if not promise.holds(found[promise.metric]):
-        return FAILS
+        return FAILS, ""
     gpus = [gpu.name for gpu in choice_for(promise, machine).gpus]
     here = f"{machine.cores} cores, {', '.join([hardware.processor().name, *gpus])}"
-    return HOLDS if is_like(promise.hardware, here) else f"{HOLDS} on other hardware than {promise.hardware}"
+    if is_like(promise.hardware, here):
+        return HOLDS, ""
+    return ELSEWHERE, f"these are {here}, and it was measured on {promise.hardware}"
 
 
 def is_like(row: str, here: str) -> bool:

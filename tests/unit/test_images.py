@@ -287,7 +287,7 @@ def test_a_disk_that_has_just_room_enough_is_built_on(free_gb, builds, context, 
     if builds:
         images.ensure(docker.engine(), CPU, CPU.build("index"), Sources())
     else:
-        with pytest.raises(UserError, match="takes about 3.8 GB"):
+        with pytest.raises(UserError, match=r"takes about 3\.8 GB"):
             images.ensure(docker.engine(), CPU, CPU.build("index"), Sources())
     assert len(docker.asked("buildx build")) == builds
 
