@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 import pytest
-from mirrors import Mirror, Silent, hashes, refused_url, sha256
+from mirrors import FAULTS, Mirror, Silent, hashes, refused_url, sha256
 
 from labkit.base.errors import UserError
 from labkit.base.files import writing
@@ -99,6 +99,25 @@ def test_the_lie_is_named_with_expected_and_got(target):
     assert sha256(content) in reason and sha256(lie) in reason
     assert lying.base[7:] in caught.value.message
     assert leftovers(target) == [] and not target.exists()
+
+
+def dries_up(request, content):
+    """Most of it at once, the rest drop by drop."""
+    request.send_response(200)
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content[:-20_000])
+    for place in range(len(content) - 20_000, len(content), 500):
+        time.sleep(0.1)
+        request.wfile.write(content[place : place + 500])
+
+
+def test_a_host_that_was_fast_and_dries_up_is_left_as_well(target, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.5)
+    monkeypatch.setitem(FAULTS, "dries up", dries_up)
+    content = some_bytes(200_000)
+    with Mirror({"f": content}, fault="dries up") as first, Mirror({"f": content}) as good:
+        assert download.fetch([first.url("f"), good.url("f")], target, len(content), hashes(content)) == good.base[7:]
 
 
 def leave_half(target, content):

@@ -253,3 +253,11 @@ def test_the_names_of_lines_that_end_together_do_not_overlap():
     assert all(below - above >= comparison.NAMES_APART - 0.11 for above, below in zip(places, places[1:]))
     own = {line["letter"]: float(line["end_y"]) for line in panel["lines"]}
     assert all(float(y) >= own[letter] for letter, _, y in panel["names"]) and places[0] == own["E"]
+
+
+def test_of_two_kinds_in_a_panel_each_has_its_dash_and_its_name_and_one_alone_is_drawn_through(make):
+    folder = make("one", {}, rows=[{"step": k, "train_loss": 1.0, "test_loss": 2.0, "lr": 0.1} for k in (1, 2)])
+    text = compare(folder, make("two", {}))
+    dashes = {panel["title"]: {line["name"]: line["dash"] for line in panel["lines"]}
+              for panel in (json.loads(html.unescape(found)) for found in re.findall(r'data-chart="(.*?)"', text))}  # fmt: skip
+    assert dashes == {"loss": {"A train": [5.0, 4.0], "A test": []}, "lr": {"A": []}}

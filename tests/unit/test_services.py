@@ -26,7 +26,7 @@ from labkit.base import login, paths, ports
 from labkit.base.errors import UserError
 from labkit.cli import services as tasks
 from labkit.services import control, serve
-from labkit.stacks import containers, selection, visdom_page
+from labkit.stacks import containers, runner, selection, visdom_page
 from labkit.stacks.engine import Engine
 from labkit.stacks.machine import probe
 
@@ -451,3 +451,36 @@ def test_visdom_is_asked_to_save_its_windows_before_it_ends(password, ours, monk
     assert ("was not asked to save its windows: it answers HTTP Error 401" in capfd.readouterr().err) is (password != ours)
     control.save_windows(server.server_address[1])  # which is gone by now
     assert capfd.readouterr().err == ""
+
+
+def test_windows_are_rebuilt_on_the_visdom_that_is_there_and_a_failure_is_said(task, stand_in, monkeypatch, tmp_path, capsys):
+    run = tmp_path / "runs" / "toy" / "20260101-000000"
+    run.mkdir(parents=True)
+    (run / "config.json").write_text(json.dumps({"lab": "toy", "started": "", "preset": "", "smoke": False, "sample": False, "seed": 0, "options": {}}))
+    with pytest.raises(UserError, match="the run toy/20260101-000000 drew nothing"):
+        task(replay=str(run))
+    (run / "metrics.jsonl").write_text('{"step": 1, "loss": 2.0}\n')
+    ran, status = [], [0]
+    monkeypatch.setattr(runner.Command, "run", lambda self: ran.append(self.shown()) or status[0])
+    task(port=str(stand_in.port), replay=str(run))
+    assert ran[0].endswith(f"labkit/runs/live.py {run}") and f'"visdom_port": "{stand_in.port}"' in ran[0]
+    status[0] = 1
+    with pytest.raises(UserError, match="the windows of toy/20260101-000000 could not be rebuilt"):
+        task(replay=str(run))
+    assert len(ran) == 2
+
+
+def test_only_a_notebook_computes_and_so_only_it_is_given_the_gpu(task, monkeypatch):
+    given = {}
+    card = selection.Gpu("A100", "8.0")
+    monkeypatch.setattr(tasks, "choose", lambda *_: selection.choose([card], "580.95.05"))
+
+    def start(name, place, choice, *_):
+        given[name] = choice.gpus
+        raise UserError("far enough")
+
+    monkeypatch.setattr(tasks, "start", start)
+    for name in ports.SERVICES:
+        with pytest.raises(UserError, match="far enough"):
+            tasks.service(name, str(free_port()), False, False, "", "")
+    assert given == {"visdom": (), "tensorboard": (), "notebook": (card,)}
