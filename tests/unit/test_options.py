@@ -134,3 +134,16 @@ def test_words_that_belong_to_no_option_go_to_the_field_that_takes_them():
     assert read() == Open()
     with pytest.raises(UserError, match="unknown option --epocs; did you mean --epochs"):
         read("SOLVER.BASE_LR", "0.1", "--epocs", "3")
+
+
+def test_what_takes_the_other_words_is_no_option_itself_and_the_help_says_what_they_are(capsys):
+    @dataclass(frozen=True)
+    class Open:
+        overrides: str = option("", "settings to change", rest=True)
+
+    with pytest.raises(SystemExit):
+        options.parse(["--help"], Open, {}, "detectron2")
+    out = capsys.readouterr().out
+    assert "./inv lab detectron2 -- [options] [words]" in out and "[words]: settings to change" in out and "--overrides" not in out
+    with pytest.raises(UserError, match="unknown option --overrides"):
+        options.parse(["--overrides", "X.Y"], Open, {}, "detectron2")
