@@ -286,6 +286,18 @@ def test_a_few_images_can_be_carried_in_and_are_called_unverified(data, carried,
     assert store.verify("coco") == state == obtain.ensure("coco")
 
 
+def test_a_whole_split_that_is_carried_in_is_no_subset(data, tmp_path):
+    obtain.ensure("coco", wanted=Wanted(("val2017", *coco.KINDS)))
+    shutil.copytree(data / "coco", tmp_path / "whole")
+    for path in [tmp_path / "whole" / ".state.json", *(tmp_path / "whole").rglob("*.zip")]:
+        path.unlink()
+    store.delete("coco")
+    with pytest.raises(UserError, match="no published hashes of the unpacked files"):
+        importing.import_("coco", tmp_path / "whole")
+    assert importing.import_("coco", tmp_path / "whole", unverified=True).what == Wanted(("val2017", *coco.KINDS))
+    check(data, 12)
+
+
 @pytest.mark.parametrize(
     ("lost", "says"),
     [("val2017/*.jpg", "but it is missing"), ("panoptic_val2017/*.png", "which is not in panoptic_val2017")],
