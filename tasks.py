@@ -387,13 +387,9 @@ def test(c: Context, stack: str = "", only: str = "", require: str = "", labs: s
     What follows `--` goes to pytest:
 
       ./inv test                                  every part; what is slow in one stack alone
-      ./inv test --only stack                     a part that is named runs all that it has
-      ./inv test --only unit                      the tools' own tests, in half a minute
+      ./inv test --only unit                      the tools' own tests; a part that is named runs all that it has
       ./inv test --stack notes -- -k resume -x    what has "resume" in its name, in one stack, to the first failure
-
-    What a lab promises of real runs stands in [[expect]] of its lab.toml. To train anew and compare, for minutes each:
-
-      ./inv test --only expect --labs mnist,metric    where their data sets and stacks are here; status 1 if one fails
+      ./inv test --only expect --labs mnist       train what a lab promises in [[expect]] of its lab.toml, and compare
     """
     call("upkeep.test", **locals())
 
