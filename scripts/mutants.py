@@ -230,7 +230,8 @@ def notices(tree: Path, tests: Sequence[Path], limit_s: float) -> str:
     end = time.monotonic() + limit_s
     for test in tests:
         python = ROOT / ".venv" / (STACK if "stack" in test.parts else "dev") / "bin" / "python"
-        command = [str(python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no", "-m", "not long", str(test)]
+        command = [str(python), "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--tb=no"]
+        command += ["-m", "not long", str(test)]
         try:
             done = subprocess.run(command, cwd=tree, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                   text=True, timeout=max(end - time.monotonic(), 1))  # fmt: skip
