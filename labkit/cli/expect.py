@@ -81,7 +81,7 @@ def run(names: Sequence[str]) -> int:
     say(f"{len(promises)} promises, {len(ahead)} runs, of {minutes:.1f} minutes where they were measured")
     got: dict[tuple[str, str, str], dict[str, float] | str] = {}
     for training, promise in ahead.items():
-        say(f"\n== {' '.join([promise.lab.name, *[promise.options] * bool(promise.options), 'in', promise.stack])} ==")
+        say(f"\n== {promise.lab.name} {promise.options or ''} in {promise.stack} ==".replace("  ", " "))
         got[training] = trained(promise, machine)
     rows, reasons = [], collections.defaultdict(list)
     for promise in promises:
