@@ -377,18 +377,19 @@ def report(c: Context, run: list) -> None:
 
 @command(
     stack="only the tests inside this stack (cpu or notes)",
-    only="only one part: unit, faults, containers, stack or browser",
+    only="only one part: unit, faults, containers, stack, browser, or expect, which is in no other run",
     require="what must not be missing, such as notes,docker,browser; by default what cannot run here is skipped",
+    labs="with --only expect: the labs whose promises are tried, such as mnist,metric; default: all",
 )
-def test(c: Context, stack: str = "", only: str = "", require: str = "") -> None:
+def test(c: Context, stack: str = "", only: str = "", require: str = "", labs: str = "") -> None:
     """Run all tests: the tools, and every lab on both stack families.
 
     What follows `--` goes to pytest:
 
       ./inv test                                  every part; what is slow in one stack alone
-      ./inv test --only stack                     a part that is named runs all that it has
-      ./inv test --only unit                      the tools' own tests, in half a minute
+      ./inv test --only unit                      the tools' own tests; a part that is named runs all that it has
       ./inv test --stack notes -- -k resume -x    what has "resume" in its name, in one stack, to the first failure
+      ./inv test --only expect --labs mnist       train what a lab promises in [[expect]] of its lab.toml, and compare
     """
     call("upkeep.test", **locals())
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from labkit.base import settings
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
 os.environ.setdefault("LAB_SETTINGS", "{}")  # in place of what this user keeps in settings.toml
+
+LIMIT_S, LONG_S = 300, 1800  # for a test
 
 _seen: dict[str, str] = {}
 
@@ -33,6 +37,55 @@ def _again(read):
 
 forget_system = settings.system.cache_clear
 settings.current, settings.system = _again(settings.current), _again(settings.system)
+
+
+@contextmanager
+def limited(name, seconds):
+    """Fail the test `name` where the block takes longer than so many seconds.
+
+    They are counted in ten parts: while this process is stopped, or the computer sleeps, hardly any of them pass.
+    """
+    passed = 0
+
+    def tick(*_):
+        nonlocal passed
+        passed += 1
+        if passed == 10:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            pytest.fail(f"{name} took longer than its limit of {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, seconds / 10, seconds / 10)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def limit_s(item):
+    """By its mark `limit`; longer where containers are made, and for what is long anyway."""
+    mark = item.get_closest_marker("limit")
+    is_long = item.get_closest_marker("long") or "containers" in item.path.parts
+    return mark.args[0] if mark else LONG_S if is_long else LIMIT_S
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    with limited(item.nodeid, limit_s(item)):
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    with limited(f"what is made before {item.nodeid}", LONG_S):  # an environment, perhaps
+        yield
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    with limited(f"what follows {item.nodeid}", LONG_S):
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -103,7 +103,9 @@ def explain(message: str, words: list[str], tasks: list[str], flags: Mapping[str
     if word and word == task:
         what = "option" if word.startswith("-") else "task"
         return f"there is no {what} '{word}' ({nearest(word, tasks)}).\n  next: ./inv --list"
-    if word and task == "lab" and len(words) > 1:
+    if word and task == "lab" and words[1].startswith("-"):
+        return f"the lab's name comes first, before {words[1]}.\n  next: ./inv lab NAME {words[1]}"
+    if word and task == "lab":
         option = word.partition("=")[0]
         if difflib.get_close_matches(option, flags, n=1, cutoff=0.75):
             return f"lab has no option {option} ({nearest(option, list(flags))}).\n  next: ./inv --help lab"

@@ -8,14 +8,24 @@ import subprocess
 
 from labkit.base import paths
 from labkit.base.console import say
+from labkit.base.errors import UserError
 from labkit.cli.prepare import listed, passed_on
 from labkit.stacks import native
 
 
-def test(stack: str, only: str, require: str) -> int:
-    """Host tests, then tests/stack inside each family's stack; see labkit/testing.py."""
+def test(stack: str, only: str, require: str, labs: str) -> int:
+    """Host tests, then tests/stack inside each family's stack, by labkit/testing.py; or what the labs promise."""
     from labkit import testing
 
+    if only == testing.EXPECT:
+        from labkit.cli import expect
+
+        if stack or require or passed_on():
+            problem = "--only expect runs labs, no tests: of the options it takes --labs alone"
+            raise UserError(problem, "./inv --help test")
+        return expect.run(listed(labs))
+    if labs:
+        raise UserError("--labs says whose promises are tried", f"./inv test --only expect --labs {labs}")
     return testing.run_all(stack, only, listed(require), passed_on())
 
 

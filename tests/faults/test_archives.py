@@ -227,3 +227,15 @@ def test_the_directory_of_a_zip_is_bounded_before_it_is_read(tmp_path, monkeypat
         for number in range(200):
             packed.writestr(f"images/{number}.jpg", b"x")
     refuse(tmp_path / "a.zip", tmp_path, "more than 250000 members")
+
+
+@pytest.mark.parametrize("mode", ["w", "w:gz", "w:xz"])
+def test_a_member_may_be_larger_than_any_header_and_several_may_follow(mode, tmp_path):
+    contents = {f"{number}.bin": os.urandom(archives.MOST_HEADER_BYTES + 5) for number in range(3)}
+    with tarfile.open(tmp_path / "a.tar", mode) as packed:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            packed.addfile(info, io.BytesIO(content))
+    assert archives.unpack(tmp_path / "a.tar", tmp_path / "out", 1 << 24) == sum(map(len, contents.values()))
+    assert all((tmp_path / "out" / name).read_bytes() == content for name, content in contents.items())

@@ -7,6 +7,7 @@ import json
 import os
 import tarfile
 
+import msgspec
 import pytest
 from mirrors import Mirror, tar_gz, tiny_coco, write_coco, write_registry
 
@@ -15,7 +16,7 @@ from labkit.base.errors import UserError
 from labkit.base.programs import uv_environment
 from labkit.data import obtain, registry, store
 from labkit.data.registry import Wanted
-from labkit.stacks import native
+from labkit.stacks import catalog, native
 
 MEMBERS = {"tiny/part_1": b"one" * 1000, "tiny/part_2": b"two" * 1000, "tiny/meta": b"meta"}
 ARCHIVE = tar_gz(MEMBERS)
@@ -148,3 +149,39 @@ def test_wheels_are_carried_and_the_environment_is_made_from_them_alone(packed, 
     assert [line.partition(":")[0] for line in bundle.use(tmp_path / "stacks.tar")] == ["cpu", "notes"]
     assert set(made) == {"cpu", "notes"} and made["cpu"]["UV_NO_INDEX"] == "1"
     assert len(os.listdir(made["cpu"]["UV_FIND_LINKS"])) == 2
+
+
+def test_a_file_that_is_announced_and_not_in_it_is_named(packed, tmp_path):
+    rewritten(packed, lambda members: {name: content for name, content in members.items() if name != "data/tiny/tiny/part_2"})
+    with pytest.raises(UserError, match="damaged or cut short: data/tiny/tiny/part_2 is missing"):
+        bundle.use(packed)
+    assert visible(tmp_path / "there") == []
+
+
+@pytest.mark.parametrize(("status", "detectron2"), [(0, True), (0, False), (1, True)])
+def test_the_packages_of_a_stack_are_those_of_its_locks_and_the_source_of_detectron2(status, detectron2, tmp_path, monkeypatch):
+    ran, forgotten = [], []
+    stack = catalog.load("cpu") if detectron2 else msgspec.structs.replace(catalog.load("cpu"), detectron2="")
+    (tmp_path / "detectron2.tar.gz").touch()
+    (tmp_path / "wheels").mkdir()
+    monkeypatch.setattr(bundle.builds, "settled", lambda choice: choice)
+    monkeypatch.setattr(bundle.builds, "make", lambda choice, maker: choice)
+    monkeypatch.setattr(bundle.wheels, "fetch", lambda *_: tmp_path / "pytorch")
+    monkeypatch.setattr(bundle.wheels, "forget", forgotten.append)
+    monkeypatch.setattr(bundle.detectron2_wheel, "fetch_source", lambda stack: tmp_path / "detectron2.tar.gz")
+    monkeypatch.setattr(bundle, "output_of", lambda *_: "3.12")
+    monkeypatch.setattr(bundle.subprocess, "run", lambda words, **_: ran.append(words) or bundle.subprocess.CompletedProcess(words, status))
+    if status:
+        with pytest.raises(UserError, match=r"pip could not fetch the packages of modern-cpu\.txt"):
+            bundle._download_wheels(stack, tmp_path / "wheels")
+        return
+    bundle._download_wheels(stack, tmp_path / "wheels")
+    assert [words[words.index("-r") + 1].rpartition("/")[2] for words in ran] == ["modern-cpu.txt", "build.txt", "panopticapi.txt", "host.txt"]
+    assert all("--require-hashes" in words and words[words.index("--find-links") + 1] == str(tmp_path / "pytorch") for words in ran)
+    assert os.listdir(tmp_path / "wheels") == ["detectron2.tar.gz"] * detectron2 and forgotten == [stack.build()]
+
+
+def test_a_stack_without_hashes_is_not_packed(monkeypatch):
+    monkeypatch.setattr(bundle.builds, "settled", lambda choice: bundle.selection.choose([], "", asked="notes/cu101"))
+    with pytest.raises(UserError, match="notes/cu101 has no recorded hashes"):
+        bundle._download_wheels(catalog.load("notes"), None)

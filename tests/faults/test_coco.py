@@ -17,6 +17,7 @@ from labkit.data import addresses, coco, coco_annotations, importing, many, obta
 from labkit.data.registry import Wanted
 
 FILES = tiny_coco()
+pytestmark = pytest.mark.limit(60)
 
 
 @pytest.fixture
@@ -171,6 +172,42 @@ def test_at_most_a_few_at_a_time(tmp_path):
     assert 1 < most < 2 * many.WORKERS  # some may have answered and not yet left
 
 
+def test_a_slow_host_that_is_the_only_one_may_take_its_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.3)
+    with Mirror({"a.bin": b"x" * 20_000}, bytes_per_s=25_000) as slow:
+        many.fetch([slow.base], {"a.bin": tmp_path / "a.bin"}, lambda *_: "", "files")
+    assert (tmp_path / "a.bin").read_bytes() == b"x" * 20_000
+
+
+def test_a_slow_host_is_not_waited_for_where_another_one_has_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.3)
+    content = b"x" * 50_000
+    with Mirror({"a.bin": content}, bytes_per_s=25_000) as slow, Mirror({"a.bin": content}) as good:
+        assert many.fetch([slow.base, good.base], {"a.bin": tmp_path / "a.bin"}, lambda *_: "", "files") == good.base[7:]
+    assert slow.served_bytes < len(content)
+
+
+@pytest.mark.parametrize("gone", ["val2017", "panoptic_val2017", "annotations/instances_val2017.json", "annotations/stuff_val2017.json"])
+def test_a_subset_without_one_of_its_kinds_is_not_there(data, gone):
+    obtain.ensure("coco", wanted=Wanted(subset=2))
+    assert store.state("coco").kind == "recorded"
+    lost = data / "coco" / gone
+    shutil.rmtree(lost) if lost.is_dir() else lost.unlink()
+    assert store.state("coco").kind == "absent"
+
+
+@pytest.mark.parametrize(
+    ("parts", "patterns"),
+    [
+        (("val2017", "instances"), ["val2017/*.jpg", "annotations/instances_val2017.json"]),
+        (("val2017", "panoptic"), ["val2017/*.jpg", "annotations/panoptic_val2017.json", "panoptic_val2017/*.png"]),
+        (("val2017", "train2017", "stuff"), ["val2017/*.jpg", "train2017/*.jpg", "annotations/stuff_*2017.json"]),
+    ],
+)
+def test_what_must_be_there_of_a_subset(parts, patterns):
+    assert coco.layout(Wanted(parts, 5)) == dict.fromkeys(patterns, 0)
+
+
 def mutated(rng, value):
     """The JSON value with one thing in it changed into something else."""
     other = rng.choice([None, True, -1, 10**30, 1.5, "", "../../evil", "\0", [], {}, [[]], {"id": 1}])
@@ -247,6 +284,18 @@ def test_a_few_images_can_be_carried_in_and_are_called_unverified(data, carried,
     assert (state.kind, state.what) == ("unverified", Wanted(("val2017", *coco.KINDS), 4))
     check(data, 4)
     assert store.verify("coco") == state == obtain.ensure("coco")
+
+
+def test_a_whole_split_that_is_carried_in_is_no_subset(data, tmp_path):
+    obtain.ensure("coco", wanted=Wanted(("val2017", *coco.KINDS)))
+    shutil.copytree(data / "coco", tmp_path / "whole")
+    for path in [tmp_path / "whole" / ".state.json", *(tmp_path / "whole").rglob("*.zip")]:
+        path.unlink()
+    store.delete("coco")
+    with pytest.raises(UserError, match="no published hashes of the unpacked files"):
+        importing.import_("coco", tmp_path / "whole")
+    assert importing.import_("coco", tmp_path / "whole", unverified=True).what == Wanted(("val2017", *coco.KINDS))
+    check(data, 12)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import time
 import urllib.request
 
 import pytest
-from mirrors import Mirror, Silent, hashes, refused_url, sha256
+from mirrors import FAULTS, Mirror, Silent, hashes, refused_url, sha256
 
 from labkit.base.errors import UserError
 from labkit.base.files import writing
@@ -20,6 +20,7 @@ from labkit.base.paths import ROOT
 from labkit.data import addresses, download, partial, transfer
 
 MB = 1 << 20
+pytestmark = pytest.mark.limit(60)  # one that waits for ever fails while somebody still watches
 
 
 def some_bytes(count, seed=0):
@@ -33,6 +34,22 @@ def target(tmp_path):
 
 def leftovers(target):
     return sorted(path.name for path in target.parent.iterdir() if path != target)
+
+
+def test_the_last_connection_to_a_busy_host_stays(target):
+    """The others leave, and the file still arrives; here in no time, where a transfer that all have left would wait for ever."""
+    part = partial.Part(target, 12 * MB, fresh=True)
+    shared = transfer.Transfer([addresses.Source("http://busy.invalid/f", 12 * MB, True)], part, lambda: True, None)
+    part.close()
+    assert len(shared.threads) == 3 and [shared._leave() for _ in range(4)] == [True, True, False, False]
+
+
+def test_a_slow_host_is_left_for_the_next_one_after_a_moment(target, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.5)
+    content = some_bytes(100_000)
+    with Mirror({"f": content}, bytes_per_s=20_000) as slow, Mirror({"f": content}) as good:
+        assert download.fetch([slow.url("f"), good.url("f")], target, len(content), hashes(content)) == good.base[7:]
+    assert slow.served_bytes < len(content) / 2
 
 
 def test_several_connections_give_the_file_and_nothing_else(target):
@@ -82,6 +99,25 @@ def test_the_lie_is_named_with_expected_and_got(target):
     assert sha256(content) in reason and sha256(lie) in reason
     assert lying.base[7:] in caught.value.message
     assert leftovers(target) == [] and not target.exists()
+
+
+def dries_up(request, content):
+    """Most of it at once, the rest drop by drop."""
+    request.send_response(200)
+    request.send_header("Content-Length", str(len(content)))
+    request.end_headers()
+    request.wfile.write(content[:-20_000])
+    for place in range(len(content) - 20_000, len(content), 500):
+        time.sleep(0.1)
+        request.wfile.write(content[place : place + 500])
+
+
+def test_a_host_that_was_fast_and_dries_up_is_left_as_well(target, monkeypatch):
+    monkeypatch.setattr(addresses, "SLOW_AFTER_S", 0.5)
+    monkeypatch.setitem(FAULTS, "dries up", dries_up)
+    content = some_bytes(200_000)
+    with Mirror({"f": content}, fault="dries up") as first, Mirror({"f": content}) as good:
+        assert download.fetch([first.url("f"), good.url("f")], target, len(content), hashes(content)) == good.base[7:]
 
 
 def leave_half(target, content):

@@ -14,6 +14,7 @@ from labkit.data import addresses, download, many
 
 CONTENT = bytes(range(256)) * 4096
 PATIENCE_S = 6.0
+pytestmark = pytest.mark.limit(60)
 
 
 def headers(request, _):

@@ -14,7 +14,7 @@ from test_report import ATTACK, ATTACK_NAME, BROKEN, WRONG, Page, change, places
 
 from labkit.base.errors import UserError
 from labkit.cli.program import name_positionals
-from labkit.runs import comparison, contents
+from labkit.runs import comparison, contents, curves
 
 EVIL = "<script>alert('x')</script>"
 
@@ -223,3 +223,41 @@ def test_a_long_log_is_read_in_seconds(make):
     began = time.process_time()
     steps, values = contents.history(folder)["train_loss"]
     assert len(steps) == len(values) > 900_000 and time.process_time() - began < 8
+
+
+def drawn(*lines):
+    """The drawing of these (letter, steps, values)."""
+    axis = curves.Axis()
+    return comparison._drawing("loss", [(letter, "loss", curves.line(letter, "#000", logged, axis)) for letter, *logged in lines])
+
+
+def test_a_higher_value_stands_higher_and_a_later_step_further_right():
+    """SVG counts from the top."""
+    panel = drawn(("A", [1, 2, 3], [1.0, 3.0, 2.0]))
+    points = [tuple(map(float, point.split(","))) for point in panel["lines"][0]["points"].split()]
+    (x1, y1), (x2, y2), (x3, y3) = points
+    assert x1 < x2 < x3 and y2 < y3 < y1
+    frame = comparison.FRAME
+    assert x1 == frame["left"] and x3 == frame["right"] and frame["top"] <= y2 and y1 <= frame["bottom"]
+    ticks = {text: float(y) for y, text in panel["y_ticks"]}
+    assert (ticks["1"], ticks["2"], ticks["3"]) == (y1, y3, y2)
+    assert (panel["lines"][0]["end_x"], panel["lines"][0]["end_y"]) == (f"{x3:.1f}", f"{y3:.1f}")
+
+
+def test_the_names_of_lines_that_end_together_do_not_overlap():
+    """In the order of their ends, each as near to its own as the one above allows."""
+    ends = {"A": 0.5, "B": 0.5, "C": 0.501, "D": 0.0, "E": 1.0}
+    panel = drawn(*((letter, [1, 2], [0.0, end]) for letter, end in ends.items()))
+    places = [float(y) for _, _, y in panel["names"]]
+    assert [letter for letter, _, _ in panel["names"]] == ["E", "C", "A", "B", "D"]
+    assert all(below - above >= comparison.NAMES_APART - 0.11 for above, below in zip(places, places[1:]))
+    own = {line["letter"]: float(line["end_y"]) for line in panel["lines"]}
+    assert all(float(y) >= own[letter] for letter, _, y in panel["names"]) and places[0] == own["E"]
+
+
+def test_of_two_kinds_in_a_panel_each_has_its_dash_and_its_name_and_one_alone_is_drawn_through(make):
+    folder = make("one", {}, rows=[{"step": k, "train_loss": 1.0, "test_loss": 2.0, "lr": 0.1} for k in (1, 2)])
+    text = compare(folder, make("two", {}))
+    dashes = {panel["title"]: {line["name"]: line["dash"] for line in panel["lines"]}
+              for panel in (json.loads(html.unescape(found)) for found in re.findall(r'data-chart="(.*?)"', text))}  # fmt: skip
+    assert dashes == {"loss": {"A train": [5.0, 4.0], "A test": []}, "lr": {"A": []}}

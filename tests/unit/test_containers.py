@@ -156,3 +156,56 @@ def test_a_second_lab_is_told_whether_the_first_ones_command_is_still_there(runn
     with pytest.raises(UserError, match=f"in container 0123456789ab; process {number} is attached to it"):
         labs.refuse_second(DOCKER, "cifar10")
     assert containers.started_by("dcgan") == ""
+
+
+@pytest.mark.parametrize(
+    ("displays", "there", "found"),
+    [
+        ({}, ["/tmp/.X11-unix", "/mnt/wslg"], []),
+        ({"DISPLAY": ":0"}, ["/tmp/.X11-unix"], [("/tmp/.X11-unix", "DISPLAY")]),
+        ({"DISPLAY": ":0", "WAYLAND_DISPLAY": "wayland-0"}, [], []),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, ["/tmp/.X11-unix", "/mnt/wslg"], [("/mnt/wslg", "WAYLAND_DISPLAY")]),
+    ],
+)
+def test_a_container_gets_the_screen_that_there_is(displays, there, found, monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in displays.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(containers.Path, "exists", lambda path: str(path) in there)
+    assert containers.display() == found
+
+
+def test_a_file_that_a_container_cannot_be_given_is_refused():
+    choice = selection.choose([], "", asked="cpu")
+    with pytest.raises(UserError, match="whose name has a colon"):
+        containers.run_command(DOCKER, choice, "cifar10", ["python"], [Path("/a/b:c.jpg")])
+
+
+def test_a_lab_gets_a_terminal_only_where_we_have_one(monkeypatch):
+    choice = selection.choose([], "", asked="cpu")
+    for ours, asked in ((True, True), (True, False), (False, True)):
+        monkeypatch.setattr(containers.sys, "stdin", type("Stdin", (), {"isatty": lambda self, ours=ours: ours})())
+        words = containers.run_command(DOCKER, choice, "cifar10", ["python"], more={"B": "2", "A": "1"}, terminal=asked)
+        assert ("--no-TTY" not in words) == (ours and asked)
+        assert words[words.index("--env") + 1] == "A=1" and words[-2:] == ["lab", "python"]
+
+
+def test_processes_in_a_container_are_the_callers_own(monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: 1234)
+    monkeypatch.setattr(os, "getgid", lambda: 1235)
+    assert containers.user(DOCKER) == "1234:1235"
+    assert containers.user(Engine(rootless=True)) == "0:0"  # which the engine maps to the caller
+
+
+def test_exceptions_of_the_user_are_for_labs_and_services_alike(monkeypatch, tmp_path):
+    monkeypatch.setattr(native, "VENV", tmp_path)
+    assert containers.exceptions() == []
+    monkeypatch.setenv("LAB_DOCKER_ARGS", "read-only=false cap-add=SYS_PTRACE")
+    (file,) = containers.exceptions()
+    services = json.loads(file.read_text())["services"]
+    assert set(services) == {"lab", "visdom", "tensorboard", "notebook"} and services["lab"] == services["visdom"]
+    assert services["lab"]["read_only"] is False and services["lab"]["cap_add"] == ["SYS_PTRACE"]
+    words = containers.compose(DOCKER, selection.choose([], "", asked="cpu"))
+    files = [words[place + 1] for place, word in enumerate(words) if word == "--file"]
+    assert files == [str(containers.COMPOSE), str(containers.HARDENED), str(file)]  # the last has the last word

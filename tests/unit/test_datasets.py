@@ -52,6 +52,13 @@ def test_the_table_has_a_row_for_each(tmp_path, monkeypatch):
         ('"cifar-10-batches-py/test_batch" = 1', '"test" = "one"', r"Expected `int`, got `str` - at `\$.layout\[...\]`"),
         ("unpack = true", "unpack = true\nunpack = true", "dataset.toml"),
         ("redistribute = false", 'redistribute = false\nimport_only = "nobody may"', "'cifar-10-python.tar.gz' needs urls"),
+        # up and out, in each field that holds a path
+        ('"cifar-10-batches-py/test_batch" = 1', '"../test_batch" = 1', "'../test_batch' must stay below"),
+        ('"cifar-10-batches-py/test_batch" = 1', '"a/../../b" = 1', "'a/../../b' must stay below"),
+        ('"cifar-10-batches-py/test_batch" = "4', '"../test_batch" = "4', "'../test_batch' must stay below"),
+        ("unpack = true", 'unpack = true\nfolder = ".."', "'../cifar-10-python.tar.gz' must stay below"),
+        ("unpack = true", 'unpack = true\nfolder = "/tmp"', "'/tmp/cifar-10-python.tar.gz' must stay below"),
+        ("unpack = true", 'unpack = true\nlayout = { "a/.." = 1 }', "'a/..' must stay below"),
     ],
 )
 def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
@@ -62,6 +69,16 @@ def test_a_mistake_is_named(tmp_path, monkeypatch, old, new, complaint):
     monkeypatch.setattr(registry, "REGISTRY", tmp_path)
     with pytest.raises(ValueError, match=f"cifar10/dataset.toml: .*{complaint}|{complaint}: "):
         registry.find("cifar10")
+
+
+@pytest.mark.parametrize("path", ["..", "../a", "a/..", "a/../b", "/", "/a", ""])
+def test_what_does_not_stay_below(path):
+    assert not registry.stays_below(path)
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "..a/b..", "a..b", "...", "a/[0-9]*"])
+def test_what_stays_below(path):
+    assert registry.stays_below(path)
 
 
 def test_the_list_of_apple2orange_fits_its_layout():

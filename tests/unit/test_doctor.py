@@ -20,12 +20,13 @@ import pytest
 
 from labkit.base import hardware, paths, ports
 from labkit.base.hardware import Gpu
-from labkit.stacks import catalog, doctor, engine, images, machine, native
+from labkit.stacks import catalog, doctor, engine, images, machine, native, sizes
 from labkit.stacks.engine import NO_PERMISSION, NOT_INSTALLED, NOT_RUNNING, PODMAN, SILENT, Engine
 from labkit.stacks.machine import Machine
 
 DOCKER = Engine("/usr/bin/docker", "27.3.1", "buildx", ("/usr/bin/docker", "compose"), folder="/var/lib/docker")
 CPU = catalog.load("cpu")
+BUILDING_GB = sizes.of(CPU, CPU.build()).building / 1e9
 GOOD = Machine(
     system="Linux", architecture="x86_64", wsl=False, cores=8, memory_gb=32, disk_free_gb=100, data_free_gb=100,
     driver="", gpus=(), engine=DOCKER, gui_libraries=True, tcmalloc="/usr/lib/libtcmalloc.so", shm_gb=8, index="",
@@ -135,6 +136,22 @@ def proxied(address, **engine):
         ({"disk_free_gb": 1}, "disk", "problem", "1 GB free", "./inv clean"),
         ({"data_free_gb": 0.5}, "data folder", "note", "too little", "./inv config set data "),
         ({"shm_gb": 0.064}, "shared memory", "note", "bus error", "--shm-size"),
+        # each at its very threshold, and just beyond
+        ({"shm_gb": 1.0}, "shared memory", "ok", "1.0 GB free", ""),
+        ({"shm_gb": 0.99}, "shared memory", "note", "bus error", "--shm-size"),
+        ({"memory_gb": 4}, "system", "ok", "4 GB memory", ""),
+        ({"memory_gb": 3.99}, "system", "note", "little memory", ""),
+        ({"data_free_gb": 1}, "data folder", "ok", "1 GB free", ""),
+        ({"data_free_gb": 0.99}, "data folder", "note", "too little", "./inv config set data "),
+        ({"disk_free_gb": CPU.build().disk_gb}, "disk", "ok", "GB free", ""),
+        ({"disk_free_gb": CPU.build().disk_gb - 0.01}, "disk", "problem", f"cpu/cpu takes {CPU.build().disk_gb:g} GB", "./inv clean"),
+        ({"images": (), "engine_free_gb": BUILDING_GB}, "image", "ok", "not built yet", ""),
+        ({"images": (), "engine_free_gb": BUILDING_GB - 0.01}, "image", "problem", "and building takes", "prune"),
+        ({"clock_ahead_s": -59.0}, "clock", "ok", "right to the minute", ""),
+        ({"clock_ahead_s": 300.0}, "clock", "ok", "00:00 UTC", ""),
+        ({"clock_ahead_s": 301.0}, "clock", "note", "5 minutes ahead", "set-ntp"),
+        ({"clock_ahead_s": 24 * 3600.0}, "clock", "note", "1440 minutes ahead", "set-ntp"),
+        ({"clock_ahead_s": -24 * 3600.0 - 1}, "clock", "problem", "1440 minutes behind", "set-ntp"),
         ({"clock": 0.0}, "clock", "problem", "1970-01-01 00:00 UTC lies before", "set-ntp"),
         ({"clock_ahead_s": -7200.0}, "clock", "note", "120 minutes behind", "set-ntp"),
         ({"clock_ahead_s": 90000.0}, "clock", "problem", "1500 minutes ahead", "set-ntp"),
@@ -386,6 +403,31 @@ def test_the_examination_of_this_machine_is_sane(monkeypatch):
     assert found.shm_gb > 0 and found.clock > 1.7e9 and set(found.ports) == set(ports.SERVICES)
     groups = doctor.diagnose(found)
     assert list(groups) == ["computer", "GPU and stack", "network", "containers", "programs"] and all(groups.values())
+
+
+def test_the_clock_is_only_called_right_where_it_is_right_to_the_minute():
+    assert "right to the minute" not in findings(clock_ahead_s=60.0)["clock"].what
+
+
+def test_where_a_gpu_is_left_out_it_is_named_with_the_reason_and_hidden_ones_are_told_of():
+    both = (Gpu("T4", "7.5"), Gpu("GTX 1080 Ti", "6.1"))
+    found = findings(gpus=both, driver="580.65.06", engine=WITH_TOOLKIT)
+    assert "GTX 1080 Ti: torch 2.11.0" in found["left out"].what and "left out" not in findings(**A100, engine=WITH_TOOLKIT)
+    assert findings(**A100, hidden=both)["hidden"].level == "ok"
+    alone = findings(hidden=both)["hidden"]
+    assert alone.level == "note" and "the labs run on the CPU" in alone.what and alone.next_command == "unset CUDA_VISIBLE_DEVICES"
+
+
+def test_a_gpu_that_the_stack_does_not_use_is_no_problem_in_a_container():
+    assert findings("cpu", **A100)["GPU inside"].level == "note" and findings(**A100)["GPU inside"].level == "problem"
+    refused = {"engine": WITH_TOOLKIT, "gpu_in_container": "no device"}
+    assert "runtime configure" in findings(**A100, **refused)["GPU inside"].next_command
+
+
+def test_a_root_in_a_container_or_without_an_engine_is_no_matter():
+    assert findings(root=True, inside="cpu/index")["user"].level == "ok"
+    assert findings(root=True, **without(problem=NOT_INSTALLED))["user"].level == "ok"
+    assert findings(root=True)["user"].level == "note"
 
 
 def test_which_detectron2_is_there():

@@ -89,6 +89,8 @@ def test_help_of_lab_teaches_and_runs_nothing(arguments, tmp_path):
         (("lab", "cifar10", "--", "--predict", "nothing.jpg"), "there is no file nothing.jpg"),
         (("lab", "cifar10", "--", "--dataset", "cifar11"), "--dataset: unknown value cifar11"),
         (("lab", "--nonsense"), "the lab's name comes first"),
+        (("lab", "--epochs=2"), "the lab's name comes first, before --epochs=2.\n  next: ./inv lab NAME --epochs=2"),
+        (("lab", "--smoke", "cifar10", "--epochs", "2"), "the lab's name comes first, before --smoke."),
         (("data", "cifr10"), "did you mean cifar10?"),
         (("data", "cifar10", "--unverified"), "--unverified goes with --import"),
         (("data", "cifar10", "--verify", "--delete"), "exclude each other"),

@@ -196,3 +196,136 @@ def test_bytecode_is_the_same_every_time_and_only_what_lacks_it_is_compiled(tmp_
     made.write_bytes(b"there already")
     subprocess.run([python, str(images.DOCKER / "compile.py"), str(tmp_path)], check=True)
     assert made.read_bytes() == b"there already"
+
+
+# --- with a docker that is a program of ours, and notes what it is asked ---------------------------------------------
+
+
+class Docker:
+    """`there` are the images that it has; those `used` it does not remove."""
+
+    def __init__(self, folder, there=(), used=(), builds=True):
+        self.folder, self.program = folder, folder / "docker"
+        (folder / "there").write_text("".join(f"{name}\n" for name in there))
+        (folder / "used").write_text("".join(f"{name}\n" for name in used))
+        self.program.write_text(f"""#!/bin/sh
+cd '{folder}'
+echo "BUILDKIT=$DOCKER_BUILDKIT $*" >> asked
+for last; do :; done
+case "$1 $2" in
+"image ls") grep "^${{last%\\*}}" there; true;;
+"image inspect") grep -qxF "$last" there && echo "{{}}";;
+"image rm") if grep -qxF "$last" used; then echo 'conflict: container 0123 is using it' >&2; exit 1; fi
+    grep -vxF "$last" there > left; mv left there;;
+"buildx build") {"true" if builds else "false"};;
+*) false;;
+esac
+""")
+        self.program.chmod(0o755)
+
+    def engine(self, **changes):
+        return dataclasses.replace(DOCKER, client=str(self.program), **changes)
+
+    def asked(self, *words):
+        file = self.folder / "asked"
+        rows = file.read_text().splitlines() if file.exists() else []
+        return [row.partition(" ")[2] for row in rows if row.partition(" ")[2].startswith(" ".join(words))]
+
+
+def test_pruning_removes_what_is_older_and_keeps_todays_and_what_is_in_use(tmp_path):
+    todays = [images.tag(stack, build) for stack in (CPU, NOTES) for build in stack.builds]
+    editors = [images.tag(NOTES.for_editor, NOTES.build()), images.editor_tag(NOTES, NOTES.build())]
+    old, in_use = ["torch-labs/cpu:0123456789ab", "torch-labs/notes:devcontainer-0123456789ab"], "torch-labs/cpu:ffffffffffff"
+    others = ["torch-labs-test/base:3.8", "ubuntu:24.04"]
+    docker = Docker(tmp_path, [*todays, *editors, *old, in_use, *others], used=[in_use])
+    assert images.prune(docker.engine()) == sorted(old)
+    assert (tmp_path / "there").read_text().split() == [*todays, *editors, in_use, *others]
+    assert docker.asked("image rm") == [f"image rm {name}" for name in sorted([*old, in_use])]  # none by force
+    assert images.prune(docker.engine()) == []
+
+
+def test_an_image_that_is_there_is_not_built_again(tmp_path):
+    name = images.tag(CPU, CPU.build())
+    docker = Docker(tmp_path, [name])
+    assert images.ensure(docker.engine(builder=""), CPU, CPU.build(), Sources()) == name
+    assert docker.asked() == [f"image inspect --format {{{{.Id}}}} {name}"]
+
+
+@pytest.fixture
+def context(tmp_path, monkeypatch):
+    """What is fetched for a build, left out here."""
+    monkeypatch.setattr(images, "make_context", lambda stack, build: (tmp_path / "context" / "x").mkdir(parents=True) or tmp_path / "context")
+    return tmp_path / "context"
+
+
+def test_a_build_is_by_buildkit_on_the_recorded_base_with_where_it_comes_from_and_leaves_no_context(context, tmp_path, capfd):
+    base = f"ubuntu@{CPU.digest}"
+    docker = Docker(tmp_path, [base, "torch-labs/cpu:0123456789ab"])
+    assert images.ensure(docker.engine(), CPU, CPU.build("index"), Sources(apt="http://apt.example")) == images.tag(CPU, CPU.build("index"))
+    assert "older than its definition: rebuilding it" in capfd.readouterr().err
+    (built,) = docker.asked("buildx build")
+    for words in (f"--build-arg BASE_IMAGE={base}", "--build-arg APT_MIRROR=http://apt.example", "--build-arg UV_DEFAULT_INDEX= ",
+                  f"--label org.opencontainers.image.base.digest={CPU.digest}", "--label torch-labs.lock=modern-index.txt sha256:"):  # fmt: skip
+        assert words in built
+    assert built.endswith(str(context)) and not context.exists() and docker.asked("pull") == []
+    assert "BUILDKIT=1 buildx build" in (tmp_path / "asked").read_text()
+
+
+def test_a_build_that_fails_is_said_in_a_sentence(context, tmp_path):
+    docker = Docker(tmp_path, [f"ubuntu@{CPU.digest}"], builds=False)
+    with pytest.raises(UserError, match="building stack cpu failed"):
+        images.ensure(docker.engine(), CPU, CPU.build("index"), Sources())
+
+
+@pytest.mark.parametrize(("free_gb", "builds"), [(3.8, True), (3.79, False)])
+def test_a_disk_that_has_just_room_enough_is_built_on(free_gb, builds, context, tmp_path, monkeypatch):
+    docker = Docker(tmp_path, [f"ubuntu@{CPU.digest}"])
+    answer = images.output_of
+    monkeypatch.setattr(images, "output_of", lambda *words, **more: str(tmp_path) if "info" in words else answer(*words, **more))
+    monkeypatch.setattr(images.sizes, "of", lambda *_: images.sizes.Size(1, False, 1, int(1e9), int(3.8e9)))
+    monkeypatch.setattr(images, "free_gb", lambda folder: free_gb)
+    if builds:
+        images.ensure(docker.engine(), CPU, CPU.build("index"), Sources())
+    else:
+        with pytest.raises(UserError, match=r"takes about 3\.8 GB"):
+            images.ensure(docker.engine(), CPU, CPU.build("index"), Sources())
+    assert len(docker.asked("buildx build")) == builds
+
+
+def test_an_older_client_builds_without_buildx_and_a_proxy_for_all_is_not_passed_on(monkeypatch):
+    """BuildKit knows the names of the other proxies, and would keep the value of this one in the image."""
+    for name in ("HTTPS_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://proxy:3128")
+    engine_of_before = dataclasses.replace(DOCKER, builder="BuildKit")
+    words = images.build_words(engine_of_before, "name", Path("/Dockerfile"), {"A": "1"}, Path("/context"))
+    assert words[:2] == ["/usr/bin/docker", "build"] and "--load" not in words and words[-1] == "/context"
+    passed = {words[place + 1] for place, word in enumerate(words) if word == "--build-arg"}
+    assert {"A=1", "HTTPS_PROXY", "no_proxy"} <= passed and not passed & {"ALL_PROXY", "all_proxy"}
+
+
+def test_the_mirrors_index_and_its_server_of_packages_are_each_in_their_place(monkeypatch):
+    words = command(index="https://index.example/simple", apt="https://apt.example")
+    assert "UV_DEFAULT_INDEX=https://index.example/simple" in words and "APT_MIRROR=https://apt.example" in words
+    monkeypatch.setenv("LAB_MIRROR", "cn")
+    row = images.mirrors.find("cn")
+    assert Sources.of(images.settings.current()) == Sources("", "", row["index"], row["apt"])
+    monkeypatch.setenv("LAB_APT_MIRROR", "http://mine.example")
+    monkeypatch.setenv("LAB_REGISTRY", "mirror.example.com/")
+    own = Sources.of(images.settings.current())
+    assert (own.registry, own.index, own.apt) == ("mirror.example.com/", row["index"], "http://mine.example")
+    monkeypatch.setenv("LAB_REGISTRY", "mirror.example.com")
+    assert Sources.of(images.settings.current()).registry == "mirror.example.com/"
+
+
+def test_what_an_image_was_built_from_is_told_by_digest_also_of_a_base_that_has_a_tag_alone(tmp_path, monkeypatch):
+    digest = f"sha256:{'a' * 64}"
+    answers = {"image": f'["ubuntu@{digest}"] sha256:{"b" * 64}', "rev-parse": "c" * 40, "status": " M README.md"}
+    monkeypatch.setattr(images, "output_of", lambda *words, **_: next((said for key, said in answers.items() if key in words), ""))
+    said = images.provenance(DOCKER, CPU.build("index"), "ubuntu:24.04")
+    assert said["org.opencontainers.image.base.name"] == "ubuntu:24.04" and said["org.opencontainers.image.base.digest"] == digest
+    assert said["org.opencontainers.image.revision"] == f"{'c' * 40}-dirty"
+    answers["status"] = ""
+    assert images.provenance(DOCKER, CPU.build("index"), "ubuntu:24.04")["org.opencontainers.image.revision"] == "c" * 40
+    answers.clear()  # no git, and an engine that does not know the base
+    bare = images.provenance(DOCKER, NOTES.build("cu101"), "mine:1")
+    assert bare == {"org.opencontainers.image.base.name": "mine:1"}

@@ -82,6 +82,25 @@ def test_mistakes_are_answered_in_one_sentence(argv, sentence):
     assert answer.value.next_command == "./inv lab cifar10 -- --help"
 
 
+@dataclass(frozen=True)
+class Bounds:
+    count: int = option(8, "at least", at_least=3)
+    rate: float = option(0.5, "above", above=0)
+
+
+@pytest.mark.parametrize(
+    ("word", "value", "taken"),
+    [("--count", "3", True), ("--count", "2", False), ("--rate", "1e-300", True), ("--rate", "0", False),
+     ("--seed", "0", True), ("--seed", "4294967295", True), ("--seed", "4294967296", False), ("--save-every", "0", True)],
+)  # fmt: skip
+def test_a_bound_itself_is_allowed_and_what_lies_beyond_is_not(word, value, taken):
+    if taken:
+        options.parse([word, value], Bounds, {}, "toy")
+    else:
+        with pytest.raises(UserError, match=f"{word} must be"):
+            options.parse([word, value], Bounds, {}, "toy")
+
+
 def test_paths_arrive_absolute(tmp_path, monkeypatch):
     (tmp_path / "my photo.jpg").write_bytes(b"")
     monkeypatch.chdir(tmp_path)
@@ -149,3 +168,16 @@ def test_what_is_looked_at_is_taken():
     assert (found.predict, found.checkpoint, found.beam) == ("seven", "latest", 3)
     assert with_photos("--beam", "3", "--epochs", "2").beam == 3
     assert with_photos("--predict", "seven", "--smoke").predict == "seven"
+
+
+def test_what_takes_the_other_words_is_no_option_itself_and_the_help_says_what_they_are(capsys):
+    @dataclass(frozen=True)
+    class Open:
+        overrides: str = option("", "settings to change", rest=True)
+
+    with pytest.raises(SystemExit):
+        options.parse(["--help"], Open, {}, "detectron2")
+    out = capsys.readouterr().out
+    assert "./inv lab detectron2 -- [options] [words]" in out and "[words]: settings to change" in out and "--overrides" not in out
+    with pytest.raises(UserError, match="unknown option --overrides"):
+        options.parse(["--overrides", "X.Y"], Open, {}, "detectron2")

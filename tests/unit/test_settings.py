@@ -279,3 +279,23 @@ def test_settings_of_libraries_do_not_reach_what_we_start(monkeypatch):
     given = settings.child_environment({"VISDOM_PORT": "8097"})
     assert given["VISDOM_PORT"] == "8097" and given["NO_COLOR"] == "1" and given["MATPLOTLIBRC"] == os.devnull
     assert not set(theirs) & set(given) - {"VISDOM_PORT", "MATPLOTLIBRC"}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name", "expected"),
+    [
+        ("LD_PRELOAD", "", "preload", ""), ("LD_PRELOAD", "/lib/libtcmalloc.so", "preload", "/lib/libtcmalloc.so"),
+        ("SSL_CERT_FILE", "/ca.pem", "certificates", "/ca.pem"), ("COMPOSE_PROJECT_NAME", "mine", "compose_project", "mine"),
+        ("DOCKER_HOST", "tcp://far", "docker_host", "tcp://far"), ("DOCKER_CONTEXT", "far", "docker_context", "far"),
+        ("DOCKER_CONFIG", "/d", "docker_folder", paths.Path("/d")), ("PYENV_ROOT", "/p", "pyenv", paths.Path("/p")),
+        ("XDG_CONFIG_HOME", "/c", "configuration", paths.Path("/c")), ("OMP_NUM_THREADS", "3", "threads", "3"),
+        ("WORLD_SIZE", "4", "processes", 4), ("WORLD_SIZE", "", "processes", 1), ("RANK", "2", "rank", 2), ("LOCAL_RANK", "1", "local_rank", 1),
+        ("CUDA_VISIBLE_DEVICES", "", "visible_gpus", ""), ("PATH", "/a:/b", "search_path", "/a:/b"),
+        ("UV_PYTHON_INSTALL_MIRROR", "http://m", "python_mirror", "http://m"), ("PWD", "/typed/here", "folder", paths.Path("/typed/here")),
+    ],
+)  # fmt: skip
+def test_what_others_say_in_the_environment_is_read_under_its_own_name(variable, value, name, expected, monkeypatch):
+    monkeypatch.setenv(variable, value)
+    assert getattr(settings.system(), name) == expected
+    monkeypatch.delenv(variable)
+    assert getattr(settings.system(), name) != expected or value == ""
