@@ -18,7 +18,8 @@ from PIL import Image
 from labkit.data import samples
 from labs.detectron2 import configs, data, drawing, evaluation, inside, lab, training
 
-QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "2", "SOLVER.MAX_ITER", "3"]
+QUICK = ["SOLVER.IMS_PER_BATCH", "1", "INPUT.MIN_SIZE_TRAIN", "(64,)", "SOLVER.WARMUP_ITERS", "2", "SOLVER.MAX_ITER", "3",
+         "SOLVER.LR_SCHEDULER_NAME", "WarmupMultiStepLR"]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
