@@ -130,7 +130,9 @@ def test_each_direction_has_its_generator_and_comes_back_by_the_other():
         assert (cycled.int() - data.to_bytes(returned).int()).abs().max() <= 1
 
 
-def test_a_judge_learns_the_real_images_and_is_kept_for_a_run_that_goes_on(tmp_path):
+def test_a_judge_learns_the_real_images_and_is_kept_for_a_run_that_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(measure, "STEPS", 40)
+    monkeypatch.setattr(measure, "BATCH", 16)
     run = SimpleNamespace(folder=tmp_path)
     a, b = images(12, 60), images(10, 200)
     torch.manual_seed(3)
