@@ -195,8 +195,14 @@ def test_texts_are_shown_with_what_is_asked_of_them():
 
 
 def test_the_commonest_word_is_that_of_the_training():
+    corpus = Corpus([[[7, 8], [7, 9, 7]]], [[[8, 7, 8], [9, 9]]], made().vocabulary, True)
+    assert show.commonest(corpus) == pytest.approx(1 / 5)
+
+
+def test_the_second_pass_begins_behind_the_first_and_has_pairs_of_its_own():
     corpus = made()
-    words = [word for document in corpus.train for sentence in document for word in sentence]
-    best = max(sorted(set(words)), key=words.count)
-    held = [word for document in corpus.held for sentence in document for word in sentence]
-    assert show.commonest(corpus) == pytest.approx(held.count(best) / len(held))
+    texts = masking.Texts(corpus.train, 4, 3, 0.5, len(corpus.vocabulary), True)
+    first, second, third = (texts.epoch(k) for k in range(3))
+    everything = [*first, *second, *third]
+    assert [texts.rows(step) for step in range(len(everything))] == everything and sorted(first) != sorted(second)
+    assert texts.rows(len(first)) == second[0] and texts.rows(0) == first[0]  # and back again

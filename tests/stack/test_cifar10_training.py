@@ -198,13 +198,13 @@ def test_the_ways_of_inception_are_1x1_3x3_5x5_and_the_maximum() -> None:
     assert torch.allclose(block(x), expected, atol=1e-5) and expected.shape[1] == 2 + 4 + 3 + 2
 
 
-@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(16, 16, 1), (16, 32, 2)])
+@pytest.mark.parametrize(("inputs", "outputs", "stride"), [(16, 16, 1), (16, 32, 2), (16, 32, 1)])
 def test_residual_blocks_are_torchvisions(inputs: int, outputs: int, stride: int) -> None:
     from torchvision import models as published
     from torchvision.models import resnet
 
     torch.manual_seed(0)
-    down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)) if stride > 1 else None
+    down = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)) if outputs != inputs else None
     inverted = getattr(published, "mobilenetv2", published.mobilenet).InvertedResidual
     x = torch.randn(2, inputs, 8, 8)
     for ours, theirs in (

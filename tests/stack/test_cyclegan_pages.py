@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from labruns import Desk, row_names, tiles
+from PIL import Image
 
 from labkit.runs import compat
 from labs.cyclegan import data, lab, measure, results
@@ -148,3 +150,24 @@ def test_a_judge_learns_the_real_images_and_is_kept_for_a_run_that_goes_on(tmp_p
     again = measure.get_judge(run, b, a)  # from judge.pt, whatever it is given
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in judge.state_dict().items())
     assert set(compat.load(tmp_path / "judge.pt")) == set(judge.state_dict())
+
+
+@pytest.mark.parametrize("sample, direction", [(True, "ab"), (False, "ba")])
+def test_ones_own_images_go_the_way_that_was_asked_for_and_a_network_of_the_sample_says_so(sample, direction, tmp_path):
+    torch.manual_seed(0)
+    gan, desk = lab.CycleGAN(SMALL), Desk()
+    desk.folder = tmp_path / "run"
+    desk.folder.mkdir()
+    state = {"gan": gan.state_dict(), "domains": DOMAINS, "sample": sample}
+    compat.save({"lab": "cyclegan", "config": dataclasses.asdict(SMALL), "step": 4, "state": state, "rng": {}, "metrics_bytes": 0},
+                tmp_path / "last.pt")  # fmt: skip
+    pixels = np.random.RandomState(0).randint(0, 256, (32, 40, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(str(tmp_path / "mine.png"))
+    config = dataclasses.replace(SMALL, translate=str(tmp_path / "mine.png"), checkpoint=str(tmp_path / "last.pt"), direction=direction)
+    assert lab.translate_folder(config, desk) == {"images": 1, "skipped": 0}
+    assert [("synthetic balls" in note) for note in desk.notes] == [True] * sample
+    given = torch.from_numpy(pixels).permute(2, 0, 1)[None]
+    fake, _ = lab.translate(gan, given, direction, torch.device("cpu"), compat.fast_dtype(torch.device("cpu"))[0])
+    assert np.array_equal(np.asarray(Image.open(str(next((desk.folder / "translated").iterdir())))), upright(fake)[0])
+    there = DOMAINS if direction == "ab" else DOMAINS[::-1]
+    assert row_names(desk.figures["own_images"], 32) == {0: there[0], 1: f"as {there[1]}"}

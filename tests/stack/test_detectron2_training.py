@@ -100,18 +100,20 @@ def test_an_image_without_objects_trains_nobody(coco, tmp_path):
 
 
 def with_run_lengths(coco, tmp_path, crowd):
-    """Only the training part, in which one object is given by run lengths, as a crowd or as a thing."""
+    """Only the training part, in which an image has its objects as run lengths, crowds or things."""
     folder = tmp_path / "coco"
     (folder / "annotations").mkdir(parents=True)
     (folder / "train2017").symlink_to(coco / "train2017")
     content = json.loads((coco / "annotations" / "instances_train2017.json").read_text())
-    row = content["annotations"][0]
-    image = next(each for each in content["images"] if each["id"] == row["image_id"])
+    number = content["annotations"][0]["image_id"]
+    image = next(each for each in content["images"] if each["id"] == number)
     mask = np.zeros((image["height"], image["width"]), np.uint8)
     mask[10:40, 10:50] = 1
     runs = data.rle.encode(np.asfortranarray(mask))
-    row.update(iscrowd=int(crowd), segmentation={"size": runs["size"], "counts": str(runs["counts"], "ascii")},
-               bbox=[10, 10, 40, 30], area=1200)  # fmt: skip
+    for row in content["annotations"]:
+        if row["image_id"] == number:
+            row.update(iscrowd=int(crowd), segmentation={"size": runs["size"], "counts": str(runs["counts"], "ascii")},
+                       bbox=[10, 10, 40, 30], area=1200)  # fmt: skip
     (folder / "annotations" / "instances_train2017.json").write_text(json.dumps(content))
     return folder
 

@@ -252,24 +252,26 @@ def test_the_best_and_the_worst_stand_in_order_with_truth_prediction_and_what_is
 
 
 def test_the_tables_and_the_confusion_are_of_the_classes_that_are_there():
-    names = ["ball", "box", "sky", "sea"]
-    classes = data.Classes(names, [True, True, False, False], {}, VOID)
-    matrix = np.array([[6, 2, 0, 0], [0, 5, 5, 0], [1, 0, 81, 0], [0, 0, 0, 0]])
-    counts = metrics.PanopticCounts(*(np.array(part) for part in ([1.6, 0.9, 0.8, 0], [2, 1, 1, 0], [1, 0, 0, 0], [0, 2, 0, 0])))
+    names = ["ball", "box", "sky", "sea", "ice"]
+    classes = data.Classes(names, [True, True, False, False, False], {}, VOID)
+    matrix = np.array([[6, 2, 0, 0, 0], [0, 5, 5, 0, 0], [1, 0, 80, 1, 0], [0] * 5, [0] * 5])  # sea is only said, ice nowhere
+    counts = metrics.PanopticCounts(*(np.array(part) for part in ([1.6, 0.9, 0.8, 0, 0], [2, 1, 1, 0, 0], [1, 0, 0, 1, 0], [0, 2, 0, 0, 0])))
     desk = Desk()
     results.show_classes(desk, matrix, metrics.panoptic_quality(counts), counts, classes)
     rows = desk.tables["classes"]
-    assert [row[0] for row in rows] == ["sky", "ball", "box"]
-    assert rows[0] == ["sky", "stuff", f"{81 / 87:.1%}", f"{81 / 82:.1%}", "80.0%", "80.0%", "100.0%", "82.0%", 1]
+    assert [row[0] for row in rows] == ["sky", "ball", "box", "sea"]
+    assert rows[0] == ["sky", "stuff", f"{80 / 87:.1%}", f"{80 / 82:.1%}", "80.0%", "80.0%", "100.0%", "82.0%", 1]
     assert rows[1][:4] == ["ball", "thing", f"{6 / 9:.1%}", "75.0%"] and rows[1][6] == f"{2 / 2.5:.1%}" and rows[1][8] == 2
     assert rows[2][4:] == [f"{0.9 / 2:.1%}", "90.0%", "50.0%", "10.0%", 3]
+    assert rows[3] == ["sea", "stuff", "0.0%", "–", "0.0%", "0.0%", "0.0%", "0.0%", 0]
     results.show_confusion(desk, matrix, names)
     axis = desk.figures["confusion"].axes[0]
-    assert np.allclose(shown(axis), [[0.75, 0.25, 0], [0, 0.5, 0.5], [1 / 82, 0, 81 / 82]])
-    assert [text.get_text() for text in axis.get_xticklabels()] == names[:3] == [text.get_text() for text in axis.get_yticklabels()]
+    assert np.allclose(shown(axis), [[0.75, 0.25, 0, 0], [0, 0.5, 0.5, 0], [1 / 82, 0, 80 / 82, 1 / 82], [0] * 4])
+    assert [text.get_text() for text in axis.get_xticklabels()] == names[:4] == [text.get_text() for text in axis.get_yticklabels()]
     cells = {text.get_position()[::-1]: text.get_text() for text in axis.texts}
-    assert cells == {(0, 0): "75%", (0, 1): "25%", (0, 2): "", (1, 0): "", (1, 1): "50%", (1, 2): "50%", (2, 0): "1%",
-                     (2, 1): "", (2, 2): "99%"}  # fmt: skip
+    named = {place: text for place, text in cells.items() if text}
+    assert len(cells) == 16 and named == {(0, 0): "75%", (0, 1): "25%", (1, 1): "50%", (1, 2): "50%", (2, 0): "1%", (2, 2): "98%",
+                                          (2, 3): "1%"}  # fmt: skip
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("predicted", "true") and axis.yaxis_inverted()
 
 
