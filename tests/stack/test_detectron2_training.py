@@ -122,7 +122,7 @@ def with_run_lengths(coco, tmp_path, crowd):
 def test_run_lengths_of_a_thing_make_masks_of_bits_and_those_of_a_crowd_do_not(crowd, coco, tmp_path):
     cfg = configs.load("tiny", [])
     data.register(with_run_lengths(coco, tmp_path, crowd), cfg, tmp_path / "work")
-    assert cfg.INPUT.MASK_FORMAT == ("polygon" if crowd else "bitmask")
+    assert ("polygon" if crowd else "bitmask") == cfg.INPUT.MASK_FORMAT
     for name in ("lab_train", "lab_val"):
         for record in DatasetCatalog.get(name)[:3]:
             data.DatasetMapper(cfg, is_train=True)(record)  # which polygons of run lengths would not survive

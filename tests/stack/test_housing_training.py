@@ -108,7 +108,7 @@ def test_the_study_trains_on_some_rows_chooses_by_others_and_is_judged_by_a_thir
     monkeypatch.setattr(study, "train", spy)
     finished, steps = study.study(made, Config(study=6), desk, None)
     found = study.result(finished)
-    ((networks, batches),) = seen
+    ((networks, _),) = seen
     assert found.epochs.tolist() == [2, 4, 6] and found.rmse.shape == (3, 3, 5, 2) and steps == 6
     random = np.random.RandomState(2)
     chosen = random.permutation(45)

@@ -206,7 +206,7 @@ def test_the_temperature_is_chosen_on_one_half_and_judged_on_the_other():
         assert title_of(axis) == f"{name}: ECE {calibration.ece(p, labels[1::2]):.2%}" and not axis.yaxis_inverted()
         assert np.allclose(axis.collections[0].get_offsets(), [(one.confidence, one.accuracy) for one in each])
         assert [text.get_text() for text in axis.texts] == [str(one.images) for one in each]
-    for row, p, t in zip(desk.tables["calibration"], q, (1.0, temperature)):
+    for row, p in zip(desk.tables["calibration"], q):
         nll = -np.log(p[np.arange(200), labels[1::2]]).mean()
         assert row[2:] == [f"{p.max(axis=1).mean():.2%}", f"{(p.argmax(axis=1) == labels[1::2]).mean():.2%}", f"{nll:.4f}"]
 

@@ -136,7 +136,7 @@ def test_the_table_of_scores_has_each_network_with_its_own_numbers():
 
 
 def test_a_map_has_the_answer_from_top_to_bottom_and_the_source_from_left_to_right():
-    figure, axes = shown.plots.figure()
+    _, axes = shown.plots.figure()
     weights = torch.tensor([[0.9, 0.1, 0.0], [0.2, 0.3, 0.5], [0.0, 1.0, 0.0]])
     shown.draw_map(axes[0, 0], ["i", "love", "you"], Answer(("我", "爱"), weights))
     axis = axes[0, 0]
