@@ -251,13 +251,12 @@ def _command(facts: Mapping[str, Any], request: options.Request) -> str:
 
 
 def _smoke_failure(smoke: Mapping[str, Any], metrics: Mapping[str, float]) -> str:
-    """Why the smoke run did not learn, by the check in lab.toml; empty where it did."""
-    if not smoke:
-        return ""
-    name = smoke["metric"]
-    value = float(metrics[name])
-    if "min" in smoke and not value >= smoke["min"]:
-        return f"the smoke run did not learn: {name} {value:.4g} < {smoke['min']}"
-    if "max" in smoke and not value <= smoke["max"]:
-        return f"the smoke run did not learn: {name} {value:.4g} > {smoke['max']}"
+    """Why the smoke run did not learn, by the check in lab.toml and those under `also`; empty where it did."""
+    for check in [smoke, *smoke.get("also", ())] if smoke else []:
+        name = check["metric"]
+        value = float(metrics[name])
+        if "min" in check and not value >= check["min"]:
+            return f"the smoke run did not learn: {name} {value:.4g} < {check['min']}"
+        if "max" in check and not value <= check["max"]:
+            return f"the smoke run did not learn: {name} {value:.4g} > {check['max']}"
     return ""

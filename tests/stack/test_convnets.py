@@ -51,6 +51,7 @@ def test_a_step_gives_what_it_must(one):
 
 def test_names_are_their_own():
     assert len({one.name for one in STEPS}) == len(STEPS) == 96
+    assert all(isinstance(one.name, str) and " " not in one.name and one.text.en and one.text.zh for one in STEPS)
     assert set(NAMES) == set(config.NAMES) and config.chosen("all") == config.NAMES
 
 

@@ -34,6 +34,7 @@ def test_a_step_that_does_not_hold_is_named():
 
 def test_names_of_steps_are_their_own():
     assert len({one.name for one in STEPS}) == len(STEPS)
+    assert all(isinstance(one.name, str) and " " not in one.name and one.text.en and one.text.zh for one in STEPS)
 
 
 def test_the_whole_lab_and_its_report(tmp_path):

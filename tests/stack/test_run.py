@@ -148,6 +148,15 @@ def test_a_smoke_run_must_learn(capsys):
     assert records.table()[0].status == "failed"
 
 
+def test_a_smoke_run_must_reach_everything_that_its_lab_asks_for():
+    asked = {"metric": "one", "min": 0.5, "also": [{"metric": "other", "max": 3.0}, {"metric": "third", "min": 1}]}
+    reached = {"one": 0.5, "other": 3.0, "third": 1, "more": float("nan")}
+    assert start_module._smoke_failure(asked, reached) == "" == start_module._smoke_failure({}, reached)
+    for name, value, said in (("one", 0.4, "one 0.4 < 0.5"), ("other", 3.5, "other 3.5 > 3.0"), ("third", 0, "third 0 < 1"),
+                              ("one", float("nan"), "one nan < 0.5"), ("other", float("nan"), "other nan > 3.0")):  # fmt: skip
+        assert start_module._smoke_failure(asked, {**reached, name: value}) == f"the smoke run did not learn: {said}"
+
+
 def test_the_device_that_was_asked_for(monkeypatch, capsys):
     monkeypatch.setenv("LAB_DEVICE", "cpu")
     assert toys.run("--smoke") == 0

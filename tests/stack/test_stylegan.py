@@ -154,7 +154,7 @@ def test_smoke_learns_what_an_untrained_generator_fails(data, tmp_path):
     for name in ("progress", "samples", "truncation", "mixing", "noise"):
         assert (folder / "plots" / f"{name}.png").stat().st_size > 0
     before, after, real = (float(row[1]) for row in json.loads((folder / "tables" / "measures.json").read_text())["rows"])
-    assert before > 1.6 > after > real and real < 0.1  # 1.6 is the check in lab.toml
+    assert before > 1.9 > after > real and real < 0.1  # 1.9 is the check in lab.toml
     entropies = [float(row[2]) for row in json.loads((folder / "tables" / "truncation.json").read_text())["rows"]]
     assert entropies[0] == 0 and entropies[0] < entropies[-1]  # at 0 all images are one
 

@@ -51,6 +51,7 @@ def test_every_section_of_the_notes_is_there():
     named = {int(section) for group in lab.GROUPS for section in group.sections.split(", ")}
     assert named == set(range(6, 32)) - {8, 11, 12}  # the notes have no such sections
     assert len(NAMES) == len(set(NAMES)) >= 120
+    assert all(isinstance(one.name, str) and " " not in one.name and one.text.en and one.text.zh for one in STEPS)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=NAMES)

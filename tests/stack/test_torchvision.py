@@ -36,6 +36,7 @@ def test_a_step_gives_what_it_must(one):
 
 def test_names_of_steps_are_their_own():
     assert len({one.name for one in STEPS}) == len(STEPS) == 70
+    assert all(isinstance(one.name, str) and " " not in one.name and one.text.en and one.text.zh for one in STEPS)
 
 
 @pytest.mark.parametrize("row", versions.kept(then_and_now.FILE), ids=lambda row: row["call"])
