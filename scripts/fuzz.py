@@ -279,16 +279,16 @@ def read_text(path: Path, folder: Path) -> object:
 
 
 def words_of_pairs(drawn: random.Random) -> bytes:
-    from labs.seq2seq import corpus  # noqa: F401 - what it imports is no part of what a file costs
+    from labkit.runs import pairs  # noqa: F401 - what it imports is no part of what a file costs
 
     lines = [f"{drawn.choice(('Run', 'I see', 'Why'))} {k}.\t{drawn.choice('跑看何')}。\torigin" for k in range(20)]
     return "\n".join(lines).encode()
 
 
 def read_pairs(path: Path, folder: Path) -> object:
-    from labs.seq2seq import corpus
+    from labkit.runs import pairs
 
-    return corpus.read(path)
+    return pairs.read(path)
 
 
 def read_image(path: Path, folder: Path) -> object:
