@@ -291,6 +291,18 @@ def read_pairs(path: Path, folder: Path) -> object:
     return pairs.read(path)
 
 
+def letters_of_a_text(drawn: random.Random) -> bytes:
+    from labs.transformer import characters  # noqa: F401 - what it imports is no part of what a file costs
+
+    return "\n".join("".join(drawn.choice("to be or not 北京") for _ in range(40)) for _ in range(64)).encode()
+
+
+def read_letters(path: Path, folder: Path) -> object:
+    from labs.transformer import characters
+
+    return characters.of_text(path, "")
+
+
 def read_image(path: Path, folder: Path) -> object:
     from labkit.data import image_files
 
@@ -355,6 +367,7 @@ READERS = {
     "seq.in": Reader(words_of_requests, read_requests, "seq.in", needs="torch"),
     "text": Reader(lines_of_a_text, read_text, "text.txt", needs="torch"),
     "cmn.txt": Reader(words_of_pairs, read_pairs, "cmn.txt", needs="torch"),
+    "letters": Reader(letters_of_a_text, read_letters, "input.txt", needs="torch"),
 }
 
 

@@ -34,7 +34,7 @@ class Muon(torch.optim.Optimizer):
 
     Three `steps` of the iteration bring every singular value from a fiftieth of the matrix's norm upwards to between
     0.68 and 1.21 and make smaller ones 40 times as large, which trains filters as well as more steps do and costs less.
-    PyTorch has a torch.optim.Muon since 2.9, for matrices alone; 1.5.0 has none, and the steps here are the same on all.
+    PyTorch has a torch.optim.Muon since 2.9, for matrices alone; 1.5.0 has none. These steps are the same on both.
     """
 
     def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6, steps: int = 3,

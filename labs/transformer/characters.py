@@ -23,7 +23,7 @@ from labs.transformer.training import Training
 T = 64  # characters that are seen at once
 HELD = 0.1  # the last part of the text, which judges
 LEAST = 40 * T  # characters
-MOST_LETTERS = 200  # different ones
+MOST_LETTERS = 5000  # different ones: enough for Chinese
 MOST_BYTES = 8 << 20
 CHARACTERS_A_SECOND = 8000  # that a core trains on, about
 JUDGED = 480  # windows
@@ -150,7 +150,8 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
     run.table("characters", heads, table, both(
         f"Learned from windows of {T} of {play.border:,} characters, {len(play.letters)} different ones; judged by the "
         f"last tenth of the text. Knowing nothing: {math.log(len(play.letters)):.3f}.",
-        f"从 {play.border:,} 个字符（{len(play.letters)} 种）中每次取 {T} 个学习，用文本的最后十分之一评判。一无所知时为 "
+        f"从 {play.border:,} 个字符（{len(play.letters)} 种）中每次取 {T} 个学习，用文本的最后十分之一评判。"
+        f"一无所知时为 "
         f"{math.log(len(play.letters)):.3f}。"))  # fmt: skip
     axes[0, 0].set_xlabel("step")
     axes[0, 0].set_ylabel("nats a letter")
@@ -166,6 +167,7 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
     run.table("written", [both("temperature", "温度"), both("what it writes", "它写的内容")], written, both(
         f"By {best}, after the same 40 letters. Below 1 the likely becomes likelier: it repeats itself; above 1 "
         "everything comes within reach.",
-        f"{best} 所写，都接在同样的 40 个字符之后。温度低于 1，可能的更可能，文字重复；高于 1，什么都可能出现。"))  # fmt: skip
+        f"{best} 所写，都接在同样的 40 个字符之后。温度低于 1，可能的更可能，文字重复；高于 1，"
+        "什么都可能出现。"))  # fmt: skip
     say(f"loss {losses[best]:.3f} nats a letter on text it has not seen")
     return {"characters_loss": losses[best], **{f"characters_loss/{name}": loss for name, loss in losses.items()}}

@@ -45,7 +45,8 @@ class Config:
                                                   "length 部分的位置方案，以逗号分隔"))  # fmt: skip
     recipe: str = option("modern", both("in characters, one or both joined by a comma: modern (rotary, QK norm, ReLU², "
                                         "Muon) or plain (learned places, LayerNorm, GELU, AdamW)",
-                                        "characters 部分的做法，可用逗号并列：modern（旋转位置、QK 归一化、ReLU²、Muon）或 "
+                                        "characters 部分的做法，可用逗号并列：modern（旋转位置、QK 归一化、ReLU²、"
+                                        "Muon）或 "
                                         "plain（学习的位置、LayerNorm、GELU、AdamW）"))  # fmt: skip
     norm: str = option("pre", both("where each part is normalised in translation: before it, or after it as in the "
                                    "paper of 2017",
@@ -62,7 +63,8 @@ class Config:
     steps: int | None = option(None, both("steps of each network (default: by the part)", "每个网络的训练步数（默认随"
                                                                                           "部分）"),
                                at_least=1)  # fmt: skip
-    batch_size: int | None = option(None, both("sequences in a step (default: by the part)", "每步的序列数（默认随部分）"),
+    batch_size: int | None = option(None, both("sequences in a step (default: by the part)", "每步的序列数（默认随部"
+                                                                                             "分）"),
                                     at_least=1)  # fmt: skip
     width: int | None = option(None, both("numbers for a word (default: by the part)", "每个词的维数（默认随部分）"),
                                at_least=2)  # fmt: skip
@@ -81,7 +83,8 @@ class Config:
                                  instead=True)  # fmt: skip
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
                                                "finished run of translation or characters)",
-                                               "--predict 用的网络：run 或文件（默认最近完成的 translation 或 characters "
+                                               "--predict 用的网络：run 或文件（默认最近完成的 translation 或 "
+                                               "characters "
                                                "实验）"),
                                     path=True, or_run=True)  # fmt: skip
 
@@ -106,7 +109,9 @@ class Config:
     @property
     def trains(self) -> bool:
         """Whether a data set is read: the strings to copy are drawn here, and a file of the user's is its own."""
-        return self.part in ("translation", "all") and not self.pairs or self.part == "characters" and not self.text
+        if self.part == "characters":
+            return not self.text
+        return self.part in ("translation", "all") and not self.pairs
 
     @property
     def dataset(self) -> str:

@@ -88,8 +88,8 @@ def judge(network: Any, scheme: str, length: int, count: int = STRINGS) -> tuple
     """Of drawn strings that no training saw: the share of symbols that are right, and of whole strings."""
     drawn = strings(count, length, torch.Generator().manual_seed(2**31 + length))
     device = next(network.parameters()).device
-    places = positions.judged(scheme, 2 * length + 1).to(device)
-    right = write(network, asked(drawn).to(device), places, length).cpu() == drawn
+    places = positions.judged(scheme, 2 * length).to(device)
+    right = write(network, asked(drawn).to(device), length, places).cpu() == drawn
     return float(right.double().mean()), float(right.all(dim=1).double().mean())
 
 
@@ -107,7 +107,8 @@ def show(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[s
         f"Strings of 10 digits copied: symbols right, and in brackets whole strings right, in %, by length. Trained on "
         f"lengths {SHORTEST} to {LONGEST}. {STRINGS} strings of each length, each digit after what was said itself. "
         "Guessing gives 10 %.",
-        f"复制 10 种数字组成的串：正确的符号（括号内为整串正确），%，按长度。训练长度 {SHORTEST} 到 {LONGEST}。每个长度 "
+        f"复制 10 种数字组成的串：正确的符号（括号内为整串正确），%，按长度。训练长度 {SHORTEST} 到 {LONGEST}。"
+        f"每个长度 "
         f"{STRINGS} 串，逐个接着自己说出的数字。瞎猜为 10 %。"))  # fmt: skip
     draw(run, found)
     examples(run, networks)
@@ -151,7 +152,7 @@ def examples(run: Run, networks: Mapping[str, Any]) -> None:
         drawn = strings(1, length, torch.Generator().manual_seed(length))
         heads.append("".join(map(str, drawn[0].tolist())))
         for row, (scheme, network) in zip(rows, networks.items()):
-            said = write(network, asked(drawn), positions.judged(scheme, 2 * length + 1), length)
+            said = write(network, asked(drawn), length, positions.judged(scheme, 2 * length))
             row.append("".join(str(digit) if digit == right else f"{SIGNS[digit]}ˣ"
                                for digit, right in zip(said[0].tolist(), drawn[0].tolist())))  # fmt: skip
     run.table("copies", heads, rows, both(

@@ -89,9 +89,11 @@ def scale(run: Run) -> None:
     axes[0, 0].legend()
     figure.tight_layout()
     run.figure("scale", figure, both(
-        f"Queries and {KEYS} keys of independent normal numbers. Undivided, the variance of a score is the width d, and "
+        f"Queries and {KEYS} keys of independent normal numbers. Undivided, the variance of a score is the width d, "
+        f"and "
         "the softmax picks one key: its gradient is nearly 0. Divided by √d the variance is 1 at every width.",
-        f"查询与 {KEYS} 个键都是独立的标准正态数。不除时，得分的方差就是宽度 d，softmax 几乎只选一个键，梯度接近 0；除以 √d "
+        f"查询与 {KEYS} 个键都是独立的标准正态数。不除时，得分的方差就是宽度 d，softmax 几乎只选一个键，梯度接近 0；"
+        f"除以 √d "
         "后，任何宽度下方差都是 1。"))  # fmt: skip
 
 
@@ -118,9 +120,11 @@ def masks(run: Run) -> None:
     axes[0, 0].set_ylabel("looks (query)")
     figure.tight_layout()
     run.figure("masks", figure, both(
-        "Who may look at whom: 1 is True for attend and F.scaled_dot_product_attention; nn.MultiheadAttention wants the "
+        "Who may look at whom: 1 is True for attend and F.scaled_dot_product_attention; nn.MultiheadAttention wants "
+        "the "
         "opposite, True where nothing may be seen. What stands in the rows of padding is never used.",
-        "谁可以看谁：对 attend 与 F.scaled_dot_product_attention，1 即 True；nn.MultiheadAttention 要相反的：True 表示看不见。"
+        "谁可以看谁：对 attend 与 F.scaled_dot_product_attention，1 即 True；nn.MultiheadAttention 要相反的：True "
+        "表示看不见。"
         "填充行的结果不会被用到。"))  # fmt: skip
 
 
@@ -150,7 +154,8 @@ def places(run: Run) -> None:
     run.figure("places", figure, both(
         "Each pair of numbers turns at its own speed. k places further is the same rotation wherever one begins, so a "
         "layer can learn to look k places back; that is what the notes mean by relative places.",
-        "每一对数以自己的速度旋转。向后 k 个位置，不论从哪里开始都是同一个旋转，所以一层网络能学会“往回看 k 个”；笔记说的“得到"
+        "每一对数以自己的速度旋转。向后 k 个位置，不论从哪里开始都是同一个旋转，所以一层网络能学会“往回看 k 个”；"
+        "笔记说的“得到"
         "相对位置”就是这个意思。"))  # fmt: skip
 
 
@@ -181,7 +186,8 @@ def costs(run: Run, lengths: tuple[int, ...]) -> None:
             x = torch.randn(4, length, COST_WIDTH)
             taken.append(1000 * seconds(lambda: way(x).sum().backward()))  # noqa: B023 - used at once
         axes[0, 0].plot(lengths, taken, "o-", label=name)
-    paths = {"GRU": [n - 1 for n in lengths], f"convolution of {KERNEL}": [-(-(n - 1) // (KERNEL // 2)) for n in lengths],
+    paths = {"GRU": [n - 1 for n in lengths],
+             f"convolution of {KERNEL}": [-(-(n - 1) // (KERNEL // 2)) for n in lengths],
              "attention": [1 for _ in lengths]}  # fmt: skip
     for name, steps in paths.items():
         axes[0, 1].plot(lengths, steps, "--" if name.startswith("conv") else "-", label=name)
@@ -195,7 +201,8 @@ def costs(run: Run, lengths: tuple[int, ...]) -> None:
     run.figure("costs", figure, both(
         f"One layer of width {COST_WIDTH}, 4 sequences, forward and backward, the shortest of three; measured in this "
         "run. Attention needs one step from any word to any other, and work that grows with the square of the length.",
-        f"一层，宽度 {COST_WIDTH}，4 个序列，前向加反向，三次取最短；在本次运行中测得。注意力从任一词到任一词只要一步，代价是工作量"
+        f"一层，宽度 {COST_WIDTH}，4 个序列，前向加反向，三次取最短；在本次运行中测得。"
+        f"注意力从任一词到任一词只要一步，代价是工作量"
         "随长度的平方增长。"))  # fmt: skip
 
 
@@ -211,24 +218,26 @@ def anew(network: Any, words: torch.Tensor, count: int) -> torch.Tensor:
 def cache(run: Run, counts: tuple[int, ...]) -> float:
     """What the cache saves; how many times as fast it is at the largest count."""
     torch.manual_seed(0)
-    network = LeftToRight(2000, Sizes(1, 1, 128, 2, 4, 0.1), "rotary").eval()
-    first, rows, times = torch.randint(2000, (SEQUENCES, 1)), [], 0.0
+    network = LeftToRight(100, Sizes(1, 1, 128, 2, 4, 0.1), "rotary").eval()
+    first, rows, times = torch.randint(100, (SEQUENCES, 1)), [], 0.0
     for count in counts:
         said = []
         taken = []
-        for way in (lambda: anew(network, first, count), lambda: write(network, first, torch.arange(count + 1), count)):
+        for way in (anew, write):
             began = time.process_time()
-            said.append(way())
+            said.append(way(network, first, count))
             taken.append(time.process_time() - began)
         same = both("yes", "是") if torch.equal(*said) else both("no", "否")
         times = taken[0] / max(1e-9, taken[1])
         rows.append([count, f"{taken[0]:.2f}", f"{taken[1]:.2f}", f"{times:.1f}", same])
-    heads = [both("words", "词数"), both("read anew, seconds", "每次重读，秒"), both("with the cache, seconds", "用缓存，秒"),
-             both("times", "倍数"), both("same words", "词相同")]  # fmt: skip
+    heads = [both("words", "词数"), both("read anew, seconds", "每次重读，秒"),
+             both("with the cache, seconds", "用缓存，秒"), both("times", "倍数"), both("same words", "词相同")]  # fmt: skip
     run.table("cache", heads, rows, both(
-        f"{SEQUENCES} sequences written word by word, seconds of the processor. Keys and values of what was read do not "
+        f"{SEQUENCES} sequences written word by word, seconds of the processor. Keys and values of what was read do "
+        f"not "
         "change, since no word sees a later one: each new word asks the kept ones.",
-        f"{SEQUENCES} 个序列逐词写出，处理器时间。已读部分的键与值不会变（任何词都看不到后面的词），所以新词只需去问保存下来的"
+        f"{SEQUENCES} 个序列逐词写出，处理器时间。已读部分的键与值不会变（任何词都看不到后面的词），"
+        f"所以新词只需去问保存下来的"
         "键与值。"))  # fmt: skip
     say(f"cache: {times:.1f} times as fast at {counts[-1]} words")
     return times

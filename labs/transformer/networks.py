@@ -16,8 +16,10 @@ from labs.transformer.attention import MultiHeadAttention, normed, past
 from labs.transformer.config import Sizes
 from labs.transformer.positions import Turn
 
+Part = Callable[[torch.Tensor], torch.Tensor]
 Cache = List[Any]  # for each attention of a network what it keeps, an empty list at first
 MOST_PLACES = 512  # of a translation
+ENCODED = ("sinusoidal", "offset", "randomised")  # schemes with sin and cos
 
 
 class Layer(nn.Module):
@@ -28,11 +30,11 @@ class Layer(nn.Module):
     """
 
     def __init__(self, size: int, heads: int, norm: str = "pre", source: bool = False, dropout: float = 0.0,
-                 modern: bool = False, activation: Callable[[torch.Tensor], torch.Tensor] = F.relu) -> None:  # fmt: skip
+                 modern: bool = False, activation: Part = F.relu) -> None:  # fmt: skip
         super().__init__()
         self.first, self.activation = norm == "pre", activation
         self.attention = MultiHeadAttention(size, heads, modern)
-        self.source = MultiHeadAttention(size, heads, modern) if source else None
+        self.source = MultiHeadAttention(size, heads) if source else None
         self.wide, self.narrow = nn.Linear(size, 4 * size, bias=not modern), nn.Linear(4 * size, size, bias=not modern)
         self.norms = nn.ModuleList([RMSNorm() if modern else nn.LayerNorm(size) for _ in range(3 if source else 2)])
         self.dropout = nn.Dropout(dropout)
@@ -49,7 +51,7 @@ class Layer(nn.Module):
             x = self._add(x, self.norms[1], lambda y: seen(y, source, kept=kept[1]))
         return self._add(x, self.norms[-1], lambda y: self.narrow(self.activation(self.wide(y))))
 
-    def _add(self, x: torch.Tensor, norm: Any, part: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+    def _add(self, x: torch.Tensor, norm: Any, part: Part) -> torch.Tensor:
         if self.first:
             return x + self.dropout(part(norm(x)))
         found: torch.Tensor = norm(x + self.dropout(part(x)))
@@ -106,6 +108,8 @@ class LeftToRight(nn.Module):
         self.words, self.output = nn.Embedding(words, sizes.width), nn.Linear(sizes.width, words)
         self.stack = Stack(sizes.layers, shared, sizes.width, sizes.heads, modern=modern,
                            activation=F.gelu if recipe == "plain" else F.relu)  # fmt: skip
+        if scheme in ENCODED:
+            self.register_buffer("encoded", positions.sinusoidal(torch.arange(places), sizes.width).float())
         if scheme == "learned":
             self.places = nn.Embedding(places, sizes.width)
         if scheme == "relative":
@@ -123,8 +127,9 @@ class LeftToRight(nn.Module):
         x = self.words(words)
         size, turn = x.shape[2], None
         mask: torch.Tensor | None = past(t, before, words.device)
-        if self.scheme in ("sinusoidal", "offset", "randomised"):
-            x = x + positions.sinusoidal(places, size).to(x.dtype)
+        if self.scheme in ENCODED:
+            encoded: Any = self.encoded
+            x = x + encoded[places]
         elif self.scheme == "learned":
             x = x + self.places(places)
         elif self.scheme == "rotary":
@@ -202,12 +207,11 @@ class Translator(nn.Module):
 
 
 @torch.no_grad()
-def write(network: Any, words: torch.Tensor, places: torch.Tensor, count: int) -> torch.Tensor:
-    """The `count` likeliest words after `words` (N, T), one by one: (N, count). `places` are of all of them."""
-    cache, said = network.empty(), []
-    t = words.shape[1]
-    logits = network(words, places[:t], cache)[:, -1]
+def write(network: Any, words: torch.Tensor, count: int, places: torch.Tensor | None = None) -> torch.Tensor:
+    """The `count` likeliest words after `words` (N, T), one by one: (N, count). `places` are of all, or 0, 1, 2, ..."""
+    cache, told, t = network.empty(), [words], words.shape[1]
+    places = torch.arange(t + count, device=words.device) if places is None else places
     for k in range(t, t + count):
-        said.append(logits.argmax(dim=1))
-        logits = network(said[-1][:, None], places[k : k + 1], cache)[:, -1]
-    return torch.stack(said, dim=1)
+        read = told[-1]
+        told.append(network(read, places[k - read.shape[1] : k], cache)[:, -1:].argmax(dim=2))
+    return torch.cat(told[1:], dim=1)

@@ -52,7 +52,7 @@ def outcome(made: torch.Tensor, weights: Sequence[torch.Tensor]) -> list[torch.T
 
 
 def added(allowed: torch.Tensor) -> torch.Tensor:
-    """A mask as torch.nn adds it to the scores: 0 and -inf. PyTorch 1.5.0 adds a bool one as 0 and 1, hiding nothing."""
+    """A mask as torch.nn adds it to the scores: 0 and -inf. PyTorch 1.5.0 adds a bool one as 0 and 1."""
     return torch.zeros(allowed.shape, dtype=torch.float64).masked_fill(~allowed, -math.inf)
 
 
@@ -86,7 +86,7 @@ def tied(pairs: Iterator[tuple[torch.Tensor, torch.Tensor]]) -> tuple[list[torch
     return ours, theirs
 
 
-def turned(x: torch.Tensor) -> torch.Tensor:
+def across(x: torch.Tensor) -> torch.Tensor:
     """(N, T, D) and (T, N, D), the one form that 1.5.0 takes."""
     return x.transpose(0, 1)
 
@@ -109,11 +109,11 @@ def heads() -> float:
         x, source = inputs(), inputs(S)
         if of_source:
             made = ours(x, source)
-            wanted = theirs(turned(x), turned(source), turned(source), need_weights=False)[0]
+            wanted = theirs(across(x), across(source), across(source), need_weights=False)[0]
         else:
             made = ours(x, mask=past(T))
-            wanted = theirs(turned(x), turned(x), turned(x), need_weights=False, attn_mask=added(past(T)))[0]
-        worst = max(worst, apart(outcome(made, [x, *own]), outcome(turned(wanted), [x, *other])))
+            wanted = theirs(across(x), across(x), across(x), need_weights=False, attn_mask=added(past(T)))[0]
+        worst = max(worst, apart(outcome(made, [x, *own]), outcome(across(wanted), [x, *other])))
     return worst
 
 
@@ -123,7 +123,7 @@ def encoder_layer(norm: str = "post") -> float:
     theirs: Any = nn.TransformerEncoderLayer(D, H, 4 * D, dropout=0.0, **more).double()
     ours, x = exact(Layer(D, H, norm)), inputs()
     own, other = tied(of_layer(ours, theirs))
-    return apart(outcome(ours(x), [x, *own]), outcome(turned(theirs(turned(x))), [x, *other]))
+    return apart(outcome(ours(x), [x, *own]), outcome(across(theirs(across(x))), [x, *other]))
 
 
 def decoder_layer(norm: str = "post") -> float:
@@ -132,7 +132,7 @@ def decoder_layer(norm: str = "post") -> float:
     theirs: Any = nn.TransformerDecoderLayer(D, H, 4 * D, dropout=0.0, **more).double()
     ours, x, source = exact(Layer(D, H, norm, source=True)), inputs(), inputs(S)
     own, other = tied(of_layer(ours, theirs))
-    wanted = turned(theirs(turned(x), turned(source), added(past(T))))
+    wanted = across(theirs(across(x), across(source), added(past(T))))
     return apart(outcome(ours(x, past(T), source), [x, source, *own]), outcome(wanted, [x, source, *other]))
 
 
@@ -152,7 +152,7 @@ def whole() -> float:
     own, others = tied(iter(pairs))
     source, x = inputs(S), inputs()
     made = decoder(x, mask=past(T), source=encoder(source))
-    wanted = turned(theirs(turned(source), turned(x), tgt_mask=added(past(T))))
+    wanted = across(theirs(across(source), across(x), tgt_mask=added(past(T))))
     return apart(outcome(made, [source, x, *own]), outcome(wanted, [source, x, *others]))
 
 
@@ -161,7 +161,8 @@ def fused() -> float:
     assert attention.FUSED is not None
     q, k, v = (inputs(dtype=torch.float32).detach().roll(turn, 0) for turn in range(3))
     masks = [None, past(T), added(past(T)).float()]
-    return apart([attend(q, k, v, mask) for mask in masks], [attention.FUSED(q, k, v, attn_mask=mask) for mask in masks])
+    fast = [attention.FUSED(q, k, v, attn_mask=mask) for mask in masks]
+    return apart([attend(q, k, v, mask) for mask in masks], fast)
 
 
 def opposite() -> float:
@@ -169,8 +170,8 @@ def opposite() -> float:
     torch.manual_seed(5)
     theirs, ours, x = nn.MultiheadAttention(D, H).double(), exact(MultiHeadAttention(D, H)), inputs()
     tied(of_heads(ours, theirs))
-    hides = theirs(turned(x), turned(x), turned(x), need_weights=False, attn_mask=~past(T))[0]
-    return apart([ours(x, mask=past(T))], [turned(hides)])
+    hides = theirs(across(x), across(x), across(x), need_weights=False, attn_mask=~past(T))[0]
+    return apart([ours(x, mask=past(T))], [across(hides)])
 
 
 def padding() -> float:
@@ -180,18 +181,17 @@ def padding() -> float:
     tied(of_heads(ours, theirs))
     lengths = torch.tensor([T, 4, 2])
     allowed = words_of(lengths, T)
-    made = ours(x, mask=allowed & past(T))
-    wanted = theirs(turned(x), turned(x), turned(x), need_weights=False, key_padding_mask=~allowed[:, 0, 0],
-                    attn_mask=added(past(T)))[0]  # fmt: skip
-    alone = [ours(x[k : k + 1, :n], mask=past(n))[0] for k, n in enumerate(lengths.tolist())]
-    return max(apart([made[k, :n] for k, n in enumerate(lengths.tolist())], alone), apart([made], [turned(wanted)]))
+    made = ours(x, mask=allowed)
+    wanted = theirs(across(x), across(x), across(x), need_weights=False, key_padding_mask=~allowed[:, 0, 0])[0]
+    alone = [ours(x[k : k + 1, :n])[0] for k, n in enumerate(lengths.tolist())]
+    return max(apart([made[k, :n] for k, n in enumerate(lengths.tolist())], alone), apart([made], [across(wanted)]))
 
 
 def as_rotation() -> float:
     """PE(p + k) against R(k) PE(p), for many p and k."""
     places = torch.arange(40)
-    return max(apart([positions.sinusoidal(places + k, D)],
-                     [positions.sinusoidal(places, D) @ positions.rotation(k, D).t()]) for k in (0, 1, 3, 17))  # fmt: skip
+    here = positions.sinusoidal(places, D)
+    return max(apart([positions.sinusoidal(places + k, D)], [here @ positions.rotation(k, D).t()]) for k in (1, 3, 17))
 
 
 def rotary() -> float:
@@ -285,7 +285,7 @@ CLAIMS = (
         Claim("fused", both("three lines = `F.scaled_dot_product_attention`, in float32",
                             "三行 = `F.scaled_dot_product_attention`（float32）"), fused, 1e-6),
         Claim("opposite", both("our bool mask = the opposite one in `nn.MultiheadAttention`, where True hides",
-                               "我们的布尔掩码 = `nn.MultiheadAttention` 中取反的掩码（那里 True 表示遮住）"), opposite),
+                               "我们的布尔掩码 = `nn.MultiheadAttention` 中取反的掩码（True 表示遮住）"), opposite),
     ) if attention.FUSED is not None else ()),
     Claim("padding", both("a padded batch = its sequences alone = `key_padding_mask`",
                           "填充后的 batch = 各序列单独计算 = `key_padding_mask`"), padding),

@@ -103,7 +103,7 @@ def show(run: Run, config: Config, corpus: Corpus, rows: Mapping[str, dict[str, 
                                       f"{whole.bleu:.1f}", *(f"{own.bleu:.1f}" for own in groups.values())]], both(
         f"{len(corpus.test):,} sentences that no training has; the last columns are BLEU by the words of the sentence. "
         "The lab seq2seq judges by the same sentences.",
-        f"{len(corpus.test):,} 个训练中没有的句子；后几列是按句长的 BLEU。实验 seq2seq 用同样的句子评判。"))  # fmt: skip
+        f"{len(corpus.test):,} 个训练中没有的句子；后几列是按句长的 BLEU。seq2seq 用同样的句子评判。"))  # fmt: skip
     figure, axes = plots.figure(1, 2, width=10, height=3.0)
     axes[0, 0].plot([own.bleu for own in groups.values()], "o-")
     axes[0, 0].set_xticks(range(len(groups)))

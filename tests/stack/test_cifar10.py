@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.base.paths import ROOT
-from labkit.runs import compat
+from labkit.runs import compat, muon
 from labkit.runs.pixels import Normalise
 from labs.cifar10 import augment, lab, models
 
