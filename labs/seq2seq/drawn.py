@@ -50,8 +50,7 @@ def ways(day: datetime.date) -> dict[str, list[str]]:
 
 
 def dates(count: int, seed: int, held_out: bool) -> list[Pair]:
-    """Days from 1950 to 2049 in one of their ways, each language as often, and as 1994-11-02, by characters; the kind is
-    the language.
+    """Days from 1950 to 2049 in one of their ways, each language as often, and as 1994-11-02; the kind is the language.
 
     Every tenth day is held out: no way of writing it is ever trained on.
     """

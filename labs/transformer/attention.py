@@ -55,7 +55,7 @@ class MultiHeadAttention(nn.Module):
     """H attentions side by side, each on D / H of the numbers; what they find is mixed by one more layer."""
 
     def __init__(self, size: int, heads: int, modern: bool = False) -> None:
-        """`modern`, to itself alone: no biases, queries and keys of one length (QK norm), an output that begins at 0."""
+        """`modern`, to itself alone: no biases, queries and keys of one length (QK norm), an output from 0."""
         super().__init__()
         self.heads, self.modern = heads, modern
         self.into, self.out = nn.Linear(size, 3 * size, bias=not modern), nn.Linear(size, size, bias=not modern)

@@ -69,7 +69,7 @@ def of_text(path: Path, again: str) -> Play:
         raise UserError(f"{shown(path)} has {len(content):,} characters, and {LEAST:,} are the least: a training sees "
                         f"{T} at once", again)  # fmt: skip
     if len(letters) > MOST_LETTERS:
-        raise UserError(f"{shown(path)} has {len(letters):,} different characters, and {MOST_LETTERS} are the most",
+        raise UserError(f"{shown(path)} has {len(letters):,} different characters, and {MOST_LETTERS:,} are the most",
                         again)  # fmt: skip
     numbers = {letter: number for number, letter in enumerate(letters)}
     return Play(letters, torch.tensor([numbers[letter] for letter in content]))
@@ -151,7 +151,7 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
         f"Learned from windows of {T} of {play.border:,} characters, {len(play.letters)} different ones; judged by the "
         f"last tenth of the text. Knowing nothing: {math.log(len(play.letters)):.3f}.",
         f"从 {play.border:,} 个字符（{len(play.letters)} 种）中每次取 {T} 个学习，用文本的最后十分之一评判。"
-        f"一无所知时为 "
+        "一无所知时为 "
         f"{math.log(len(play.letters)):.3f}。"))  # fmt: skip
     axes[0, 0].set_xlabel("step")
     axes[0, 0].set_ylabel("nats a letter")

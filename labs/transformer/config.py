@@ -151,5 +151,5 @@ def _listed(name: str, typed: str, known: tuple[str, ...]) -> tuple[str, ...]:
 
 PRESETS: dict[str, dict[str, Any]] = {
     "smoke": {"part": "all", "schemes": "rotary,gru", "steps": 120, "width": 32, "batch_size": 32, "layers": 1,
-              "lr": 0.005},
+              "lr": 0.01},
 }  # fmt: skip

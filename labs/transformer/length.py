@@ -104,11 +104,11 @@ def show(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[s
                       *(f"{100 * symbols:.0f} ({100 * whole:.0f})" for symbols, whole in shares)])  # fmt: skip
     heads: list[Any] = [both("places", "位置"), both("steps", "步"), both("seconds", "秒"), *map(str, JUDGED)]
     run.table("lengths", heads, table, both(
-        f"Strings of 10 digits copied: symbols right, and in brackets whole strings right, in %, by length. Trained on "
+        "Strings of 10 digits copied: symbols right, and in brackets whole strings right, in %, by length. Trained on "
         f"lengths {SHORTEST} to {LONGEST}. {STRINGS} strings of each length, each digit after what was said itself. "
         "Guessing gives 10 %.",
         f"复制 10 种数字组成的串：正确的符号（括号内为整串正确），%，按长度。训练长度 {SHORTEST} 到 {LONGEST}。"
-        f"每个长度 "
+        "每个长度 "
         f"{STRINGS} 串，逐个接着自己说出的数字。瞎猜为 10 %。"))  # fmt: skip
     draw(run, found)
     examples(run, networks)

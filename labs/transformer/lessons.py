@@ -90,10 +90,10 @@ def scale(run: Run) -> None:
     figure.tight_layout()
     run.figure("scale", figure, both(
         f"Queries and {KEYS} keys of independent normal numbers. Undivided, the variance of a score is the width d, "
-        f"and "
+        "and "
         "the softmax picks one key: its gradient is nearly 0. Divided by √d the variance is 1 at every width.",
         f"查询与 {KEYS} 个键都是独立的标准正态数。不除时，得分的方差就是宽度 d，softmax 几乎只选一个键，梯度接近 0；"
-        f"除以 √d "
+        "除以 √d "
         "后，任何宽度下方差都是 1。"))  # fmt: skip
 
 
@@ -202,7 +202,7 @@ def costs(run: Run, lengths: tuple[int, ...]) -> None:
         f"One layer of width {COST_WIDTH}, 4 sequences, forward and backward, the shortest of three; measured in this "
         "run. Attention needs one step from any word to any other, and work that grows with the square of the length.",
         f"一层，宽度 {COST_WIDTH}，4 个序列，前向加反向，三次取最短；在本次运行中测得。"
-        f"注意力从任一词到任一词只要一步，代价是工作量"
+        "注意力从任一词到任一词只要一步，代价是工作量"
         "随长度的平方增长。"))  # fmt: skip
 
 
@@ -234,10 +234,9 @@ def cache(run: Run, counts: tuple[int, ...]) -> float:
              both("with the cache, seconds", "用缓存，秒"), both("times", "倍数"), both("same words", "词相同")]  # fmt: skip
     run.table("cache", heads, rows, both(
         f"{SEQUENCES} sequences written word by word, seconds of the processor. Keys and values of what was read do "
-        f"not "
-        "change, since no word sees a later one: each new word asks the kept ones.",
+        "not change, since no word sees a later one: each new word asks the kept ones.",
         f"{SEQUENCES} 个序列逐词写出，处理器时间。已读部分的键与值不会变（任何词都看不到后面的词），"
-        f"所以新词只需去问保存下来的"
+        "所以新词只需去问保存下来的"
         "键与值。"))  # fmt: skip
     say(f"cache: {times:.1f} times as fast at {counts[-1]} words")
     return times
