@@ -18,7 +18,7 @@ from labkit.runs import plots, text
 from labkit.runs.run import Run
 from labs.transformer.config import Config, Sizes
 from labs.transformer.networks import LeftToRight
-from labs.transformer.training import Training
+from labs.transformer.training import MUON, Training
 
 T = 64  # characters that are seen at once
 HELD = 0.1  # the last part of the text, which judges
@@ -28,7 +28,6 @@ MOST_BYTES = 8 << 20
 CHARACTERS_A_SECOND = 8000  # that a core trains on, about
 JUDGED = 480  # windows
 LOOKS = 6
-MUON = 0.02  # its rate
 TEMPERATURES = (0.3, 0.7, 1.0, 1.5)
 WRITTEN = 240  # characters at each temperature
 
@@ -150,9 +149,8 @@ def show(run: Run, config: Config, play: Play, rows: Mapping[str, dict[str, Any]
     run.table("characters", heads, table, both(
         f"Learned from windows of {T} of {play.border:,} characters, {len(play.letters)} different ones; judged by the "
         f"last tenth of the text. Knowing nothing: {math.log(len(play.letters)):.3f}.",
-        f"从 {play.border:,} 个字符（{len(play.letters)} 种）中每次取 {T} 个学习，用文本的最后十分之一评判。"
-        "一无所知时为 "
-        f"{math.log(len(play.letters)):.3f}。"))  # fmt: skip
+        f"从 {play.border:,} 个字符（{len(play.letters)} 种）中每次取 {T} 个学习，用文本的最后十分之一评判。一无所知"
+        f"时为 {math.log(len(play.letters)):.3f}。"))  # fmt: skip
     axes[0, 0].set_xlabel("step")
     axes[0, 0].set_ylabel("nats a letter")
     axes[0, 0].set_title("loss on held-out text")

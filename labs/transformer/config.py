@@ -26,11 +26,11 @@ class Sizes(NamedTuple):
 
 
 DEFAULTS = {
-    "length": Sizes(300, 64, 64, 2, 4, 0.002),
+    "length": Sizes(400, 64, 64, 2, 4, 0.003),
     "translation": Sizes(3000, 40, 128, 2, 4, 0.002),
     "characters": Sizes(420, 16, 128, 4, 4, 0.003),
 }
-LONGER = {"randomised": 2400}  # steps of the scheme that gets there: the others fail however long they learn
+LONGER = {"randomised": 3000}  # steps of the scheme that gets there: the others fail however long they learn
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Config:
     recipe: str = option("modern", both("in characters, one or both joined by a comma: modern (rotary, QK norm, ReLU², "
                                         "Muon) or plain (learned places, LayerNorm, GELU, AdamW)",
                                         "characters 部分的做法，可用逗号并列：modern（旋转位置、QK 归一化、ReLU²、"
-                                        "Muon）或 "
-                                        "plain（学习的位置、LayerNorm、GELU、AdamW）"))  # fmt: skip
+                                        "Muon）或 plain（学习的位置、LayerNorm、GELU、AdamW）"))  # fmt: skip
     norm: str = option("pre", both("where each part is normalised in translation: before it, or after it as in the "
                                    "paper of 2017",
                                    "translation 中归一化的位置：pre 在每个子层之前，post 在之后（2017 年论文）"),
@@ -84,8 +83,7 @@ class Config:
     checkpoint: str | None = option(None, both("the network for --predict: a run or a file (default: the latest "
                                                "finished run of translation or characters)",
                                                "--predict 用的网络：run 或文件（默认最近完成的 translation 或 "
-                                               "characters "
-                                               "实验）"),
+                                               "characters 实验）"),
                                     path=True, or_run=True)  # fmt: skip
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from labkit.runs.run import Run
 from labs.transformer import positions
 from labs.transformer.config import Config, Sizes
 from labs.transformer.networks import GRUReader, LeftToRight, write
-from labs.transformer.training import Training
+from labs.transformer.training import MUON, Training
 
 SIGNS = "0123456789="
 SYMBOLS, EQUALS = 10, 10  # digits, and the number of the sign between a string and its copy
@@ -66,7 +66,7 @@ def loss_of(network: Any, drawn: torch.Tensor, scheme: str, random: torch.Genera
     return F.cross_entropy(logits.reshape(-1, logits.shape[2]), drawn.to(device).flatten())
 
 
-def training(config: Config, scheme: str, seed: int, looks: int = 8) -> Training:
+def training(config: Config, scheme: str, seed: int, looks: int = 5) -> Training:
     """Batches of one length each: nothing is padded and nothing but the future is masked."""
     sizes = config.sizes("length", scheme)
 
@@ -76,8 +76,8 @@ def training(config: Config, scheme: str, seed: int, looks: int = 8) -> Training
         return loss_of(network, strings(sizes.batch, length, random), scheme, random)
 
     return Training(f"length/{scheme}", lambda: build(scheme, sizes, config.shared), loss, sizes.steps, sizes.lr,
-                    seed=seed, looks=min(looks, sizes.steps),
-                    look=lambda network: judge(network, scheme, 2 * LONGEST, LOOKED_AT)[0], looked="right")  # fmt: skip
+                    0.0 if scheme == "gru" else MUON, seed, min(looks, sizes.steps),
+                    lambda network: judge(network, scheme, 2 * LONGEST, LOOKED_AT)[0], "right")  # fmt: skip
 
 
 def trainings(config: Config, seed: int) -> list[Training]:
@@ -107,9 +107,8 @@ def show(run: Run, config: Config, rows: Mapping[str, dict[str, Any]]) -> dict[s
         "Strings of 10 digits copied: symbols right, and in brackets whole strings right, in %, by length. Trained on "
         f"lengths {SHORTEST} to {LONGEST}. {STRINGS} strings of each length, each digit after what was said itself. "
         "Guessing gives 10 %.",
-        f"复制 10 种数字组成的串：正确的符号（括号内为整串正确），%，按长度。训练长度 {SHORTEST} 到 {LONGEST}。"
-        "每个长度 "
-        f"{STRINGS} 串，逐个接着自己说出的数字。瞎猜为 10 %。"))  # fmt: skip
+        f"复制 10 种数字组成的串：正确的符号（括号内为整串正确），%，按长度。训练长度 {SHORTEST} 到 {LONGEST}。每个长"
+        f"度 {STRINGS} 串，逐个接着自己说出的数字。瞎猜为 10 %。"))  # fmt: skip
     draw(run, found)
     examples(run, networks)
     best = max(found, key=lambda scheme: found[scheme][-1][0])

@@ -90,11 +90,9 @@ def scale(run: Run) -> None:
     figure.tight_layout()
     run.figure("scale", figure, both(
         f"Queries and {KEYS} keys of independent normal numbers. Undivided, the variance of a score is the width d, "
-        "and "
-        "the softmax picks one key: its gradient is nearly 0. Divided by √d the variance is 1 at every width.",
+        "and the softmax picks one key: its gradient is nearly 0. Divided by √d the variance is 1 at every width.",
         f"查询与 {KEYS} 个键都是独立的标准正态数。不除时，得分的方差就是宽度 d，softmax 几乎只选一个键，梯度接近 0；"
-        "除以 √d "
-        "后，任何宽度下方差都是 1。"))  # fmt: skip
+        "除以 √d 后，任何宽度下方差都是 1。"))  # fmt: skip
 
 
 def masks(run: Run) -> None:
@@ -121,11 +119,9 @@ def masks(run: Run) -> None:
     figure.tight_layout()
     run.figure("masks", figure, both(
         "Who may look at whom: 1 is True for attend and F.scaled_dot_product_attention; nn.MultiheadAttention wants "
-        "the "
-        "opposite, True where nothing may be seen. What stands in the rows of padding is never used.",
-        "谁可以看谁：对 attend 与 F.scaled_dot_product_attention，1 即 True；nn.MultiheadAttention 要相反的：True "
-        "表示看不见。"
-        "填充行的结果不会被用到。"))  # fmt: skip
+        "the opposite, True where nothing may be seen. What stands in the rows of padding is never used.",
+        "谁可以看谁：对 attend 与 F.scaled_dot_product_attention，1 即 True；nn.MultiheadAttention 要相反的：True 表"
+        "示看不见。填充行的结果不会被用到。"))  # fmt: skip
 
 
 def places(run: Run) -> None:
@@ -154,9 +150,8 @@ def places(run: Run) -> None:
     run.figure("places", figure, both(
         "Each pair of numbers turns at its own speed. k places further is the same rotation wherever one begins, so a "
         "layer can learn to look k places back; that is what the notes mean by relative places.",
-        "每一对数以自己的速度旋转。向后 k 个位置，不论从哪里开始都是同一个旋转，所以一层网络能学会“往回看 k 个”；"
-        "笔记说的“得到"
-        "相对位置”就是这个意思。"))  # fmt: skip
+        "每一对数以自己的速度旋转。向后 k 个位置，不论从哪里开始都是同一个旋转，所以一层网络能学会“往回看 k 个”；笔"
+        "记说的“得到相对位置”就是这个意思。"))  # fmt: skip
 
 
 def seconds(work: Callable[[], Any]) -> float:
@@ -175,8 +170,8 @@ def costs(run: Run, lengths: tuple[int, ...]) -> None:
     gru, attention = nn.GRU(COST_WIDTH, COST_WIDTH, batch_first=True), MultiHeadAttention(COST_WIDTH, 4)
     convolution = nn.Conv1d(COST_WIDTH, COST_WIDTH, KERNEL, padding=KERNEL // 2)
     ways: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
-        "GRU": lambda x: gru(x)[0],  # type: ignore[no-any-return]
-        f"convolution of {KERNEL}": lambda x: convolution(x.transpose(1, 2)),  # type: ignore[no-any-return]
+        "GRU": lambda x: gru(x)[0],
+        f"convolution of {KERNEL}": lambda x: convolution(x.transpose(1, 2)),
         "attention": lambda x: attention(x),
     }
     figure, axes = plots.figure(1, 2, width=10, height=3.2)
@@ -231,12 +226,12 @@ def cache(run: Run, counts: tuple[int, ...]) -> float:
         times = taken[0] / max(1e-9, taken[1])
         rows.append([count, f"{taken[0]:.2f}", f"{taken[1]:.2f}", f"{times:.1f}", same])
     heads = [both("words", "词数"), both("read anew, seconds", "每次重读，秒"),
-             both("with the cache, seconds", "用缓存，秒"), both("times", "倍数"), both("same words", "词相同")]  # fmt: skip
+             both("with the cache, seconds", "用缓存，秒"), both("times", "倍数"),
+             both("same words", "词相同")]  # fmt: skip
     run.table("cache", heads, rows, both(
         f"{SEQUENCES} sequences written word by word, seconds of the processor. Keys and values of what was read do "
         "not change, since no word sees a later one: each new word asks the kept ones.",
-        f"{SEQUENCES} 个序列逐词写出，处理器时间。已读部分的键与值不会变（任何词都看不到后面的词），"
-        "所以新词只需去问保存下来的"
-        "键与值。"))  # fmt: skip
+        f"{SEQUENCES} 个序列逐词写出，处理器时间。已读部分的键与值不会变（任何词都看不到后面的词），所以新词只需去问"
+        "保存下来的键与值。"))  # fmt: skip
     say(f"cache: {times:.1f} times as fast at {counts[-1]} words")
     return times

@@ -178,8 +178,7 @@ SHEET = (
                    "scores = (q @ k.t()).masked_fill(~allowed, -math.inf)\nreturn torch.softmax(scores, dim=1) @ v",
                    "return (torch.softmax(q @ k.t() / math.sqrt(q.shape[1]), dim=1) * allowed) @ v")),
     fill_in("past", both("Who sees whom among t words that follow `before` kept ones: bool (t, before + t), no word "
-                         "sees "
-                         "a later one.",
+                         "sees a later one.",
                          "t 个词前面已保存 before 个词，各能看见谁：布尔 (t, before + t)，谁也看不见后面的词。"),
             "def past(t, before):", without=("tril", "triu"), oracle=attention.past, cases=_lengths,
             hint=both("Row i is place before + i, and sees column j where j <= before + i.",
@@ -277,8 +276,7 @@ SHEET = (
                    "keys, values = torch.cat([k[None], keys]), torch.cat([values, v[None]])\n"
                    "return torch.softmax(keys @ q / math.sqrt(len(q)), dim=0) @ values")),
     fill_in("newton", both("Muon's iteration: x (m, n) with singular values s becomes the matrix with 3.4445 s - "
-                           "4.7750 "
-                           "s³ + 2.0315 s⁵, by products alone.",
+                           "4.7750 s³ + 2.0315 s⁵, by products alone.",
                            "Muon 的一次迭代：把奇异值 s 变成 3.4445 s − 4.7750 s³ + 2.0315 s⁵，只用矩阵乘法，x 为 "
                            "(m, n)。"),
             "def newton(x):", without=("svd",), oracle=_newton, cases=_matrix,

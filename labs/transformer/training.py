@@ -17,6 +17,7 @@ from labkit.runs.run import Run
 
 WARM_UP = 0.05  # of the steps: the learning rate rises, then falls to 0, both in a straight line
 LONGEST_GRADIENT = 1.0
+MUON = 0.02  # its rate
 
 
 def rate(step: int, steps: int) -> float:

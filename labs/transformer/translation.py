@@ -54,7 +54,8 @@ def trainings(config: Config, corpus: Corpus, seed: int) -> list[Training]:
 def greedy(network: Translator, source: torch.Tensor) -> torch.Tensor:
     """Sources (N, S) of one length to answers (N, T), the likeliest word each time, END behind each."""
     memory, cache = network.encode(source), network.decoder.empty()
-    given, said = torch.full_like(source[:, :1], END), []
+    given = torch.full_like(source[:, :1], END)
+    said: list[torch.Tensor] = []
     ended = torch.zeros(len(source), dtype=torch.bool, device=source.device)
     while len(said) < files.most_words(source.shape[1]) and not bool(ended.all()):
         word = files.chances(network.decode(given, memory, cache)[:, -1]).argmax(dim=1).masked_fill(ended, END)

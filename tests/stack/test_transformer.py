@@ -14,13 +14,11 @@ from labkit.runs import compat, muon, pairs
 from labs.transformer import (
     attention,
     characters,
-    config,
     lab,
     length,
     lessons,
     networks,
     oracles,
-    own,
     positions,
     translation,
 )
