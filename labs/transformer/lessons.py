@@ -84,8 +84,8 @@ def scale(run: Run) -> None:
         axis.set_xlabel("width d of a head")
     axes[0, 0].set_yscale("log")
     axes[0, 1].axhline(float(torch.tensor(float(KEYS)).log()), color="#999999", linestyle=":", linewidth=1)
-    axes[0, 1].text(WIDTHS[0], 4.0, f"all {KEYS} keys alike", fontsize=8, va="top")
-    axes[0, 1].set_ylim(-0.1, 4.4)
+    axes[0, 1].text(WIDTHS[0], 4.22, f"all {KEYS} keys alike", fontsize=8, va="bottom")
+    axes[0, 1].set_ylim(-0.1, 4.7)
     axes[0, 0].legend()
     figure.tight_layout()
     run.figure("scale", figure, both(
@@ -138,12 +138,15 @@ def places(run: Run) -> None:
     axes[0, 1].set_title(f"R({k}), 8 numbers: PE(p + {k}) = R({k}) PE(p)", fontsize=9)
     for row in range(8):
         for column in range(row // 2 * 2, row // 2 * 2 + 2):
-            axes[0, 1].text(column, row, f"{float(turn[row, column]):.2f}", ha="center", va="center", fontsize=7)
+            value = float(turn[row, column])
+            axes[0, 1].text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=7,
+                            color="white" if abs(value) > 0.6 else "#333333")  # fmt: skip
     for p in (10, 30, 50):
         axes[0, 2].plot((encoded @ encoded[p]).numpy(), label=f"p = {p}")
     axes[0, 2].set_title("PE(p) · PE(s): the distance alone", fontsize=9)
     axes[0, 2].set_xlabel("place s")
-    axes[0, 2].legend(fontsize=8)
+    axes[0, 2].set_ylim(top=18.5)
+    axes[0, 2].legend(fontsize=8, ncol=3, loc="upper center")
     for axis in axes[0, :2]:
         axis.grid(False)
     figure.tight_layout()

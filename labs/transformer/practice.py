@@ -143,7 +143,7 @@ SHEET = (
     predict("shape", both("Two sequences of 5 words, 12 numbers each, for 3 heads.",
                           "两个序列，各 5 个词、每词 12 个数，分给 3 个头。"),
             "list(torch.zeros(2, 5, 12).reshape(2, 5, 3, 4).transpose(1, 2).shape)",
-            hint=both("(N, H, T, D / H).", "(N, H, T, D / H)。"),
+            hint=both("(N, H, T, D / H).", "应为 (N, H, T, D / H)。"),
             wrong={"[2, 5, 3, 4]": both("transpose exchanges words and heads.", "transpose 交换了词与头两个轴。"),
                    "[3, 2, 5, 4]": both("The sequences stay in front.", "序列的轴仍在最前。")}),
     predict("decoder_weights", both("How many numbers does a decoder layer learn?", "一个解码器层要学多少个数？"),
@@ -153,13 +153,13 @@ SHEET = (
             wrong={"872": both("That is an encoder layer's: there is attention to the source besides, and a third "
                                "norm.", "这是编码器层的；解码器层还有对原文的注意力和第三个 LayerNorm。"),
                    "1128": both("The three norms have 16 each.", "三个 LayerNorm 各有 16 个。")}),
-    predict("hidden", both("What the first word looks at; the mask of nn.MultiheadAttention is True at the last two.",
-                           "第一个词看谁？nn.MultiheadAttention 的掩码在后两个词处为 True。"),
-            "x = torch.ones(3, 1, 4)\nhidden = torch.tensor([[False, True, True]])\n"
-            "nn.MultiheadAttention(4, 1)(x, x, x, key_padding_mask=hidden)[1][0, 0].tolist()",
+    predict("hidden", both("What a word looks at where all scores are equal, and the mask, as nn.MultiheadAttention "
+                           "reads it, is True at the last two.",
+                           "得分全相等，掩码在后两个词处为 True，且按 nn.MultiheadAttention 的读法：一个词看谁？"),
+            "mask = torch.tensor([False, True, True])\n"
+            "torch.softmax(torch.zeros(3).masked_fill(mask, -math.inf), dim=0).tolist()",
             hint=both("In nn.MultiheadAttention True hides.", "在 nn.MultiheadAttention 里，True 表示遮住。"),
-            wrong={"[0.0, 0.5, 0.5]": both("That would be F.scaled_dot_product_attention's meaning, where True lets "
-                                           "see.",
+            wrong={"[0.0, 0.5, 0.5]": both("That is F.scaled_dot_product_attention's meaning, where True lets see.",
                                            "那是 F.scaled_dot_product_attention 的含义（True 表示可见）。"),
                    "[0.333, 0.333, 0.333]": both("Two of three are hidden.", "三个里有两个被遮住。")}),
     fill_in("attend", both("Attention: q, k (T, d), v (T, e), and allowed, bool (T, T), True where a row may see "
