@@ -279,16 +279,28 @@ def read_text(path: Path, folder: Path) -> object:
 
 
 def words_of_pairs(drawn: random.Random) -> bytes:
-    from labs.seq2seq import corpus  # noqa: F401 - what it imports is no part of what a file costs
+    from labkit.runs import pairs  # noqa: F401 - what it imports is no part of what a file costs
 
     lines = [f"{drawn.choice(('Run', 'I see', 'Why'))} {k}.\t{drawn.choice('跑看何')}。\torigin" for k in range(20)]
     return "\n".join(lines).encode()
 
 
 def read_pairs(path: Path, folder: Path) -> object:
-    from labs.seq2seq import corpus
+    from labkit.runs import pairs
 
-    return corpus.read(path)
+    return pairs.read(path)
+
+
+def letters_of_a_text(drawn: random.Random) -> bytes:
+    from labs.transformer import characters  # noqa: F401 - what it imports is no part of what a file costs
+
+    return "\n".join("".join(drawn.choice("to be or not 北京") for _ in range(40)) for _ in range(64)).encode()
+
+
+def read_letters(path: Path, folder: Path) -> object:
+    from labs.transformer import characters
+
+    return characters.of_text(path, "")
 
 
 def read_image(path: Path, folder: Path) -> object:
@@ -355,6 +367,7 @@ READERS = {
     "seq.in": Reader(words_of_requests, read_requests, "seq.in", needs="torch"),
     "text": Reader(lines_of_a_text, read_text, "text.txt", needs="torch"),
     "cmn.txt": Reader(words_of_pairs, read_pairs, "cmn.txt", needs="torch"),
+    "letters": Reader(letters_of_a_text, read_letters, "input.txt", needs="torch"),
 }
 
 

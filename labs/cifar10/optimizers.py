@@ -1,6 +1,6 @@
 """How the weights move: the optimizers of section 61 of the notes, the schedules of section 60, all of them PyTorch's.
 
-Muon, the default, is in muon.py.
+Muon, the default, is labkit/runs/muon.py.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.optim import lr_scheduler
 
+from labkit.runs.muon import Muon
 from labs.cifar10.config import OPTIMIZERS, Config
-from labs.cifar10.muon import Muon
 
 
 def make_optimizers(model: nn.Module, config: Config) -> list[torch.optim.Optimizer]:

@@ -1,52 +1,16 @@
-"""Pairs to learn from, their two vocabularies, and batches of one source length."""
+"""What is learned from: strings and dates that are drawn, and what each task takes for a word."""
 
 from __future__ import annotations
 
 import functools
-import math
-import re
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Sequence
 
-import numpy as np
-import torch
-
-from labkit.base.errors import UserError
-from labkit.base.paths import shown
-from labkit.runs import text
-from labkit.runs.text import LengthBatches, Vocabulary
+from labkit.runs import pairs, text
+from labkit.runs.pairs import Corpus, Question
 from labs.seq2seq import drawn
-from labs.seq2seq.drawn import Pair
 
-MARK = "<s>"  # begins and ends every answer; text cannot hold it as a word
-END = 1  # its number
-NOTHING = -1  # a target that is not counted
-MOST_WORDS = 100  # of a source or an answer
-MOST_PAIRS = 500_000
-HELD_OUT = 1000  # sources that judge a translation; a tenth where there are few
 DRAWN = {"reversal": 20_000, "dates": 10_000}
 JUDGED = {"reversal": 40 * (drawn.FARTHEST - drawn.SHORTEST + 1), "dates": 800}
-
-
-@dataclass(frozen=True)
-class Question:
-    """A source that judges, and all answers that are right."""
-
-    source: tuple[str, ...]
-    answers: tuple[tuple[str, ...], ...]
-    kind: str = ""
-
-
-@dataclass(frozen=True)
-class Corpus:
-    """No source of `train` is one of `test`. `known` and `said` are the words of the sources and of the answers."""
-
-    task: str
-    train: list[Pair]
-    test: list[Question]
-    known: Vocabulary
-    said: Vocabulary
 
 
 def words(task: str, sentence: str) -> tuple[str, ...]:
@@ -60,16 +24,7 @@ def words(task: str, sentence: str) -> tuple[str, ...]:
 
 def written(task: str, answer: Sequence[str]) -> str:
     """An answer as people write it: Chinese and drawn answers without spaces."""
-    if task != "translation":
-        return "".join(answer)
-    return re.sub(r"(?<=[^\x00-\xff]) | (?=[^\x00-\xff])", "", " ".join(answer))
-
-
-def numbered(task: str, train: list[Pair], test: list[Question], at_least: int = 1) -> Corpus:
-    """A corpus with the vocabularies of its training pairs: words that occur `at_least` so often."""
-    known = Vocabulary.of((pair.source for pair in train), at_least)
-    said = Vocabulary.of((pair.target for pair in train), at_least)
-    return Corpus(task, train, test, known, Vocabulary([MARK, *said.words[1:]]))
+    return pairs.written(answer) if task == "translation" else "".join(answer)
 
 
 @functools.lru_cache(maxsize=4)
@@ -81,77 +36,4 @@ def draw(task: str, seed: int) -> Corpus:
         train, judged = drawn.dates(DRAWN[task], seed, False), drawn.dates(JUDGED[task], 2**31, True)
     sources = {pair.source for pair in train}
     test = [Question(pair.source, (pair.target,), pair.kind) for pair in judged if pair.source not in sources]
-    return numbered(task, train, test)
-
-
-def read(path: Path) -> Corpus:
-    """Pairs in a file: source, tab, answer in each line, and what follows a second tab is left out.
-
-    The same source can come several times with other answers: it is held out with all of them or not at all. Raises
-    UserError for a file that is anything else, naming the line.
-    """
-    pairs = read_pairs(path)
-    sources = list(dict.fromkeys(pair.source for pair in pairs))
-    count = min(HELD_OUT, len(sources) // 10)
-    if not count:
-        raise UserError(f"{shown(path)} has {len(sources)} different sources, and 10 are the least")
-    order = np.random.RandomState(20).permutation(len(sources))
-    held: dict[tuple[str, ...], list[tuple[str, ...]]] = {sources[k]: [] for k in sorted(order[:count])}
-    train = []
-    for pair in pairs:
-        if pair.source in held:
-            held[pair.source].append(pair.target)
-        else:
-            train.append(pair)
-    test = [Question(source, tuple(dict.fromkeys(answers))) for source, answers in held.items()]
-    return numbered("translation", train, test, at_least=2)
-
-
-def read_pairs(path: Path) -> list[Pair]:
-    """The pairs of a file, each once. Raises UserError for a line that is no pair."""
-    found: dict[Pair, None] = {}
-    lines = text.read_lines(path)
-    if len(lines) > MOST_PAIRS:
-        raise UserError(f"{shown(path)} has {len(lines):,} lines, and {MOST_PAIRS:,} are the most")
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        source, tab, rest = line.partition("\t")
-        if not tab:
-            raise UserError(f"{shown(path)}: line {number} has no tab, and a pair is source, tab, answer")
-        pair = Pair(words("translation", source), words("translation", rest.partition("\t")[0]))
-        for side, name in ((pair.source, "source"), (pair.target, "answer")):
-            if not 1 <= len(side) <= MOST_WORDS:
-                problem = "no word" if not side else f"{len(side):,} words, and {MOST_WORDS} are the most"
-                raise UserError(f"{shown(path)}: the {name} in line {number} has {problem}")
-        found[pair] = None
-    return list(found)
-
-
-class Batches:
-    """Training batches: step k has the same pairs whenever it is asked for."""
-
-    def __init__(self, corpus: Corpus, size: int, seed: int) -> None:
-        self.sources = [corpus.known.numbers(pair.source) for pair in corpus.train]
-        self.targets = [[*corpus.said.numbers(pair.target), END] for pair in corpus.train]
-        # Answers of about one length together, so that little is padded: up to 4, 6, 8, 11, 16, 23, ... words.
-        roughly = [int(2 * math.log2(len(target))) for target in self.targets]
-        lengths = list(zip(map(len, self.sources), roughly))
-        self.order = LengthBatches(lengths, size, seed)
-
-    def __call__(self, step: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Sources (S, N) of one length; answers (T, N) as the decoder is given them, and as it should say them."""
-        rows = self.order[step].tolist()
-        given, wanted = in_columns([self.targets[k] for k in rows])
-        return torch.tensor([self.sources[k] for k in rows]).t(), given, wanted
-
-
-def in_columns(targets: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Answers of any length, each with END behind it: (T, N) shifted by one with END in front, and as they are.
-
-    What is behind a shorter answer is NOTHING, which no loss counts; the decoder may be given anything there.
-    """
-    longest = max(map(len, targets))
-    wanted = torch.tensor([[*target, *[NOTHING] * (longest - len(target))] for target in targets]).t()
-    given = torch.cat([torch.full_like(wanted[:1], END), wanted[:-1]])
-    return given.clamp(min=0), wanted
+    return pairs.numbered(task, train, test)

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple, Sequence
 import torch
 
 from labkit.runs import text
+from labkit.runs.pairs import END, chances, in_words, most_words
 from labkit.runs.text import Vocabulary
-from labs.seq2seq.corpus import END
 from labs.seq2seq.networks import Memory, Seq2Seq
 
 AT_ONCE = 200  # sentences of one length
@@ -19,18 +19,6 @@ class Answer(NamedTuple):
 
     words: tuple[str, ...]
     weights: Any = None
-
-
-def most_words(source: int) -> int:
-    """When an answer that does not end is cut."""
-    return 2 * source + 10
-
-
-def chances(logits: torch.Tensor) -> torch.Tensor:
-    """Log-probabilities of the next word, with none for <unk>, which nobody wants to read."""
-    logits = logits.clone()
-    logits[..., 0] = -1e9
-    return torch.log_softmax(logits, dim=-1)
 
 
 @torch.no_grad()
@@ -96,9 +84,3 @@ def answers(network: Seq2Seq, sources: Sequence[Sequence[str]], known: Vocabular
             looked = None if weights is None else weights[column, : len(words) + 1].cpu()
             found[k] = Answer(words, looked)
     return found
-
-
-def in_words(numbers: Sequence[int], said: Vocabulary) -> tuple[str, ...]:
-    """The words before the first END."""
-    kept = list(numbers)[: list(numbers).index(END)] if END in numbers else numbers
-    return tuple(said.words[number] for number in kept)

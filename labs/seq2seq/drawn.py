@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime
-from typing import NamedTuple
 
 import numpy as np
+
+from labkit.runs.pairs import Pair
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 SHORTEST, LONGEST, FARTHEST = 3, 20, 26  # letters of a string: in training LONGEST at most, in the test FARTHEST
@@ -13,14 +14,6 @@ FIRST_YEAR, LAST_YEAR = 1950, 2049
 MONTHS = ("january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november",
           "december")  # fmt: skip
 DIGITS = "〇一二三四五六七八九"
-
-
-class Pair(NamedTuple):
-    """A source and its answer, as words; the kind is the language of a date."""
-
-    source: tuple[str, ...]
-    target: tuple[str, ...]
-    kind: str = ""
 
 
 def strings(count: int, seed: int, longest: int = LONGEST) -> list[Pair]:
@@ -57,7 +50,7 @@ def ways(day: datetime.date) -> dict[str, list[str]]:
 
 
 def dates(count: int, seed: int, held_out: bool) -> list[Pair]:
-    """Days from 1950 to 2049 in one of their ways, each language as often, and as 1994-11-02, character by character.
+    """Days from 1950 to 2049 in one of their ways, each language as often, and as 1994-11-02; the kind is the language.
 
     Every tenth day is held out: no way of writing it is ever trained on.
     """

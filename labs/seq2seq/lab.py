@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from labkit.runs import claims
+from labkit.runs import pairs as reader
+from labkit.runs.pairs import Corpus
 from labkit.runs.run import Run
 from labkit.runs.start import start
 from labs.seq2seq import corpus, own, shown
 from labs.seq2seq.config import PRESETS, TASKS, Config
-from labs.seq2seq.corpus import Corpus
 from labs.seq2seq.oracles import CLAIMS
 from labs.seq2seq.training import Training, train_all
 
@@ -32,7 +33,7 @@ def read(config: Config, run: Run, task: str) -> Corpus:
     """What a task learns from: drawn pairs, or a file of them."""
     if task != "translation":
         return corpus.draw(task, run.seed)
-    return corpus.read(Path(config.pairs) if config.pairs else run.dataset("cmn_eng") / "cmn.txt")
+    return reader.read(Path(config.pairs) if config.pairs else run.dataset("cmn_eng") / "cmn.txt")
 
 
 def main(config: Config, run: Run) -> dict[str, float]:

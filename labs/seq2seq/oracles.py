@@ -9,13 +9,13 @@ from typing import Any, Callable
 import torch
 
 from labkit.base.language import both
+from labkit.runs import pairs
 from labkit.runs.claims import Claim, apart
+from labkit.runs.pairs import END, in_columns, loss_of
 from labs.seq2seq import attention, decoding
 from labs.seq2seq.attention import Attention
 from labs.seq2seq.config import ATTENTIONS, CONTEXTS, Kind, Sizes
-from labs.seq2seq.corpus import END, in_columns
 from labs.seq2seq.networks import Memory, Seq2Seq
-from labs.seq2seq.training import loss_of
 
 T, S, N, H, A = 5, 7, 3, 6, 4
 WORDS, SAID = 11, 9
@@ -161,7 +161,7 @@ def wide_beam() -> float:
 def mean_chance(made: Seq2Seq, source: torch.Tensor, answer: tuple[int, ...]) -> float:
     wanted = torch.tensor(answer).reshape(-1, 1)
     given = torch.cat([torch.full_like(wanted[:1], END), wanted[:-1]])
-    return float(decoding.chances(made((source, given)).detach()).gather(2, wanted[:, :, None]).mean())
+    return float(pairs.chances(made((source, given)).detach()).gather(2, wanted[:, :, None]).mean())
 
 
 def repeated() -> float:

@@ -11,11 +11,12 @@ from labkit.base.language import both
 from labkit.runs import plots
 from labkit.runs.checkpoints import latest_trained, load_checkpoint
 from labkit.runs.options import from_record
+from labkit.runs.pairs import MARK, MOST_WORDS
 from labkit.runs.run import Run
 from labkit.runs.text import Vocabulary
 from labs.seq2seq import shown
 from labs.seq2seq.config import TASKS, Config
-from labs.seq2seq.corpus import MARK, MOST_WORDS, words, written
+from labs.seq2seq.corpus import words, written
 from labs.seq2seq.decoding import Answer, answers
 from labs.seq2seq.networks import Seq2Seq
 

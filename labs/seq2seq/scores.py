@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Sequence
 
-from labkit.runs.bleu import bleu
-from labs.seq2seq.corpus import Corpus, Question
+from labkit.runs import pairs
+from labkit.runs.pairs import Corpus, Question, Score
 from labs.seq2seq.decoding import Answer, answers
 from labs.seq2seq.networks import Seq2Seq
 
@@ -19,18 +19,8 @@ TRAINED = {"reversal": 20, "dates": 100, "translation": 100}  # the longest sour
 MEASURE = {"reversal": "right", "dates": "right", "translation": "bleu"}
 
 
-class Score(NamedTuple):
-    """Of some questions: how many, the share whose whole answer is right, BLEU 0..100."""
-
-    asked: int
-    right: float
-    bleu: float
-
-
 def score(questions: Sequence[Question], given: Sequence[Answer]) -> Score:
-    right = sum(answer.words in question.answers for question, answer in zip(questions, given))
-    blue = bleu([answer.words for answer in given], [question.answers for question in questions])
-    return Score(len(questions), right / max(1, len(questions)), blue)
+    return pairs.score(questions, [answer.words for answer in given])
 
 
 def between(corpus: Corpus, given: Sequence[Answer], shortest: int, longest: int) -> Score:

@@ -8,11 +8,12 @@ from typing import Any, Mapping, Sequence
 from labkit.base.console import say
 from labkit.base.language import Both, both
 from labkit.runs import plots
+from labkit.runs.pairs import Corpus
 from labkit.runs.run import Run
 from labs.seq2seq import corpus as corpora
 from labs.seq2seq import scores
 from labs.seq2seq.config import Config
-from labs.seq2seq.corpus import Corpus, written
+from labs.seq2seq.corpus import written
 from labs.seq2seq.decoding import Answer, answers
 from labs.seq2seq.scores import GROUPS, MEASURE, TRAINED
 from labs.seq2seq.training import Training

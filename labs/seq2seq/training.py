@@ -9,31 +9,18 @@ from typing import Any, Mapping, Sequence
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from labkit.base.console import say
 from labkit.runs import compat
 from labkit.runs.loop import Loop, one_after_another
+from labkit.runs.pairs import Batches, Corpus, loss_of
 from labkit.runs.run import Run
 from labs.seq2seq import scores
 from labs.seq2seq.config import Kind, Sizes
-from labs.seq2seq.corpus import NOTHING, Batches, Corpus
 from labs.seq2seq.networks import Seq2Seq
 
 LOOKS, LOOKED_AT = 8, 100  # most times at which a network is judged while it trains, and by how many sources
 WARM_UP = 0.05  # share of the steps in which the learning rate rises
-
-
-def loss_of(logits: torch.Tensor, wanted: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
-    """Cross-entropy of logits (T, N, V) for words (T, N), a mean over the words that are there: NOTHING is no word.
-
-    With `smoothing` that share of the target is spread over all words. Source: Szegedy and others (2015).
-    """
-    logs = F.log_softmax(logits, dim=2)
-    there = wanted != NOTHING
-    right = logs.gather(2, wanted.clamp(min=0)[:, :, None])[:, :, 0]
-    losses = (1 - smoothing) * right + smoothing * logs.mean(dim=2) if smoothing else right
-    return -losses[there].sum() / there.sum()
 
 
 def train_step(network: Seq2Seq, optimizer: torch.optim.Optimizer, source: torch.Tensor, given: torch.Tensor,

@@ -28,12 +28,13 @@ sys.path.insert(0, str(ROOT))
 
 
 from labkit.runs import compat  # noqa: E402
+from labkit.runs import pairs as files  # noqa: E402
 from labkit.runs.bleu import bleu  # noqa: E402
+from labkit.runs.pairs import Batches, Corpus  # noqa: E402
 from labkit.runs.text import by_length  # noqa: E402
 from labs.bert import speed  # noqa: E402
-from labs.seq2seq import corpus, decoding, training  # noqa: E402
+from labs.seq2seq import decoding, training  # noqa: E402
 from labs.seq2seq.config import DEFAULTS, Kind, Sizes  # noqa: E402
-from labs.seq2seq.corpus import Batches, Corpus  # noqa: E402
 from scripts.bench.text_peers import CPU, BertPytorch, D2l, Tutorial  # noqa: E402
 
 LONG = 9  # words of a source from which on it is long
@@ -109,7 +110,7 @@ def in_words(pairs: Corpus, sentences: list[list[str]], vocabulary: Any) -> list
 
 
 def translation(arguments: argparse.Namespace) -> None:
-    pairs = corpus.read(arguments.pairs)
+    pairs = files.read(arguments.pairs)
     sources = in_words(pairs, [list(pair.source) for pair in pairs.train], pairs.known)
     answers = in_words(pairs, [list(pair.target) for pair in pairs.train], pairs.said)
     own = DEFAULTS["translation"]._replace(dropout=0.2, smoothing=0.1)

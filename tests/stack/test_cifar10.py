@@ -22,9 +22,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from labkit.base.paths import ROOT
-from labkit.runs import compat
+from labkit.runs import compat, muon
 from labkit.runs.pixels import Normalise
-from labs.cifar10 import augment, lab, models, muon
+from labs.cifar10 import augment, lab, models
 
 TINY = ["--sample", "--width=2", "--batch-size=250", "--epochs=3", "--small-epochs=1"]
 STEPS = 3 * 5000 // 250

@@ -29,7 +29,7 @@ def test_three_steps_are_those_of_the_reference(loss, monkeypatch):
     plan = training.Training("line", loss, "0123", 1, 3, 4, 0.7, 0.004, 1, 3)
     model = training.prepare(config, some, desk, fresh=True)
     reference = copy.deepcopy(model)
-    found = training.train(model, plan, some, desk, None, {}, 0)
+    found = training.train(model, plan, some, desk, None, {"finished": []})
 
     torch.manual_seed(3)  # as `prepare` left the generator
     softmax = losses.NormalisedSoftmax(4, 4)

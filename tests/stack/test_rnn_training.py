@@ -32,7 +32,7 @@ def test_a_training_is_that_of_the_reference(sgd, falls, clip):
     made = Training("slots/lstm", tagger, words_and_tags, 4, 0.01, clip, seed=2, sgd=sgd, falls=falls, looks=2,
                     look=lambda network: modes.append(network.training) or float(len(modes)))  # fmt: skip
     desk, reference = Desk(), made.network()
-    found = training.train(made, desk, None, {"finished": []})
+    found = training.train(desk, made, None, {"finished": []})
     weights, losses, lengths = list(reference.parameters()), [], []
     optimizer = Adam(weights)
     for step in range(4):
@@ -71,7 +71,7 @@ def test_dropout_is_on_again_after_a_look():
 
     network = Dropping()
     made = Training("a/b", lambda: network, lambda step: (torch.ones(3), torch.zeros(3)), 4, 0.1, looks=4, look=lambda network: 0.0)
-    training.train(made, Desk(), None, {"finished": []})
+    training.train(Desk(), made, None, {"finished": []})
     assert network.modes == [True] * 4
 
 

@@ -10,7 +10,7 @@ from labruns import assert_resumes_exactly, newest, run_here, summary
 from torch.nn import functional as F
 
 from labkit.base.errors import UserError
-from labkit.runs import compat
+from labkit.runs import compat, pairs
 from labkit.runs.text import Vocabulary
 from labs.seq2seq import attention, config, corpus, decoding, drawn, lab, oracles, own, scores, training
 from labs.seq2seq.config import Config, Kind, Sizes
@@ -57,14 +57,14 @@ def test_weights_sum_to_one_over_the_source():
 def test_the_loss_is_that_of_pytorch():
     logits, wanted = oracles.drawn(4, 3, 9), torch.tensor([[1, 2, 3], [4, 5, -1], [6, -1, -1], [1, -1, -1]])
     flat, targets = logits.reshape(-1, 9), wanted.reshape(-1)
-    assert torch.allclose(training.loss_of(logits, wanted), F.cross_entropy(flat, targets, ignore_index=-1))
+    assert torch.allclose(pairs.loss_of(logits, wanted), F.cross_entropy(flat, targets, ignore_index=-1))
     smooth = 0.9 * F.cross_entropy(flat, targets, ignore_index=-1)
     smooth = smooth - 0.1 * F.log_softmax(flat, dim=1)[targets >= 0].mean()
-    assert torch.allclose(training.loss_of(logits, wanted, 0.1), smooth)
+    assert torch.allclose(pairs.loss_of(logits, wanted, 0.1), smooth)
 
 
 def test_only_attention_and_fixed_give_the_decoder_its_context_again():
-    source, given = oracles.sources(), corpus.in_columns(oracles.targets())[0]
+    source, given = oracles.sources(), pairs.in_columns(oracles.targets())[0]
     for name in config.ATTENTIONS:
         made = oracles.network(Kind(name, "last"))
         memory = made.encode(source)
@@ -93,12 +93,12 @@ def test_contexts_are_what_the_notes_say():
 def test_no_answer_holds_an_unknown_word_or_goes_on_after_its_end():
     made, known = oracles.network(Kind("dot", "last")), Vocabulary("abcdefghij")
     made.bias.data[0] = 100.0  # <unk> would be the likeliest
-    said = Vocabulary([corpus.MARK, *"abcdefg"])
+    said = Vocabulary([pairs.MARK, *"abcdefg"])
     sources = [tuple("abc"), tuple("jihgf"), tuple("a"), tuple("bca")]
     for width in (1, 3):
         found = decoding.answers(made, sources, known, said, width)
-        assert all(not {"<unk>", corpus.MARK} & set(one.words) for one in found)
-        assert all(len(one.words) <= decoding.most_words(len(source)) for one, source in zip(found, sources))
+        assert all(not {"<unk>", pairs.MARK} & set(one.words) for one in found)
+        assert all(len(one.words) <= pairs.most_words(len(source)) for one, source in zip(found, sources))
     for one, source in zip(decoding.answers(made, sources, known, said), sources):
         alone = decoding.answers(made, [source], known, said)[0]
         assert one.words == alone.words and torch.allclose(one.weights, alone.weights)
@@ -115,7 +115,7 @@ def test_a_wider_beam_finds_no_worse_answer_where_it_keeps_all():
 
 def test_without_forcing_the_decoder_is_given_what_it_said():
     made = oracles.network(Kind("additive", "projected"))
-    given, _ = corpus.in_columns(oracles.targets())
+    given, _ = pairs.in_columns(oracles.targets())
     own_ones = training.own_words(made, oracles.sources(), given)
     said = made((oracles.sources(), own_ones)).argmax(dim=2)
     assert torch.equal(own_ones[1:], said[:-1]) and torch.equal(own_ones[0], given[0])
@@ -125,9 +125,9 @@ def test_without_forcing_the_decoder_is_given_what_it_said():
 
 
 def test_strings_and_dates():
-    pairs = drawn.strings(36, 0)
-    assert {len(pair.source) for pair in pairs} == set(range(3, 21)) and pairs == drawn.strings(36, 0)
-    assert all(pair.target == tuple(reversed(pair.source)) for pair in pairs)
+    strings = drawn.strings(36, 0)
+    assert {len(pair.source) for pair in strings} == set(range(3, 21)) and strings == drawn.strings(36, 0)
+    assert all(pair.target == tuple(reversed(pair.source)) for pair in strings)
     written = drawn.ways(drawn.datetime.date(1994, 11, 2))
     assert {"november 2nd, 1994", "nov 2, 1994"} < set(written["en"])
     assert {"1994年11月2日", "一九九四年十一月二日"} < set(written["zh"])
@@ -157,13 +157,13 @@ def file(tmp_path, content):
 
 
 def test_a_source_with_several_answers_is_on_one_side_with_all_of_them(tmp_path):
-    pairs = [(f"Word {k} now", f"词{k}{end}", "origin") for k in range(40) for end in "甲乙"]
-    made = corpus.read(file(tmp_path, lines(*pairs, *pairs[:9], ("WORD  3 now", "词3丙"))))
+    rows = [(f"Word {k} now", f"词{k}{end}", "origin") for k in range(40) for end in "甲乙"]
+    made = pairs.read(file(tmp_path, lines(*rows, *rows[:9], ("WORD  3 now", "词3丙"))))
     sources = {pair.source for pair in made.train}
     assert len(made.test) == 4 and not sources & {one.source for one in made.test} and len(sources) == 36
     assert all(len(one.answers) == 2 + (one.source[1] == "3") for one in made.test)
     assert len(made.train) == 81 - sum(len(one.answers) for one in made.test)
-    assert made.said.words[:2] == ["<unk>", corpus.MARK] and "origin" not in made.said
+    assert made.said.words[:2] == ["<unk>", pairs.MARK] and "origin" not in made.said
 
 
 @pytest.mark.parametrize("content, said", [
@@ -181,18 +181,18 @@ def test_a_file_that_is_nearly_right_is_one_sentence(content, said, tmp_path, sh
 
 def test_a_mark_in_front_and_the_line_ends_of_windows_do_no_harm(tmp_path):
     path = file(tmp_path, b"\xef\xbb\xbf" + "Hi.\t嗨。\tCC-BY\r\n\r\nRun!\t你用跑的。\r\n".encode())
-    assert corpus.read_pairs(path) == [drawn.Pair(("hi", "."), ("嗨", "。")),
-                                       drawn.Pair(("run", "!"), tuple("你用跑的。"))]  # fmt: skip
+    assert pairs.read_pairs(path) == [pairs.Pair(("hi", "."), ("嗨", "。")),
+                                       pairs.Pair(("run", "!"), tuple("你用跑的。"))]  # fmt: skip
 
 
 def test_batches_have_sources_of_one_length_and_answers_shifted_by_one():
     made = corpus.draw("dates", 0)
-    batches, other = corpus.Batches(made, 16, 0), corpus.Batches(made, 16, 0)
+    batches, other = pairs.Batches(made, 16, 0), pairs.Batches(made, 16, 0)
     for step in (0, 3, 400):
         source, given, wanted = batches(step)
         assert all(torch.equal(one, two) for one, two in zip(batches(step), other(step)))
-        assert (given[0] == corpus.END).all() and torch.equal(given[1:], wanted[:-1])
-        days = [corpus.written("dates", decoding.in_words(column.tolist(), made.said)) for column in wanted.t()]
+        assert (given[0] == pairs.END).all() and torch.equal(given[1:], wanted[:-1])
+        days = [corpus.written("dates", pairs.in_words(column.tolist(), made.said)) for column in wanted.t()]
         texts = ["".join(made.known.words[k] for k in column) for column in source.t().tolist()]
         for written, day in zip(texts, days):
             ways = drawn.ways(drawn.datetime.date(*map(int, day.split("-"))))
@@ -200,7 +200,7 @@ def test_batches_have_sources_of_one_length_and_answers_shifted_by_one():
 
 
 def test_answers_of_other_lengths_are_filled_with_what_is_not_counted():
-    given, wanted = corpus.in_columns([[5, 1], [6, 7, 8, 1]])
+    given, wanted = pairs.in_columns([[5, 1], [6, 7, 8, 1]])
     assert wanted.t().tolist() == [[5, 1, -1, -1], [6, 7, 8, 1]]
     assert given.t()[0, :2].tolist() == [1, 5] and given.t()[1].tolist() == [1, 6, 7, 8] and int(given.min()) >= 0
 
@@ -343,6 +343,6 @@ def test_the_whole_lab_and_its_report(shared, tmp_path):
 def test_a_network_has_no_weights_that_it_does_not_use():
     for kind in oracles.all_kinds():
         made = Seq2Seq(7, 8, kind, Sizes(1, 1, 4, 6, 0.1))
-        given, wanted = corpus.in_columns([[3, 4, 1], [5, 1]])
-        training.loss_of(made((torch.tensor([[1, 2], [3, 4]]), given)), wanted).backward()
+        given, wanted = pairs.in_columns([[3, 4, 1], [5, 1]])
+        pairs.loss_of(made((torch.tensor([[1, 2], [3, 4]]), given)), wanted).backward()
         assert all(weight.grad is not None for weight in made.parameters()), kind

@@ -7,12 +7,11 @@ import pytest
 import torch
 from labruns import Adam, Desk, assert_same_weights, title_of
 
+from labkit.runs.pairs import MARK, Batches, Corpus, Pair, Question
 from labkit.runs.text import Vocabulary
 from labs.seq2seq import corpus, scores, shown, training
 from labs.seq2seq.config import Kind, Sizes
-from labs.seq2seq.corpus import MARK, Corpus, Question
 from labs.seq2seq.decoding import Answer
-from labs.seq2seq.drawn import Pair
 
 
 def tiny():
@@ -30,8 +29,8 @@ def test_a_training_is_that_of_the_reference(kind, forcing, clip, smoothing, mon
     made, desk = tiny(), Desk()
     plan = training.Training(made, "net", kind, Sizes(4, 3, 4, 6, 0.01, smoothing=smoothing), forcing, clip, 2)
     reference = plan.network()
-    found = training.train(plan, desk, None, {"finished": []})
-    batches, optimizer, rows = corpus.Batches(made, 3, 2), Adam(reference.parameters(), (0.9, 0.98)), []
+    found = training.train(desk, plan, None, {"finished": []})
+    batches, optimizer, rows = Batches(made, 3, 2), Adam(reference.parameters(), (0.9, 0.98)), []
     for step in range(4):
         source, given, wanted = batches(step)
         if not forcing:
@@ -65,7 +64,7 @@ def test_dropout_is_on_in_every_step_and_off_in_every_look(monkeypatch):
     looked = []
     answers = scores.answers
     monkeypatch.setattr(scores, "answers", lambda network, *rest: (answers(network, *rest), looked.append(network.training))[0])
-    training.train(training.Training(tiny(), "net", Kind("dot", "last"), Sizes(100, 3, 2, 4, 0.01), 1.0, 1.0, 0), Desk(), None, {"finished": []})
+    training.train(Desk(), training.Training(tiny(), "net", Kind("dot", "last"), Sizes(100, 3, 2, 4, 0.01), 1.0, 1.0, 0), None, {"finished": []})
     assert modes == [True] * 100 and looked == [False] * 2
 
 

@@ -25,20 +25,26 @@ def orthogonalise(matrix: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Nesterov momentum, then `orthogonalise`, for convolution filters (out, in, kh, kw) that a normalisation follows.
+    """Nesterov momentum, then `orthogonalise`, for matrices (out, in) and convolution filters (out, in, kh, kw).
 
-    Such filters work the same at any length, so each keeps a fixed one (the root of its number of outputs): `lr` is
-    then how far a filter bank turns per step, at the first layer as at the last. Three `steps` of the iteration bring
-    every singular value from a fiftieth of the matrix's norm upwards to between 0.68 and 1.21 and make smaller ones 40
-    times as large, which trains as well as more steps do and costs less.
+    With `keep_length` each weight keeps a fixed length, the root of its number of outputs: right for filters that a
+    normalisation follows, which work the same at any length; `lr` is then how far a filter bank turns per step, at the
+    first layer as at the last. Without it the update is added as it is, and longer by the root of out / in where there
+    are more outputs than inputs, as for the matrices of a transformer.
+
+    Three `steps` of the iteration bring every singular value from a fiftieth of the matrix's norm upwards to between
+    0.68 and 1.21 and make smaller ones 40 times as large, which trains filters as well as more steps do and costs less.
+    PyTorch has a torch.optim.Muon since 2.9, for matrices alone; 1.5.0 has none. These steps are the same on both.
     """
 
-    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6, steps: int = 3) -> None:
+    def __init__(self, params: Iterable[torch.Tensor], lr: float, momentum: float = 0.6, steps: int = 3,
+                 keep_length: bool = True) -> None:  # fmt: skip
         super().__init__(params, {"lr": lr, "momentum": momentum, "steps": steps})
+        self.keep_length = keep_length  # no setting of a group: checkpoints from before it was there have none
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:
-        """One update of all filters that have a gradient."""
+        """One update of all weights that have a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 state = self.state[weight]
@@ -47,4 +53,8 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"].mul_(group["momentum"]).add_(weight.grad)
                 direction = weight.grad + group["momentum"] * state["momentum"]
                 update = orthogonalise(direction.reshape(len(direction), -1), group["steps"]).reshape(weight.shape)
-                weight.mul_(len(weight) ** 0.5 / weight.norm()).add_(update, alpha=-group["lr"])
+                if self.keep_length:
+                    weight.mul_(len(weight) ** 0.5 / weight.norm()).add_(update, alpha=-group["lr"])
+                else:
+                    longer = max(1.0, len(weight) / (weight.numel() / len(weight))) ** 0.5
+                    weight.add_(update, alpha=-group["lr"] * longer)
