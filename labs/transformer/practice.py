@@ -223,7 +223,7 @@ SHEET = (
                              "求矩阵 R，使得对任意 p 有 [sin((p + k) w), cos((p + k) w)] = R [sin(p w), cos(p w)]。"),
             "def rotation(k, w):", oracle=_rotation, cases=_turns,
             hint=both("sin(a + b) = sin a cos b + cos a sin b; cos(a + b) = cos a cos b - sin a sin b.",
-                      "sin(a + b) = sin a cos b + cos a sin b；cos(a + b) = cos a cos b − sin a sin b。"),
+                      "和角公式：sin(a + b) = sin a cos b + cos a sin b；cos(a + b) = cos a cos b − sin a sin b。"),
             solution="c, s = math.cos(k * w), math.sin(k * w)\nreturn torch.tensor([[c, s], [-s, c]])",
             wrong=("c, s = math.cos(k * w), math.sin(k * w)\nreturn torch.tensor([[c, -s], [s, c]])",
                    "c, s = math.cos(k), math.sin(k)\nreturn torch.tensor([[c, s], [-s, c]])",

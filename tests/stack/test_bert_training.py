@@ -161,7 +161,7 @@ def test_the_curves_of_pre_training_go_up_and_have_their_names():
 
 
 def test_a_network_has_its_first_weights_from_the_seed_alone():
-    plan = training.Training("a/b", lambda: network.Bert(9, 8, 1, 2), lambda net, step: {}, 1, 0.1, seed=5)
+    plan = training.Training("a/b", lambda: network.Bert(9, 8, 1, 2), lambda net, step: {}, 1, 0.1, 8, seed=5)
     torch.manual_seed(1)
     expected = torch.rand(2)
     torch.manual_seed(1)

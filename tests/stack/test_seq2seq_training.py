@@ -7,9 +7,10 @@ import pytest
 import torch
 from labruns import Adam, Desk, assert_same_weights, title_of
 
-from labkit.runs.pairs import MARK, Batches, Corpus, Pair, Question
+from labkit.runs.bleu import bleu
+from labkit.runs.pairs import MARK, Batches, Corpus, Pair, Question, numbered
 from labkit.runs.text import Vocabulary
-from labs.seq2seq import corpus, scores, shown, training
+from labs.seq2seq import scores, shown, training
 from labs.seq2seq.config import Kind, Sizes
 from labs.seq2seq.decoding import Answer
 
@@ -18,7 +19,7 @@ def tiny():
     """Strings of two lengths and their reverses."""
     words = ["abc", "bca", "cab", "acb", "abca", "bcab", "cabc", "acba"]
     pairs = [Pair(tuple(word), tuple(reversed(word))) for word in words]
-    return corpus.numbered("reversal", pairs[:-1], [Question(tuple("cba"), (tuple("abc"),)), Question(tuple("aab"), (tuple("baa"),))])
+    return numbered("reversal", pairs[:-1], [Question(tuple("cba"), (tuple("abc"),)), Question(tuple("aab"), (tuple("baa"),))])
 
 
 @pytest.mark.parametrize("kind, forcing, clip, smoothing", [
@@ -80,7 +81,7 @@ def test_a_score_counts_whole_answers_and_any_right_one():
     given = [Answer(tuple("bbb")), Answer(tuple("cccc")), Answer(tuple("bbbbx")), Answer(())]
     found = scores.score(asked, given)
     assert (found.asked, found.right) == (4, 0.5) and 0 < found.bleu < 100
-    assert scores.score([], []) == (0, 0.0, scores.bleu([], []))
+    assert scores.score([], []) == (0, 0.0, bleu([], []))
 
 
 def test_a_quick_look_asks_as_many_as_it_should_and_none_that_is_longer_than_the_training(monkeypatch):
