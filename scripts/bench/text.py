@@ -2,12 +2,14 @@
 
     LAB_STACK=cpu/index .venv/cpu/bin/python scripts/bench/text.py translation --pairs cmn.txt \\
         --tutorials PATH --d2l PATH [--seconds 120]
-    LAB_STACK=cpu/index .venv/cpu/bin/python scripts/bench/text.py hidden-words --bert PATH
+    ... text.py hidden-words --bert PATH
+    ... text.py encoder-decoder --pairs cmn.txt --annotated PATH
+    ... text.py characters --text input.txt --nanogpt PATH
 
-PATHs are checkouts of github.com/pytorch/tutorials, d2l-ai/d2l-en and codertimo/BERT-pytorch. Their own code is run as
-it is, with the sizes and learning rates that they print (scripts/bench/text_peers.py). All translators read the same
-training pairs, in the words that our vocabularies have, and answer the same held-out sources; the clock stands still
-meanwhile.
+PATHs are checkouts of github.com/pytorch/tutorials, d2l-ai/d2l-en, codertimo/BERT-pytorch, karpathy/nanoGPT and
+harvardnlp/annotated-transformer. Their own code is run as it is, with the sizes and learning rates that they print
+(scripts/bench/text_peers.py). All translators read the same training pairs, in the words that our vocabularies have,
+and answer the same held-out sources; the clock stands still meanwhile.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any, Callable, Iterator, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,9 +38,14 @@ from labkit.runs.text import by_length  # noqa: E402
 from labs.bert import speed  # noqa: E402
 from labs.seq2seq import decoding, training  # noqa: E402
 from labs.seq2seq.config import DEFAULTS, Kind, Sizes  # noqa: E402
-from scripts.bench.text_peers import CPU, BertPytorch, D2l, Tutorial  # noqa: E402
+from labs.transformer import characters  # noqa: E402
+from labs.transformer import training as transformer_training  # noqa: E402
+from labs.transformer import translation as translation_part  # noqa: E402
+from labs.transformer.config import Config as TransformerConfig  # noqa: E402
+from scripts.bench.text_peers import CPU, Annotated, BertPytorch, D2l, NanoGPT, Tutorial  # noqa: E402
 
 LONG = 9  # words of a source from which on it is long
+WRITTEN = 96  # words that are decoded
 
 
 class Ours:
@@ -160,10 +168,110 @@ def hidden_words(arguments: argparse.Namespace) -> None:
         for k, (count, each) in enumerate(took):
             if turn:  # the first is not counted
                 words[k], seconds[k] = words[k] + count, seconds[k] + each
-    rates = [count / each for count, each in zip(words, seconds)]
-    for name, rate in zip((BertPytorch.name, "bert"), rates):
-        print(f"{name:20}{rate:12,.0f} words a core-second")
-    print(f"bert makes {rates[1] / rates[0]:.1f} times as many")
+    report("words", (BertPytorch.name, "bert"), [count / each for count, each in zip(words, seconds)])
+
+
+def encoder_decoder(arguments: argparse.Namespace) -> None:
+    """Pairs a core-second of a training step, the peer's and ours in turn; words a core-second, one after the other."""
+    found = files.read(arguments.pairs)
+    config = TransformerConfig(part="translation")
+    sizes = config.sizes("translation")
+    (plan,) = translation_part.trainings(config, found, 0)
+    network = plan.network()
+    optimizers = plan.optimizers(network)
+    sources = [found.known.numbers(pair.source) for pair in found.train]
+    answers = [found.said.numbers(pair.target) for pair in found.train]
+    peer = Annotated(arguments.annotated, sources, answers, (len(found.known), len(found.said)), sizes.width,
+                     sizes.layers, sizes.heads, 4 * sizes.width)  # fmt: skip
+    theirs = peer.steps()
+    counts, seconds = [0, 0], [0.0, 0.0]
+    for turn in range(1 + arguments.rounds):
+        began = time.process_time()
+        pairs = next(theirs)
+        took = [(pairs, time.process_time() - began)]
+        began, pairs = time.process_time(), 0
+        for step in range(8 * turn, 8 * turn + 8):
+            transformer_training.train_step(network, optimizers, plan.loss(network, step))
+            pairs += sizes.batch
+        took.append((pairs, time.process_time() - began))
+        for k, (count, each) in enumerate(took):
+            if turn:  # the first is not counted
+                counts[k], seconds[k] = counts[k] + count, seconds[k] + each
+    report("pairs", (Annotated.name, "transformer"), [count / each for count, each in zip(counts, seconds)])
+    network.eval()
+    source = sources[0]
+    rates = []
+    for decode in (lambda: peer.decode(source, WRITTEN), lambda: translate_on(network, source, WRITTEN)):
+        decode()
+        began = time.process_time()
+        for _ in range(3):
+            decode()
+        rates.append(3 * WRITTEN / (time.process_time() - began))
+    report(f"words, of {WRITTEN} for one sentence,", (Annotated.name, "transformer"), rates)
+
+
+@torch.no_grad()
+def translate_on(network: Any, source: list[int], count: int) -> None:
+    """Write `count` words for one source with what is kept, whether it has ended or not."""
+    memory, cache = network.encode(torch.tensor([source])), network.decoder.empty()
+    given = torch.full((1, 1), files.END)
+    for _ in range(count):
+        given = files.chances(network.decode(given, memory, cache)[:, -1]).argmax(dim=1, keepdim=True)
+
+
+def report(what: str, names: tuple[str, str], rates: list[float]) -> None:
+    """How many of `what` a core-second of each, and how many times as many the second makes."""
+    for name, rate in zip(names, rates):
+        print(f"{name:24}{rate:12,.0f} {what} a core-second")
+    print(f"{names[1]} makes {rates[1] / rates[0]:.1f} times as many")
+
+
+def written_text(arguments: argparse.Namespace) -> None:
+    """The peer's recipe for a laptop to its end, then ours for a share of its core-seconds; both judged alike."""
+    play = characters.of_text(arguments.text, "")
+    learned = play.numbers[: play.border]
+    peer = NanoGPT(arguments.nanogpt, len(play.letters), arguments.steps)
+    began = time.process_time()
+    seen = sum(peer.steps(learned))
+    core = time.process_time() - began
+    line(NanoGPT.name, core, seen, judged(peer.logits, play))
+
+    def ours(steps: int, most: float) -> tuple[Any, int, float]:
+        """The network after `steps`, or as many as `most` core-seconds allow; characters that it saw, core-seconds."""
+        (plan,) = characters.trainings(TransformerConfig(part="characters", steps=steps), play, 0)
+        network = plan.network()
+        optimizers = plan.optimizers(network)
+        highest = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
+        began, step = time.process_time(), 0
+        while step < steps and time.process_time() - began < most:
+            groups = [group for optimizer in optimizers for group in optimizer.param_groups]
+            for group, lr in zip(groups, highest):
+                group["lr"] = lr * transformer_training.rate(step, steps)
+            transformer_training.train_step(network, optimizers, plan.loss(network, step))
+            step += 1
+        return network.eval(), step, time.process_time() - began
+
+    share = arguments.share * core
+    _, tried, took = ours(10**6, share / 10)
+    network, steps, took = ours(int(tried * share / took), float("inf"))
+    sizes = TransformerConfig(part="characters").sizes("characters")
+    line("transformer", took, steps * sizes.batch * characters.T, judged(network, play))
+
+
+def line(name: str, core: float, seen: int, loss: float) -> None:
+    print(f"{name:16}{core:8.1f} core-seconds{seen:12,} characters   held-out loss {loss:.3f}", flush=True)
+
+
+@torch.no_grad()
+def judged(logits: Callable[[torch.Tensor], torch.Tensor], play: Any) -> float:
+    """The loss on held-out windows, nats a character: the same for both."""
+    room = len(play.numbers) - play.border - characters.T - 1
+    starts = play.border + torch.arange(characters.JUDGED) * (room // characters.JUDGED)
+    losses = []
+    for part in starts.split(80):
+        inputs, targets = characters.windows(play, part)
+        losses.append(F.cross_entropy(logits(inputs).flatten(0, 1), targets.flatten(), reduction="none"))
+    return float(torch.cat(losses).mean())
 
 
 def main() -> None:
@@ -177,9 +285,19 @@ def main() -> None:
     part = parts.add_parser("hidden-words", help="words a core-second in pre-training")
     part.add_argument("--bert", type=Path, required=True, help="a checkout of github.com/codertimo/BERT-pytorch")
     part.add_argument("--rounds", type=int, default=10)
+    part = parts.add_parser("encoder-decoder", help="pairs a core-second in training, words in decoding")
+    part.add_argument("--pairs", type=Path, required=True, help="the file cmn.txt of the data set cmn_eng")
+    part.add_argument("--annotated", type=Path, required=True, help="a checkout of harvardnlp/annotated-transformer")
+    part.add_argument("--rounds", type=int, default=10)
+    part = parts.add_parser("characters", help="the loss on held-out text after a share of the peer's time")
+    part.add_argument("--text", type=Path, required=True, help="the file input.txt of the data set shakespeare")
+    part.add_argument("--nanogpt", type=Path, required=True, help="a checkout of github.com/karpathy/nanoGPT")
+    part.add_argument("--steps", type=int, default=2000, help="of the peer, as its README prints")
+    part.add_argument("--share", type=float, default=0.4, help="of the peer's core-seconds, for ours")
     arguments = parser.parse_args()
     print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {platform.machine()}")
-    {"translation": translation, "hidden-words": hidden_words}[arguments.part](arguments)
+    {"translation": translation, "hidden-words": hidden_words, "encoder-decoder": encoder_decoder,
+     "characters": written_text}[arguments.part](arguments)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -72,23 +72,22 @@ def listing(chapter: Path, *parts: str) -> str:
     raise SystemExit(f"{chapter.name} has no listing with {parts}")
 
 
-def places(sources: list[list[str]], answers: list[list[str]]) -> int:
-    """The number of words in which 95 of 100 pairs fit, with the mark at their ends."""
-    lengths = sorted(max(len(source), len(answer)) for source, answer in zip(sources, answers))
-    return 1 + lengths[int(0.95 * len(lengths))]
+def lengths(sources: list[list[str]], answers: list[list[str]]) -> list[int]:
+    """Of the longer side of each pair, with the mark at its end, the shortest first."""
+    return sorted(1 + max(len(source), len(answer)) for source, answer in zip(sources, answers))
 
 
 class Tutorial:
     """PyTorch's translation with a sequence to sequence network and attention: its classes, `train_epoch`, `evaluate`.
 
-    128 units, batches of 128, Adam 0.001: as printed. Every sentence is padded or cut to one number of words, and the
-    loss counts what was padded.
+    128 units, batches of 128, Adam 0.001: as printed. Every sentence is padded to one length, which has to hold all of
+    the pairs (it leaves longer ones out), and the loss counts what was padded.
     """
 
     name = "PyTorch's tutorial"
 
     def __init__(self, checkout: Path, sources: list[list[str]], answers: list[list[str]]) -> None:
-        length = places(sources, answers)
+        length = lengths(sources, answers)[-1]
         file = checkout / "intermediate_source" / "seq2seq_translation_tutorial.py"
         names = ("Lang", "EncoderRNN", "BahdanauAttention", "AttnDecoderRNN", "indexesFromSentence",
                  "tensorFromSentence", "train_epoch", "evaluate")  # fmt: skip
@@ -127,7 +126,7 @@ class D2l:
     """The chapter on Bahdanau attention of Dive into Deep Learning: its encoder, decoder, loss and trainer.
 
     Batches of 128, Adam 0.005, two layers of 256 units, dropout 0.2: as printed. Every sentence is padded or cut to
-    one number of words.
+    one length, in which 95 of 100 pairs fit.
     """
 
     name = "d2l"
@@ -141,7 +140,7 @@ class D2l:
         exec(listing(attention, "class Seq2SeqAttentionDecoder", "nn.LazyLinear"), space)
         recurrent = checkout / "chapter_recurrent-modern" / "seq2seq.md"
         exec(listing(recurrent, "super(Seq2Seq, self).loss(Y_hat, Y, averaged=False)"), space)
-        self.words = places(sources, answers)
+        self.words = lengths(sources, answers)[int(0.95 * len(sources))]
         special = ["<pad>", "<bos>", "<eos>"]
         self._known = self._d2l.Vocab(sources, min_freq=1, reserved_tokens=special)
         self._said = self._d2l.Vocab(answers, min_freq=1, reserved_tokens=special)
@@ -289,13 +288,13 @@ class NanoGPT:
             for group in self._optimizer.param_groups:
                 group["lr"] = self.rate(step)
             starts = torch.randint(len(text) - self.block, (self.batch,))
-            blocks = torch.stack([text[start : start + self.block + 1] for start in starts.tolist()])
-            _, loss = self.model(blocks[:, :-1], blocks[:, 1:])
+            x, y = (torch.stack([text[start + k : start + k + self.block] for start in starts.tolist()]) for k in (0, 1))
+            _, loss = self.model(x, y)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
             self._optimizer.step()
-            yield blocks[:, 1:].numel()
+            yield y.numel()
 
     def logits(self, blocks: torch.Tensor) -> torch.Tensor:
         """Of the next character, for each of blocks (N, 64)."""
