@@ -288,7 +288,8 @@ class NanoGPT:
             for group in self._optimizer.param_groups:
                 group["lr"] = self.rate(step)
             starts = torch.randint(len(text) - self.block, (self.batch,))
-            x, y = (torch.stack([text[start + k : start + k + self.block] for start in starts.tolist()]) for k in (0, 1))
+            places = starts[:, None] + torch.arange(self.block)
+            x, y = text[places], text[places + 1]
             _, loss = self.model(x, y)
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()
