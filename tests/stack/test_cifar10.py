@@ -254,7 +254,7 @@ def test_what_is_no_image_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "notes.jpg"
     path.write_bytes(content)
     for bad in (path, tmp_path):
-        with pytest.raises(lab.UserError, match="is not an image|is a folder"):
+        with pytest.raises(lab.UserError, match=r"is not an image|is a folder"):
             lab.results.read_own(bad)
 
 
