@@ -15,6 +15,8 @@ from labkit.base import settings
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.pop("LAB_COMMAND", None)  # however the tests themselves were started
 os.environ.setdefault("LAB_SETTINGS", "{}")  # in place of what this user keeps in settings.toml
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as behind `&`; what the tests start would ignore Ctrl-C, too
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LIMIT_S, LONG_S = 300, 1800  # for a test
 
