@@ -33,7 +33,7 @@ class Lab(Record, frozen=True, forbid_unknown_fields=True):
     title_zh: str
     sections: str  # of the notes, "60-79"
     datasets: Tuple[str, ...]  # the first is the default, another one is asked for with --dataset
-    smoke: Dict[str, Any]  # what a smoke run must reach
+    smoke: Dict[str, Any]  # what a smoke run must reach: min or max of a metric, and of more of them under `also`
     distributed: bool = False  # whether several processes can train it together (--gpus, --nodes)
     exact_on_gpu: bool = True  # whether a GPU takes the slower way of an operation where only that repeats to the bit
     results: Dict[str, Result] = msgspec.field(default_factory=dict)  # by the name of the number
