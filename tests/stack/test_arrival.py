@@ -67,7 +67,7 @@ def test_every_data_set_downloads_verifies_and_unpacks(name, tmp_path, monkeypat
             for file in wanted
         )
         played = msgspec.structs.replace(
-            real, files=files, layout=dict.fromkeys(real.layout, 0), md5={}, unpacked_bytes=100_000_000
+            real, files=files, layout=dict.fromkeys(real.layout, 0), md5={}, unpacked_bytes=100_000_000, import_only=""
         )
         monkeypatch.setattr(store, "find", lambda _: played)
         monkeypatch.setattr(obtain, "find", lambda _: played)
