@@ -221,6 +221,18 @@ def resolve(name: str, value: str, folder: Path, or_run: bool = False) -> str:
     return value
 
 
+def several(lab: str, name: str, typed: str, known: Sequence[str]) -> tuple[str, ...]:
+    """The names in `--name a,b`, each once. Raises UserError for one that is not `known`, or for none."""
+    names = tuple(dict.fromkeys(word.strip().lower() for word in typed.split(",") if word.strip()))
+    example = f"./inv lab {lab} -- {flag(name)} {','.join(known[:2])}"
+    if not names:
+        raise UserError(f"{flag(name)} names nothing", example)
+    for word in names:
+        if word not in known:
+            raise UserError(f"{flag(name)}: there is no {word}; {nearest(word, list(known))}", example)
+    return names
+
+
 FORMER = {"pictures": "images"}  # names of options that older runs wrote down -> today's
 
 

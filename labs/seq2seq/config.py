@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from labkit.base.errors import UserError, nearest
+from labkit.base.errors import UserError
 from labkit.base.language import both
-from labkit.runs.options import option
+from labkit.runs.options import option, several
 
 TASKS = ("reversal", "dates", "translation")
 PARTS = (*TASKS, "claims", "all")
@@ -115,9 +115,10 @@ class Config:
     @property
     def kinds(self) -> dict[str, Kind]:
         """The networks by name, each once. Raises UserError for one that there is not, or for none."""
-        contexts = _listed("context", self.context, CONTEXTS)
+        contexts = several("seq2seq", "context", self.context, CONTEXTS)
         return {attention if len(contexts) == 1 else f"{attention}-{context}": Kind(attention, context)
-                for attention in _listed("attention", self.attention, ATTENTIONS) for context in contexts}  # fmt: skip
+                for attention in several("seq2seq", "attention", self.attention, ATTENTIONS)
+                for context in contexts}  # fmt: skip
 
     def wants(self, part: str) -> bool:
         return self.task in (part, "all")
@@ -130,17 +131,6 @@ class Config:
         typed: dict[str, Any] = {"steps": self.steps, "batch": self.batch_size, "embed": self.embed,
                                  "hidden": self.hidden, "lr": self.lr}  # fmt: skip
         return own._replace(**{name: value for name, value in typed.items() if value is not None})
-
-
-def _listed(name: str, typed: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(word.strip().lower() for word in typed.split(",") if word.strip()))
-    example = f"./inv lab seq2seq -- --{name} {','.join(known[:3])}"
-    if not names:
-        raise UserError(f"--{name} names nothing", example)
-    for word in names:
-        if word not in known:
-            raise UserError(f"--{name}: there is no {word}; {nearest(word, known)}", example)
-    return names
 
 
 PRESETS: dict[str, dict[str, Any]] = {

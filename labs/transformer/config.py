@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from labkit.base.errors import UserError, nearest
+from labkit.base.errors import UserError
 from labkit.base.language import both
-from labkit.runs.options import option
+from labkit.runs.options import option, several
 
 PARTS = ("attention", "length", "translation", "characters", "all")
 SCHEMES = ("none", "sinusoidal", "learned", "rotary", "relative", "offset", "randomised", "gru")
@@ -118,11 +118,11 @@ class Config:
     @property
     def chosen(self) -> tuple[str, ...]:
         """The schemes of places, each once. Raises UserError for one that there is not, or for none."""
-        return _listed("schemes", self.schemes, SCHEMES)
+        return several("transformer", "schemes", self.schemes, SCHEMES)
 
     @property
     def recipes(self) -> tuple[str, ...]:
-        return _listed("recipe", self.recipe, RECIPES)
+        return several("transformer", "recipe", self.recipe, RECIPES)
 
     def wants(self, part: str) -> bool:
         return self.part == part or (self.part == "all" and part != "characters")
@@ -134,17 +134,6 @@ class Config:
         typed: dict[str, Any] = {"steps": self.steps, "batch": self.batch_size, "width": self.width,
                                  "layers": self.layers, "heads": self.heads, "lr": self.lr}  # fmt: skip
         return own._replace(**{name: value for name, value in typed.items() if value is not None})
-
-
-def _listed(name: str, typed: str, known: tuple[str, ...]) -> tuple[str, ...]:
-    names = tuple(dict.fromkeys(word.strip().lower() for word in typed.split(",") if word.strip()))
-    example = f"./inv lab transformer -- --{name} {','.join(known[:2])}"
-    if not names:
-        raise UserError(f"--{name} names nothing", example)
-    for word in names:
-        if word not in known:
-            raise UserError(f"--{name}: there is no {word}; {nearest(word, known)}", example)
-    return names
 
 
 PRESETS: dict[str, dict[str, Any]] = {
